@@ -1,0 +1,63 @@
+"""Train the base artifact again: `python -m model.base [--out DIR]`. Seeded; about ten minutes.
+
+The network runs feature by feature with shared weights, so that it takes a stream of any features
+in any unit; it is trained on generated signals alone (`model.generate`).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from model.artifact import BASE, Artifact, Description
+from model.autoencoder import Autoencoder
+from model.calibration import calibrate, uncalibrated
+from model.config import ModelConfig
+from model.export import write_artifact
+from model.generate import generate
+from model.series import describe
+from model.training import TrainingSettings, fit, lay_out
+
+STREAMS, STEPS, HELD_OUT = 1280, 2400, 128
+SETTINGS = TrainingSettings(epochs=14, chunk=200, lanes=128, learning_rate=3e-3, patience=14)
+
+
+def train_base(streams: int, steps: int, settings: TrainingSettings, folder: Path) -> Artifact:
+    """Generate signals, train, calibrate on held-out ones, write the artifact."""
+    torch.manual_seed(settings.seed)
+    config = ModelConfig()
+    generated = [generate(seed, steps) for seed in tqdm(range(streams + HELD_OUT), "generating")]
+    described = [part for series in generated for part in describe(config, series)]
+    train, held_out = lay_out(described[:streams], steps), lay_out(described[streams:], steps)
+    network = Autoencoder(config)
+    with tqdm(total=settings.epochs, desc="training", unit="epoch") as bar:
+
+        def show(message: str) -> None:
+            bar.set_postfix_str(message)
+            bar.update()
+
+        fitted = fit(network, train, held_out, settings, show)
+    record = {
+        "data": f"{streams} generated streams of {steps} events",
+        "seed": settings.seed,
+        "epochs": fitted.epochs,
+        "loss": round(fitted.loss, 4),
+        "held_out_loss": round(fitted.held_out_loss, 4),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    description = Description(config, uncalibrated(), {}, record)
+    return write_artifact(network, calibrate(network, description, generated[streams:]), folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the base artifact on generated signals.")
+    parser.add_argument("--out", type=Path, default=BASE)
+    out = parser.parse_args().out
+    np.seterr(all="ignore")
+    train_base(STREAMS, STEPS, SETTINGS, out)
+
+
+if __name__ == "__main__":
+    main()

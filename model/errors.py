@@ -1,0 +1,13 @@
+"""What can go wrong with an artifact or with training data; each message says what to do."""
+
+
+class ModelError(Exception):
+    """Base of this package's errors."""
+
+
+class ArtifactError(ModelError):
+    """An artifact folder is missing, damaged, of another format, or does not fit."""
+
+
+class TrainingDataError(ModelError):
+    """The given series cannot be trained on."""

@@ -1,0 +1,63 @@
+"""Write an artifact folder: weights, the exported step, the description."""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.artifact import DESCRIPTION, GRAPH, WEIGHTS, Artifact, Description
+from model.autoencoder import Autoencoder
+
+
+class _Step(torch.nn.Module):
+    """`Autoencoder.step` as the forward of a module: what the exporter follows."""
+
+    def __init__(self, network: Autoencoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, inputs: torch.Tensor, memory: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.network.step(inputs, memory)
+
+
+def export_step(network: Autoencoder, where: Path) -> None:
+    """Export the one-step form to ONNX with a free batch size."""
+    config = network.config
+    example = (torch.zeros(3, config.inputs), torch.zeros(3, config.memory))
+    batch = torch.export.Dim("batch")
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            _Step(network).eval(),
+            example,
+            str(where),
+            input_names=["inputs", "memory"],
+            output_names=["outputs", "memory_after"],
+            dynamic_shapes={"inputs": {0: batch}, "memory": {0: batch}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def write_artifact(network: Autoencoder, description: Description, folder: Path) -> Artifact:
+    """Write all three files and load the artifact back, checked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), str(folder / WEIGHTS))
+    export_step(network, folder / GRAPH)
+    (folder / DESCRIPTION).write_text(description.to_json(), encoding="utf-8")
+    return Artifact(folder)
+
+
+def load_network(artifact: Artifact) -> Autoencoder:
+    """The torch network of an artifact, to go on training or to compare."""
+    network = Autoencoder(artifact.config)
+    network.load_state_dict(load_file(str(artifact.folder / WEIGHTS)))
+    return network.eval()

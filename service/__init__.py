@@ -1,0 +1,1 @@
+"""The streaming service: sources, decoding, memories, sinks, API. Read `service.pipeline` first."""

@@ -1,0 +1,157 @@
+"""POST /api/v1/events: events into the embedded log, and their scores back when asked."""
+
+import asyncio
+from concurrent.futures import Future
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from service.api.problems import ProblemError
+from service.api.schemas import Ingested, Problem
+from service.bootstrap import Service
+from service.clock import now
+from service.detector import Detector
+from service.records import RawBatch
+from service.sinks.replies import Outcome
+from service.sources.log import PARTITION, EmbeddedLog
+
+NDJSON = {
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+}
+EXAMPLE = {"stream": "web-1", "time": "2026-11-21T07:00:00Z", "cpu": 0.42, "latency_ms": 81}
+CONTENT = {
+    "application/json": {
+        "schema": {"oneOf": [{"type": "object"}, {"type": "array"}]},
+        "example": EXAMPLE,
+    },
+    "application/x-ndjson": {"schema": {"type": "string"}},
+}
+
+
+def events_router(service: Service) -> APIRouter:
+    router = APIRouter(tags=["events"])
+
+    @router.post(
+        "/events",
+        response_model_exclude_unset=True,
+        openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
+        responses={code: {"model": Problem} for code in (400, 404, 409, 413, 503)},
+    )
+    async def send_events(
+        request: Request, scores: bool = False, detector: str | None = None
+    ) -> Ingested:
+        """Take an event, an array of events, or NDJSON; each is accepted or rejected by itself."""
+        log = service.log
+        if log is None:
+            topics = ", ".join(service.settings.kafka.topics)
+            raise ProblemError(409, f"events come from Kafka here: produce them to {topics}")
+        target = find_detector(service, detector)
+        body = await _body(request, service.settings.api.max_body_bytes)
+        content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        records, whole = split(body, content_type in NDJSON)
+        if len(records) > service.settings.api.max_events_per_request:
+            limit = service.settings.api.max_events_per_request
+            raise ProblemError(413, f"{len(records)} events in one request, at most {limit}")
+        if scores:
+            outcomes = await _scored(service, log, target, records)
+            reply = _reply_with_scores(outcomes)
+        else:
+            await run_in_threadpool(log.append, target.name, records)
+            reply = _reply(target, records)
+        if not whole:
+            raise ProblemError(400, "the body is not JSON", reply.model_dump(exclude_none=True))
+        return reply
+
+    return router
+
+
+def find_detector(service: Service, name: str | None) -> Detector:
+    """The named detector; without a name `default`, or the only one."""
+    detectors = service.pipeline.detectors
+    if name is None:
+        name = "default" if "default" in detectors or len(detectors) > 1 else next(iter(detectors))
+    if name not in detectors:
+        raise ProblemError(404, f"no detector {name!r}; there are {', '.join(detectors)}")
+    return detectors[name]
+
+
+def split(body: bytes, ndjson: bool) -> tuple[list[bytes], bool]:
+    """A body as records, and whether it was JSON; one that was not is kept as one record."""
+    if ndjson:
+        return [line for line in body.splitlines() if line.strip()], True
+    if not body.lstrip().startswith(b"["):
+        return [body], _is_json(body)
+    try:
+        return [bytes(part) for part in msgspec.json.decode(body, type=list[msgspec.Raw])], True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [body], False
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise ProblemError(413, f"the body is larger than {limit} bytes; send fewer events")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _scored(
+    service: Service, log: EmbeddedLog, detector: Detector, records: list[bytes]
+) -> list[Outcome]:
+    waiting: list[Future[list[Outcome]]] = []
+
+    def expect(offsets: range) -> None:
+        waiting.append(service.replies.expect(PARTITION, offsets))
+
+    await run_in_threadpool(log.append, detector.name, records, expect)
+    seconds = service.settings.api.score_timeout_seconds
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(waiting[0]), seconds)
+    except (TimeoutError, asyncio.CancelledError):  # cancelled: the pipeline has ended
+        service.replies.forget(waiting[0])
+        detail = f"not scored within {seconds:g} s; the events are kept and will be: do not resend"
+        raise ProblemError(503, detail) from None
+
+
+def _reply_with_scores(outcomes: list[Outcome]) -> Ingested:
+    rejected = [
+        {"index": i, "reason": outcome["rejected"], "detail": outcome["detail"]}
+        for i, outcome in enumerate(outcomes)
+        if "rejected" in outcome
+    ]
+    results = [None if "rejected" in outcome else outcome for outcome in outcomes]
+    body = {"accepted": len(outcomes) - len(rejected), "rejected": rejected, "results": results}
+    return Ingested.model_validate(body)
+
+
+def _reply(detector: Detector, records: list[bytes]) -> Ingested:
+    """Decode as the pipeline will; what only a stream's memory can tell shows there later."""
+    n = len(records)
+    raw = RawBatch(
+        partition=PARTITION,
+        offsets=np.arange(n),
+        timestamps=np.full(n, now()),
+        keys=[None] * n,
+        values=list(records),
+    )
+    letters = detector.decoder.decode(raw, detector.features).dead_letters
+    rejected = [
+        {"index": letter.offset, "reason": letter.reason, "detail": letter.detail}
+        for letter in letters
+    ]
+    return Ingested.model_validate({"accepted": n - len(rejected), "rejected": rejected})

@@ -1,0 +1,138 @@
+"""What the API answers with, described for OpenAPI."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+Severity = Literal["minor", "major", "critical"]
+
+
+class FeatureResult(BaseModel):
+    actual: float
+    expected: float | None = Field(description="Reconstruction made before the value came.")
+    low: float | None = Field(description="Lower end of the band that holds 99 % of normal values.")
+    high: float | None
+    share: float = Field(description="This feature's part of the surprise, 0 to 1.")
+
+
+class Result(BaseModel):
+    """One scored event."""
+
+    stream: str
+    time: str
+    score: float = Field(description="How surprising this event is; 1.0 at the threshold.")
+    level: float = Field(description="How abnormal the stream is now, smoothed.")
+    threshold: float = Field(description="Tail probability at which the score is 1.0.")
+    tail_probability: float = Field(
+        description="Probability that a normal block of 50 events holds one as surprising."
+    )
+    anomalous: bool = Field(description="Whether the score is at least 1.")
+    alarm: bool = Field(description="Whether this event notifies someone.")
+    confidence: float = Field(description="0 for a new stream to 1: how much is its own history.")
+    features: dict[str, FeatureResult]
+
+
+class Anomaly(Result):
+    """An anomalous event: a result with its name and its place."""
+
+    id: str
+    detector: str
+    severity: Severity
+    topic: str
+    partition: int
+    offset: int
+
+
+class AnomalyPage(BaseModel):
+    items: list[Anomaly]
+    next_cursor: str | None = Field(
+        description="Pass as `cursor` for the next page; null at the end."
+    )
+
+
+class Rejection(BaseModel):
+    index: int = Field(description="Of the event in the request, from 0.")
+    reason: str
+    detail: str
+
+
+class Ingested(BaseModel):
+    """What became of the events of one request."""
+
+    accepted: int
+    rejected: list[Rejection]
+    results: list[Result | None] | None = Field(
+        None, description="With `?scores=true`: one an event, in order; null for a rejected one."
+    )
+
+
+class StreamSummary(BaseModel):
+    stream: str
+    detector: str
+    events: int
+    time: str
+    score: float
+    level: float
+    threshold: float
+    tail_probability: float
+    confidence: float
+    anomalies: int
+    alarms: int
+
+
+class FeatureMemory(BaseModel):
+    """What a stream is remembered by, for one feature; in input units."""
+
+    value: float
+    level: float
+    fast: float
+    slow: float
+    expected: float
+    scale: float
+    step: float
+    spread: float
+    count: int
+
+
+class StreamDetail(StreamSummary):
+    first_time: str
+    age_seconds: float = Field(description="Event time that the memory spans.")
+    usual_gap_seconds: float
+    offset: int = Field(description="The last record that the memory has seen.")
+    late: int
+    artifact: str
+    memory_bytes: int
+    features: dict[str, FeatureMemory]
+
+
+class StreamPage(BaseModel):
+    items: list[StreamSummary]
+    next_cursor: str | None
+
+
+class DeadLetterBody(BaseModel):
+    id: str
+    detector: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp: str
+    reason: str
+    detail: str
+    key: str | None
+    value: str | None = Field(description="The record, cut to 4096 bytes.")
+    value_bytes: int
+
+
+class DeadLetterPage(BaseModel):
+    items: list[DeadLetterBody]
+    next_cursor: str | None
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,160 @@
+"""The only wiring: settings → parts."""
+
+import fcntl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from model.artifact import BASE, Artifact
+from model.errors import ArtifactError
+from model.scorer import Scorer, directions_of
+from service.decoding.json import Fields, JsonDecoder, Limits
+from service.detector import Detector
+from service.errors import SettingsError, StateError
+from service.memory.sqlite import SqliteStore
+from service.pipeline import Pipeline
+from service.settings import DetectorSettings, LimitSettings, Settings
+from service.sinks.history import History
+from service.sinks.kafka import KafkaSink
+from service.sinks.replies import Replies
+from service.sinks.sink import Sink
+from service.sources.kafka import KafkaSource, check_options
+from service.sources.log import EmbeddedLog
+from service.sources.source import Source
+from service.telemetry.metrics import Metrics
+
+DATABASE = "wakeful.db"
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of a running service, and what must be closed at its end."""
+
+    settings: Settings
+    pipeline: Pipeline
+    history: History
+    replies: Replies
+    metrics: Metrics
+    log: EmbeddedLog | None
+    _lock: IO[str] = field(repr=False)
+
+    def close(self) -> None:
+        for sink in self.pipeline.sinks:
+            sink.close()
+        self.pipeline.source.close()
+        self.pipeline.store.close()
+        self._lock.close()
+
+
+def build_service(settings: Settings) -> Service:
+    """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
+    detectors = build_detectors(settings)
+    lock = _lock(settings.data_dir)
+    database = settings.data_dir / DATABASE
+    store, history = SqliteStore(database), History(database)
+    metrics, replies = Metrics(), Replies()
+    sinks: list[Sink] = [history]
+    log: EmbeddedLog | None = None
+    source: Source
+    if settings.kafka.bootstrap_servers:
+        source, kafka_sink = _kafka(settings, settings.kafka.bootstrap_servers)
+        sinks.append(kafka_sink)
+    else:
+        limits, retention = settings.limits, settings.log.retention_hours * 3600.0
+        source = log = EmbeddedLog(database, limits.max_batch_events, retention)
+    sinks.append(replies)
+    topics = {name: settings.topics_of(name) for name in settings.detectors}
+    pipeline = Pipeline(
+        source, detectors, topics, store, sinks, metrics, settings.checkpoint.interval_seconds
+    )
+    return Service(settings, pipeline, history, replies, metrics, log, lock)
+
+
+def build_detectors(settings: Settings) -> list[Detector]:
+    """The configured detectors, with fresh memories."""
+    return [
+        build_detector(name, detector, settings.limits)
+        for name, detector in settings.detectors.items()
+    ]
+
+
+def build_detector(name: str, settings: DetectorSettings, limits: LimitSettings) -> Detector:
+    """One detector; SettingsError says which of its settings does not fit its artifact."""
+    try:
+        artifact = Artifact(settings.artifact or BASE)
+    except ArtifactError as error:
+        raise SettingsError(f"detectors.{name}.artifact: {error}") from error
+    features, discover = _features(name, settings, artifact, limits)
+    declared = settings.directions()
+    if not discover and (unknown := set(declared) - set(features)):
+        raise SettingsError(
+            f"detectors.{name}.direction: {sorted(unknown)} are no features; "
+            f"the features are {', '.join(features)}"
+        )
+    fields = Fields(settings.key, settings.time, frozenset(settings.ignore), discover)
+    bounds = Limits(
+        limits.max_event_bytes,
+        limits.max_stream_bytes,
+        limits.max_features,
+        limits.max_clock_skew_seconds,
+    )
+    scorer = Scorer(
+        artifact,
+        directions_of(features, declared),
+        settings.false_alarms_per_week,
+        limits.max_clock_skew_seconds,
+    )
+    return Detector(name, artifact, features, JsonDecoder(name, fields, bounds), scorer, declared)
+
+
+def check_settings(settings: Settings) -> None:
+    """Everything that can be checked without starting: `wakeful validate`."""
+    build_detectors(settings)
+    check_options(settings.kafka.options)
+
+
+def _features(
+    name: str, settings: DetectorSettings, artifact: Artifact, limits: LimitSettings
+) -> tuple[tuple[str, ...], bool]:
+    """The features to start with, and whether new ones are discovered."""
+    wanted, trained = tuple(settings.features or ()), artifact.config.features
+    if artifact.config.joint:
+        if wanted and set(wanted) != set(trained):
+            raise SettingsError(
+                f"detectors.{name}.features: {', '.join(wanted)} are not those that "
+                f"{artifact.folder} was trained on: {', '.join(trained)}"
+            )
+        return trained, False
+    if len(wanted) > limits.max_features:
+        raise SettingsError(f"detectors.{name}.features: more than {limits.max_features}")
+    return wanted, not wanted
+
+
+def _kafka(settings: Settings, servers: list[str]) -> tuple[KafkaSource, KafkaSink]:
+    kafka = settings.kafka
+    check_options(kafka.options)
+    topics = sorted({topic for name in settings.detectors for topic in settings.topics_of(name)})
+    source = KafkaSource(
+        servers, topics, kafka.group_id, kafka.options, settings.limits.max_batch_events
+    )
+    sink = KafkaSink(servers, kafka.anomalies_topic, kafka.dead_letters_topic, kafka.options)
+    return source, sink
+
+
+def _lock(folder: Path) -> IO[str]:
+    """One process a data folder: two would overwrite each other's memories."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise StateError(
+            f"data_dir {folder}: {error.strerror}; choose a folder to write in"
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise StateError(
+            f"data_dir {folder} is in use by another wakeful; choose another"
+        ) from None
+    return file

@@ -1,0 +1,265 @@
+"""The command `wakeful`. Exit status: 0 done, 1 failed, 2 wrong usage or settings."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from model.errors import ModelError
+from service.errors import SettingsError, WakefulError
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILES = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wakeful")
+def main() -> None:
+    """Streaming anomaly detection that never forgets a stream."""
+    from service.telemetry.logging import configure_logging
+
+    configure_logging()
+
+
+def reported(command: F) -> F:
+    """Turn errors that have a message for the user into that message and an exit status."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            status = command(*args, **kwargs)
+        except SettingsError as error:
+            click.echo(f"wakeful: {error}", err=True)
+            sys.exit(2)
+        except (WakefulError, ModelError) as error:
+            click.echo(f"wakeful: {error}", err=True)
+            sys.exit(1)
+        sys.exit(status or 0)
+
+    return cast(F, run)
+
+
+def names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+    """`A,B` -> a list of names."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def pairs(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """`A=x` given any number of times -> a dict."""
+    for text in texts:
+        if "=" not in text:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param=parameter)
+    return dict(text.split("=", 1) for text in texts)
+
+
+def column_options(command: F) -> F:
+    """The options that say which columns of a CSV file are what."""
+    for option in (
+        click.option("--ignore", callback=names, metavar="COLS", help="Columns to leave out."),
+        click.option(
+            "--features",
+            callback=names,
+            metavar="A,B",
+            help="Columns to watch [every numeric one].",
+        ),
+        click.option("--time", metavar="COL", help="Column with the time [time or timestamp]."),
+        click.option("--key", metavar="COL", help="Column that names the stream [stream, if any]."),
+    ):
+        command = option(command)
+    return command
+
+
+config_option = click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Settings file."
+)
+
+
+@main.command()
+@config_option
+@click.option("--data-dir", type=FOLDER, help="Where memories and history are kept.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+@reported
+def serve(config: Path | None, data_dir: Path | None, host: str | None, port: int | None) -> int:
+    """Score events as they arrive: from Kafka where it is configured, else by HTTP."""
+    from service.bootstrap import build_service
+    from service.run import run_service
+    from service.settings import load_settings
+
+    settings = load_settings(config, _flags(data_dir, host, port))
+    return run_service(
+        build_service(settings), lambda address: click.echo(f"Wakeful is listening on {address}")
+    )
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option(
+    "--dir",
+    "folder",
+    type=FOLDER,
+    default=Path("wakeful-demo"),
+    show_default=True,
+    help="Where the demo keeps its data; the same again goes on.",
+)
+@reported
+def demo(port: int, folder: Path) -> int:
+    """Watch real series that come with the product; Ctrl-C ends it, again goes on."""
+    from service.bootstrap import build_service
+    from service.demo.feeder import Feeder
+    from service.run import run_service
+    from service.settings import DetectorSettings, Settings
+
+    settings = Settings.model_construct(  # the demo is the same whatever the environment says
+        data_dir=folder, detectors={"default": DetectorSettings(features=["value"])}
+    )
+    settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
+    service = build_service(settings)
+    feeder = Feeder(service)
+
+    def announce(address: str) -> None:
+        click.echo(f"Wakeful is watching real series on {address}")
+        click.echo(f"  anomalies  {address}/api/v1/anomalies?alarm=true")
+        click.echo(f"  metrics    {address}/metrics")
+        click.echo("Ctrl-C ends it; the same command again goes on from there.")
+        feeder.start()
+
+    return run_service(service, announce, feeder.stop)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=FILES)
+@click.option("--out", required=True, type=FOLDER, help="Folder for one CSV for each file.")
+@column_options
+@click.option(
+    "--direction",
+    multiple=True,
+    callback=pairs,
+    metavar="FEATURE=low|high|both",
+    help="Which deviation of a feature counts.",
+)
+@click.option("--artifact", type=FOLDER, help="Artifact folder [the base artifact].")
+@click.option("--keep", is_flag=True, help="Keep memories from one file to the next.")
+@config_option
+@reported
+def replay(
+    files: tuple[Path, ...],
+    out: Path,
+    key: str | None,
+    time: str | None,
+    features: list[str] | None,
+    ignore: list[str] | None,
+    direction: dict[str, str],
+    artifact: Path | None,
+    keep: bool,
+    config: Path | None,
+) -> None:
+    """Run the serving pipeline on CSV files: one row out for each row in."""
+    from service.replay import ReplayOptions
+    from service.replay import replay as run
+    from service.settings import load_settings
+
+    asked: dict[str, Any] = {"direction": direction} if direction else {}
+    if artifact:
+        asked["artifact"] = artifact
+    settings = load_settings(config, {"detectors": {"default": asked}} if asked else {})
+    options = ReplayOptions(out, key, time, features, tuple(ignore or ()), keep)
+    if "default" not in settings.detectors:
+        raise SettingsError("replay runs the detector `default`; the settings have none")
+    for output, tally in run(files, settings.detectors["default"], settings.limits, options):
+        click.echo(
+            f"{output}: {tally.rows} rows, {tally.rows - tally.scored} rejected, "
+            f"{tally.anomalies} anomalous, {tally.alarms} alarms"
+        )
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=FILES)
+@click.option("--out", required=True, type=FOLDER, help="Folder for the artifact.")
+@column_options
+@click.option(
+    "--where",
+    multiple=True,
+    callback=pairs,
+    metavar="COL=VALUE",
+    help="Train on these rows alone; the column is no feature.",
+)
+@click.option(
+    "--cell", type=click.Choice(["lstm", "gru", "rnn"]), default="lstm", show_default=True
+)
+@click.option(
+    "--hidden",
+    type=click.IntRange(2, 1024),
+    default=32,
+    show_default=True,
+    help="Units of the encoder.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1, 10_000),
+    default=40,
+    show_default=True,
+    help="At most; fewer when it stops getting better.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@reported
+def train(
+    files: tuple[Path, ...],
+    out: Path,
+    key: str | None,
+    time: str | None,
+    features: list[str] | None,
+    ignore: list[str] | None,
+    where: dict[str, str],
+    cell: Any,
+    hidden: int,
+    epochs: int,
+    seed: int,
+) -> None:
+    """Train an artifact on your own normal data. Needs the extra: pip install 'wakeful[train]'."""
+    if importlib.util.find_spec("torch") is None:
+        raise SettingsError("training needs torch: pip install 'wakeful[train]'")
+    from tqdm import tqdm
+
+    from model.trainer import train_artifact
+    from model.training import TrainingSettings
+    from service.train import Selection, read_series
+
+    selection = Selection(key, time, features, tuple(ignore or ()), where)
+    series, watched = read_series(files, selection)
+    with tqdm(total=epochs, desc="training", unit="epoch", disable=None) as bar:
+
+        def show(message: str) -> None:
+            bar.set_postfix_str(message)
+            bar.update()
+
+        settings = TrainingSettings(epochs=epochs, seed=seed)
+        artifact = train_artifact(series, watched, out, settings, cell, hidden, show)
+    click.echo(f"{out}: trained on {', '.join(watched)}")
+    click.echo(json.dumps(artifact.description.training))
+
+
+@main.command()
+@config_option
+@reported
+def validate(config: Path | None) -> None:
+    """Check the settings: each problem with its place."""
+    from service.bootstrap import check_settings
+    from service.settings import load_settings
+
+    check_settings(load_settings(config))
+    click.echo("the settings are valid")
+
+
+def _flags(data_dir: Path | None, host: str | None, port: int | None) -> dict[str, Any]:
+    api = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    flags: dict[str, Any] = {"api": api} if api else {}
+    if data_dir is not None:
+        flags["data_dir"] = data_dir
+    return flags

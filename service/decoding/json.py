@@ -1,0 +1,222 @@
+"""JSON records -> columns of events, and rejected records with their reasons."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from service.clock import parse_time
+from service.errors import RecordRejected
+from service.records import DeadLetter, EventBatch, RawBatch, event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which fields of an event are read. With `discover`, new numeric fields become features."""
+
+    key: str
+    time: str
+    ignore: frozenset[str]
+    discover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one record."""
+
+    max_event_bytes: int
+    max_stream_bytes: int
+    max_features: int
+    max_clock_skew_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decoded event, on its way into columns."""
+
+    stream: str
+    time: float
+    timed: bool
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Every record of a raw batch, in one of two parts.
+
+    `features` are those of the columns: what was asked for, then what was discovered.
+    `ignored_fields` counts numeric fields that are not features, `missing_values` absent features.
+    """
+
+    events: EventBatch
+    dead_letters: list[DeadLetter]
+    features: tuple[str, ...]
+    ignored_fields: int
+    missing_values: int
+
+
+class JsonDecoder:
+    """Pure: the same records, features and settings give the same events and rejections."""
+
+    def __init__(self, detector: str, fields: Fields, limits: Limits) -> None:
+        self.detector = detector
+        self.fields = fields
+        self.limits = limits
+        self._parse = msgspec.json.Decoder(dict[str, Any]).decode
+
+    def decode(self, raw: RawBatch, features: tuple[str, ...]) -> Decoded:
+        """Decode a batch for a detector that watches `features` so far."""
+        columns = {name: f for f, name in enumerate(features)}
+        kept, events, dead_letters, ignored = [], [], [], 0
+        for i in range(len(raw)):
+            try:
+                event, more = self.read(
+                    raw.keys[i], raw.values[i], float(raw.timestamps[i]), columns
+                )
+            except RecordRejected as rejected:
+                dead_letters.append(dead_letter(self.detector, raw, i, rejected))
+                continue
+            for name in event.values:
+                columns.setdefault(name, len(columns))
+            kept.append(i)
+            events.append(event)
+            ignored += more
+        batch = _in_columns(raw, kept, events, columns)
+        missing = int(np.isnan(batch.values).sum())
+        return Decoded(batch, dead_letters, tuple(columns), ignored, missing)
+
+    def read(
+        self, key: bytes | None, value: bytes | None, timestamp: float, columns: dict[str, int]
+    ) -> tuple[Event, int]:
+        """One record -> its event and the number of numeric fields ignored.
+
+        `timestamp`: the Unix seconds stored with the record. Raises RecordRejected.
+        """
+        body = self._body(value)
+        stream = self._stream(key, body)
+        time, timed = self._time(body, timestamp)
+        values, ignored = self._values(body, columns)
+        return Event(stream, time, timed, values), ignored
+
+    def _body(self, value: bytes | None) -> dict[str, Any]:
+        if value is not None and len(value) > self.limits.max_event_bytes:
+            raise RecordRejected(
+                "too_large", f"{len(value)} bytes, at most {self.limits.max_event_bytes}"
+            )
+        try:
+            return self._parse(value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RecordRejected("malformed_json", str(error)) from None
+
+    def _stream(self, key: bytes | None, body: dict[str, Any]) -> str:
+        name = key if key is not None else body.get(self.fields.key)
+        if name is None:
+            raise RecordRejected("missing_key", f"no record key and no field {self.fields.key!r}")
+        if isinstance(name, int) and not isinstance(name, bool):
+            name = str(name)
+        if not isinstance(name, str | bytes):
+            raise RecordRejected("bad_key", f"{self.fields.key!r} is {type(name).__name__}")
+        try:
+            encoded = name.encode() if isinstance(name, str) else name
+            text = encoded.decode()
+        except UnicodeError as error:
+            raise RecordRejected("bad_key", f"not UTF-8: {error}") from None
+        if not 0 < len(encoded) <= self.limits.max_stream_bytes:
+            raise RecordRejected(
+                "bad_key", f"{len(encoded)} bytes, expected 1 to {self.limits.max_stream_bytes}"
+            )
+        if not text.isprintable():
+            raise RecordRejected("bad_key", f"{text!r} has control characters")
+        return text
+
+    def _time(self, body: dict[str, Any], timestamp: float) -> tuple[float, bool]:
+        value = body.get(self.fields.time)
+        if value is None:
+            return timestamp, False
+        try:
+            time = parse_time(value)
+        except (ValueError, OverflowError) as error:
+            raise RecordRejected("bad_time", f"{self.fields.time!r}: {error}") from None
+        ahead = time - timestamp
+        if ahead > self.limits.max_clock_skew_seconds:
+            raise RecordRejected("future", f"{ahead:.0f} s ahead of its record")
+        return time, True
+
+    def _values(
+        self, body: dict[str, Any], columns: dict[str, int]
+    ) -> tuple[dict[str, float], int]:
+        values: dict[str, float] = {}
+        ignored = 0
+        for name, value in body.items():
+            if name in (self.fields.key, self.fields.time):
+                continue
+            if name in columns:
+                if value is not None:
+                    values[name] = _number(name, value)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                if self.fields.discover and name not in self.fields.ignore:
+                    values[name] = _number(name, value)
+                else:
+                    ignored += 1
+        if not values:
+            wanted = ", ".join(columns) or "any number"
+            raise RecordRejected("no_features", f"none of: {wanted}"[:500])
+        grown = len(columns) + sum(name not in columns for name in values)
+        if grown > self.limits.max_features:
+            raise RecordRejected(
+                "too_many_features", f"{grown}, at most {self.limits.max_features}"
+            )
+        return values, ignored
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RecordRejected("bad_value", f"{name!r} is {type(value).__name__}, expected a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not abs(number) <= LARGEST_VALUE:
+        raise RecordRejected("bad_value", f"{name!r} is beyond ±{LARGEST_VALUE:g}")
+    return number
+
+
+LARGEST_VALUE = 1e100
+"""Beyond it sums of squares would overflow."""
+
+
+def _in_columns(
+    raw: RawBatch, kept: list[int], events: Sequence[Event], columns: dict[str, int]
+) -> EventBatch:
+    records = np.array(kept, np.int64)
+    values = np.full((len(events), len(columns)), np.nan)
+    for i, event in enumerate(events):
+        for name, value in event.values.items():
+            values[i, columns[name]] = value
+    return EventBatch(
+        streams=[event.stream for event in events],
+        records=records,
+        offsets=raw.offsets[records],
+        times=np.array([event.time for event in events]),
+        timed=np.array([event.timed for event in events], np.bool_),
+        values=values,
+    )
+
+
+def dead_letter(detector: str, raw: RawBatch, i: int, rejected: RecordRejected) -> DeadLetter:
+    """Record i of a batch, with why it was not scored."""
+    offset = int(raw.offsets[i])
+    return DeadLetter(
+        id=event_id(detector, raw.partition, offset),
+        detector=detector,
+        partition=raw.partition,
+        offset=offset,
+        timestamp=float(raw.timestamps[i]),
+        reason=rejected.reason,
+        detail=rejected.detail,
+        key=raw.keys[i],
+        value=raw.values[i],
+    )

@@ -1,0 +1,262 @@
+"""One detector: its decoder, its streams' memories, its scorer."""
+
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from model.artifact import Artifact
+from model.normalise import LATE, REPEATED, REPLAYED
+from model.row import RowTable
+from model.scorer import Scored, Scorer, directions_of
+from service.clock import format_time
+from service.decoding.json import Decoded, JsonDecoder, dead_letter
+from service.errors import RecordRejected, StateError
+from service.memory.arena import Arena, feature_of, relaid
+from service.memory.store import Changed, Shape, StateStore, require_format
+from service.records import DeadLetter, Delivery, Partition, RawBatch, ScoredBatch, anomaly_of
+
+REFUSED = {
+    LATE: ("late", "behind the stream's newest time by more than limits.max_clock_skew_seconds"),
+    REPEATED: ("repeated", "the same time and values as the stream's last event"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What one raw batch came to, with the counts that metrics want beside it."""
+
+    delivery: Delivery
+    late: int
+    ignored_fields: int
+    missing_values: int
+    stream_seconds: float
+
+
+class Detector:
+    """Scores the records of one detector. All of it belongs to the pipeline's thread.
+
+    `features` are those to watch; with a discovering decoder they grow as new ones are seen.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        artifact: Artifact,
+        features: tuple[str, ...],
+        decoder: JsonDecoder,
+        scorer: Scorer,
+        declared: dict[str, int],
+    ) -> None:
+        self.name = name
+        self.artifact = artifact
+        self.features = features
+        self.decoder = decoder
+        self.scorer = scorer
+        self._declared = declared
+        self._reshaped = False
+        self.arena = self._new_arena(features)
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.artifact.fingerprint_text, self.features)
+
+    def restore(self, store: StateStore) -> None:
+        """Take every stored memory back; StateError where they are another artifact's."""
+        stored = store.shape(self.name)
+        if stored is None:
+            return
+        require_format(stored, self.name)
+        if stored.fingerprint != self.artifact.fingerprint_text:
+            raise StateError(
+                f"detector {self.name}: its memories were made by artifact {stored.fingerprint}, "
+                f"the configured one is {self.artifact.fingerprint_text} "
+                f"({self.artifact.folder}): configure that artifact again, "
+                "or start with another data_dir"
+            )
+        wanted = self.features
+        if self.decoder.fields.discover:
+            wanted = stored.features + tuple(f for f in wanted if f not in stored.features)
+        self.features = stored.features
+        self.arena = self._new_arena(stored.features)
+        for stream, row in store.memories(self.name):
+            if len(row) != self.arena.layout.row_bytes:
+                raise StateError(
+                    f"detector {self.name}: the memory of {stream!r} has {len(row)} bytes, "
+                    f"expected {self.arena.layout.row_bytes}: the store is damaged"
+                )
+            self.arena.restore(stream, row)
+        if wanted != stored.features:
+            self._reshape(wanted)
+
+    def warm_up(self) -> None:
+        """Compile or load the compiled loops now, not on the first event."""
+        features = self.features or ("warm-up",)
+        row = self.artifact.fresh_rows(features)
+        table = RowTable(self.artifact.layout(len(features)), row.copy())
+        scorer = Scorer(
+            self.artifact, directions_of(features, {}), self.scorer.budget_per_week, 0.0
+        )
+        one = np.zeros(1, np.int64)
+        nothing = np.full((1, len(features)), np.nan)
+        scorer.score(table, one, one, 1, np.zeros(1), np.zeros(1, np.bool_), nothing)
+
+    def process(self, raw: RawBatch) -> Processed:
+        """Decode and score one raw batch; every record ends in one part of the delivery."""
+        return self.score(raw, self.decode(raw))
+
+    def decode(self, raw: RawBatch) -> Decoded:
+        decoded = self.decoder.decode(raw, self.features)
+        if decoded.features != self.features:
+            self._reshape(decoded.features)
+        return decoded
+
+    def score(self, raw: RawBatch, decoded: Decoded) -> Processed:
+        events, table = decoded.events, self.arena.table
+        slots = self.arena.slots_of(events.streams)
+        table = self.arena.table  # new streams may have made it grow
+        touched = np.unique(slots)
+        before = _watched(table, touched)
+        scored = self.scorer.score(
+            table, slots, events.offsets, origin_of(raw.partition), events.times, events.timed,
+            events.values,
+        )  # fmt: skip
+        self.arena.mark(touched)
+        after = _watched(table, touched)
+        batch = self._scored_batch(raw, decoded, scored)
+        delivery = Delivery(
+            raw=raw,
+            scored=batch,
+            anomalies=[anomaly_of(batch, int(i)) for i in np.flatnonzero(batch.anomalous)],
+            dead_letters=decoded.dead_letters + self._refused(raw, decoded, scored),
+            replayed=int(np.count_nonzero(scored.verdicts == REPLAYED)),
+        )
+        return Processed(
+            delivery=delivery,
+            late=int(after[0] - before[0]),
+            ignored_fields=decoded.ignored_fields,
+            missing_values=decoded.missing_values,
+            stream_seconds=float(after[1] - before[1]),
+        )
+
+    def changed(self) -> tuple[Changed, npt.NDArray[np.int64]]:
+        """What the next checkpoint must save, and the slots to pass to `saved` after."""
+        slots = self.arena.changed()
+        rows = self.arena.table.bytes[slots]
+        changed = Changed(
+            shape=self.shape,
+            streams=[self.arena.streams[slot] for slot in slots],
+            rows=[row.tobytes() for row in rows],
+            replace_all=self._reshaped,
+        )
+        return changed, slots
+
+    def saved(self, slots: npt.NDArray[np.int64]) -> None:
+        self.arena.saved(slots)
+        self._reshaped = False
+
+    def stream(self, name: str) -> dict[str, Any] | None:
+        """One stream's memory as a person reads it, None where the stream is not known."""
+        table = self.arena.row(name)
+        if table is None or table.head["scored"][0] == 0:
+            return None
+        head = table.head[0]
+        return {
+            **self._summary(name, table),
+            "first_time": format_time(float(head["first_time"])),
+            "age_seconds": float(head["time"] - head["first_time"]),
+            "usual_gap_seconds": float(head["gap"]),
+            "offset": int(head["offset"]),
+            "late": int(head["late"]),
+            "artifact": self.artifact.fingerprint_text,
+            "memory_bytes": table.layout.row_bytes,
+            "features": {
+                feature: feature_of(table, f)
+                for f, feature in enumerate(self.features)
+                if table.features[0, f]["count"]
+            },
+        }
+
+    def streams(self, after: str | None, limit: int, prefix: str = "") -> list[dict[str, Any]]:
+        """Summaries of streams in the order of their names, those behind `after`."""
+        names = sorted(
+            name
+            for name in self.arena.slots
+            if name.startswith(prefix) and (after is None or name > after)
+        )
+        rows = ((name, self.arena.row(name)) for name in names)
+        known = ((name, row) for name, row in rows if row is not None and row.head["scored"][0])
+        return [
+            self._summary(name, row) for (name, row), _ in zip(known, range(limit), strict=False)
+        ]
+
+    def _summary(self, name: str, table: RowTable) -> dict[str, Any]:
+        head = table.head[0]
+        return {
+            "stream": name,
+            "detector": self.name,
+            "events": int(head["scored"]),
+            "time": format_time(float(head["time"])),
+            "score": float(head["score"]),
+            "level": float(head["level"]),
+            "threshold": float(head["threshold"]),
+            "tail_probability": float(head["tail_probability"]),
+            "confidence": float(head["confidence"]),
+            "anomalies": int(head["anomalies"]),
+            "alarms": int(head["alarms"]),
+        }
+
+    def _scored_batch(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> ScoredBatch:
+        events, kept = decoded.events, scored.admitted
+        return ScoredBatch(
+            detector=self.name,
+            partition=raw.partition,
+            features=self.features,
+            streams=[events.streams[i] for i in kept],
+            records=events.records[kept],
+            offsets=events.offsets[kept],
+            times=events.times[kept],
+            values=events.values[kept],
+            scores=scored.scores,
+            expected=scored.expected,
+            spread=scored.spread,
+            surprise=scored.surprise,
+        )
+
+    def _refused(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> list[DeadLetter]:
+        return [
+            dead_letter(self.name, raw, int(decoded.events.records[i]), RecordRejected(*refusal))
+            for verdict, refusal in REFUSED.items()
+            for i in np.flatnonzero(scored.verdicts == verdict)
+        ]
+
+    def _new_arena(self, features: tuple[str, ...]) -> Arena:
+        self.scorer.directions = directions_of(features, self._declared)
+        return Arena(self.artifact.layout(len(features)), self.artifact.fresh_rows(features))
+
+    def _reshape(self, features: tuple[str, ...]) -> None:
+        """Go on with other features: every memory is laid out again, by the features' names."""
+        old, have = self.arena, self.features
+        self.arena = self._new_arena(features)
+        self.features = features
+        if not len(old):
+            return
+        table = RowTable(old.layout, old.table.bytes[: len(old)])
+        new = relaid(table, have, self.arena.layout, features, self.arena.fresh)
+        slots = self.arena.slots_of(old.streams)
+        self.arena.table.bytes[slots] = new.bytes
+        self.arena.mark_all()
+        self._reshaped = True
+
+
+def origin_of(partition: Partition) -> int:
+    """A number that tells partitions apart within a row; never 0, which means none."""
+    return (crc32(partition[0].encode()) << 32 | partition[1]) + 1
+
+
+def _watched(table: RowTable, slots: npt.NDArray[np.int64]) -> tuple[int, float]:
+    """Late events and seconds watched, summed over these rows."""
+    head = table.head[slots]
+    return int(head["late"].sum()), float((head["time"] - head["first_time"]).sum())

@@ -1,0 +1,97 @@
+"""The memories of one detector's streams: rows in one buffer, a slot for each stream."""
+
+import numpy as np
+import numpy.typing as npt
+
+from model.row import FEATURE, Bytes, RowLayout, RowTable
+
+I64 = npt.NDArray[np.int64]
+
+FIRST_CAPACITY = 64  # rows
+
+
+class Arena:
+    """Rows of streams, all of one layout. Grows by doubling; a new stream starts as `fresh`.
+
+    `fresh` is one row, (1, row_bytes). Which rows changed since the last checkpoint is known.
+    """
+
+    def __init__(self, layout: RowLayout, fresh: Bytes) -> None:
+        self.layout = layout
+        self.fresh = fresh
+        self.slots: dict[str, int] = {}
+        self.streams: list[str] = []
+        self.table = RowTable.zeros(layout, FIRST_CAPACITY)
+        self._changed = np.zeros(FIRST_CAPACITY, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.streams)
+
+    def slots_of(self, streams: list[str]) -> I64:
+        """(n,) slots; a stream not seen before gets one with a fresh row."""
+        return np.fromiter((self._slot(stream) for stream in streams), np.int64, len(streams))
+
+    def mark(self, slots: I64) -> None:
+        """These rows changed."""
+        self._changed[slots] = True
+
+    def mark_all(self) -> None:
+        self._changed[: len(self)] = True
+
+    def changed(self) -> I64:
+        """Slots of the rows that changed since `saved`."""
+        return np.flatnonzero(self._changed)
+
+    def saved(self, slots: I64) -> None:
+        """These rows are in the store as they are."""
+        self._changed[slots] = False
+
+    def restore(self, stream: str, row: bytes) -> None:
+        """Put a stored row back; it counts as saved."""
+        slot = self._slot(stream)
+        self.table.bytes[slot] = np.frombuffer(row, np.uint8)
+
+    def row(self, stream: str) -> RowTable | None:
+        """A copy of one stream's row, or None where the stream is not known."""
+        slot = self.slots.get(stream)
+        return None if slot is None else RowTable(self.layout, self.table.bytes[[slot]])
+
+    def _slot(self, stream: str) -> int:
+        slot = self.slots.get(stream)
+        if slot is None:
+            slot = self.slots[stream] = len(self.streams)
+            self.streams.append(stream)
+            if slot == len(self.table):
+                self._grow()
+            self.table.bytes[slot] = self.fresh[0]
+        return slot
+
+    def _grow(self) -> None:
+        rows = np.zeros((2 * len(self.table), self.layout.row_bytes), np.uint8)
+        rows[: len(self.table)] = self.table.bytes
+        self.table = RowTable(self.layout, rows)
+        self._changed = np.concatenate([self._changed, np.zeros_like(self._changed)])
+
+
+def relaid(
+    table: RowTable, have: tuple[str, ...], layout: RowLayout, want: tuple[str, ...], fresh: Bytes
+) -> RowTable:
+    """The same memories for another list of features, matched by name.
+
+    For artifacts that run feature by feature: a feature's block and network state move with its
+    name, a new feature starts as in `fresh`, one no longer wanted is left out.
+    """
+    rows = RowTable(layout, np.repeat(fresh, len(table), axis=0))
+    rows.head[:] = table.head
+    rows.tails[:] = table.tails
+    rows.maxima[:] = table.maxima
+    for f, name in enumerate(want):
+        if name in have:
+            rows.features[:, f] = table.features[:, have.index(name)]
+            rows.states[:, f] = table.states[:, have.index(name)]
+    return rows
+
+
+def feature_of(table: RowTable, f: int) -> dict[str, float]:
+    """The normaliser's fields of feature f of a one-row table, by name."""
+    return {name: float(table.features[0, f][name]) for name in FEATURE.names or ()}

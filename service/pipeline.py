@@ -1,0 +1,218 @@
+"""The loop: poll → decode → score → deliver → checkpoint. Read this first.
+
+One thread runs it and owns all that it touches. The checkpoint's order is the guarantee: what was
+delivered is flushed, then memories and positions are saved together, then the source is told. What
+a crash leaves undone is read again, and comes out the same, under the same names.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import chain, repeat
+from typing import TypeVar
+
+from service.clock import now
+from service.detector import Detector, Processed
+from service.errors import Unavailable
+from service.memory.store import Changed, Checkpoint, Positions, StateStore
+from service.records import RawBatch, severity_of
+from service.sinks.sink import Sink
+from service.sources.source import Source
+from service.telemetry.logging import log
+from service.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is away; the last repeats
+
+
+class Pipeline:
+    """Feeds the records of one source through the detectors that watch them.
+
+    `topics` maps each detector to the topics that it watches, for sources that do not say.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        detectors: Sequence[Detector],
+        topics: dict[str, list[str]],
+        store: StateStore,
+        sinks: Sequence[Sink],
+        metrics: Metrics,
+        checkpoint_interval_seconds: float,
+    ) -> None:
+        self.source = source
+        self.detectors = {detector.name: detector for detector in detectors}
+        self.topics = topics
+        self.store = store
+        self.sinks = sinks
+        self.metrics = metrics
+        self.checkpoint_interval_seconds = checkpoint_interval_seconds
+        self.positions: Positions = {}
+        self._saved_positions: Positions = {}
+        self.trouble: str | None = None  # what the pipeline waits for, in words
+        self._restored = False
+        self._stopping = threading.Event()
+        self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._next_checkpoint = 0.0
+
+    def run(self) -> None:
+        """Run until `stop`, or until the source is finished; then checkpoint."""
+        self.restore()
+        try:
+            while not self._stopping.is_set() and not self.source.finished:
+                self.run_once()
+            self.checkpoint()
+        except Unavailable as error:
+            if not self._stopping.is_set():
+                raise
+            log.warning("stopped without a last checkpoint; nothing is lost", error=str(error))
+        finally:
+            self._restored = False
+
+    def run_once(self) -> None:
+        for raw in self._persist(lambda: self.source.poll(POLL_SECONDS)):
+            for detector in self._watchers(raw):
+                self._deliver(self._process(detector, raw))
+            self.positions[raw.partition] = raw.next_offset
+        self._answer()
+        if time.monotonic() >= self._next_checkpoint:
+            self._try_checkpoint()
+
+    def restore(self) -> None:
+        """Take the memories and positions of the last checkpoint, and start the source there."""
+        for detector in self.detectors.values():
+            self.metrics.announce(detector.name, detector.scorer.budget_per_week)
+            detector.restore(self.store)
+            detector.warm_up()
+            log.info("restored", detector=detector.name, streams=len(detector.arena))
+        self.positions = self.store.positions()
+        self._saved_positions = dict(self.positions)
+        self.source.start(self.positions, self.checkpoint)
+        self._schedule_checkpoint()
+        self._restored = True
+        self.metrics.ready.set_function(lambda: float(self.ready))
+
+    def checkpoint(self) -> None:
+        """Flush the sinks, save memories with their positions, tell the source."""
+        with self.metrics.stage("checkpoint"):
+            for sink in self.sinks:
+                sink.flush()
+            changed, slots = {}, {}
+            for detector in self.detectors.values():
+                part, slots[detector.name] = detector.changed()
+                if part.streams or part.replace_all:
+                    changed[detector.name] = part
+            if changed or self.positions != self._saved_positions:
+                self._save(changed)
+                for name in changed:
+                    self.detectors[name].saved(slots[name])
+                self.source.commit(self.positions)
+        self._schedule_checkpoint()
+
+    def stop(self) -> None:
+        """Ask the loop to end; from any thread."""
+        self._stopping.set()
+        self.source.wake()
+
+    @property
+    def ready(self) -> bool:
+        """Whether memories are restored and events are being read."""
+        return self._restored and self.trouble is None
+
+    def ask(self, question: Callable[[], T]) -> "Future[T]":
+        """Run `question` in the loop's thread, between batches; from any thread."""
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(question())
+                except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+                    answer.set_exception(error)
+
+        self._questions.put(run)
+        self.source.wake()
+        return answer
+
+    def _watchers(self, raw: RawBatch) -> list[Detector]:
+        if raw.detector is not None:
+            return [self.detectors[raw.detector]] if raw.detector in self.detectors else []
+        topic = raw.partition[0]
+        return [self.detectors[name] for name, topics in self.topics.items() if topic in topics]
+
+    def _process(self, detector: Detector, raw: RawBatch) -> Processed:
+        with self.metrics.stage("decode"):
+            decoded = detector.decode(raw)
+        with self.metrics.stage("score"):
+            processed = detector.score(raw, decoded)
+        self._count(detector, processed)
+        return processed
+
+    def _deliver(self, processed: Processed) -> None:
+        """Hand the outcome to every sink; while one is away, wait for it: nothing is dropped."""
+        with self.metrics.stage("deliver"):
+            for sink in self.sinks:
+                self._persist(lambda sink=sink: sink.deliver(processed.delivery))  # type: ignore[misc]
+
+    def _persist(self, action: Callable[[], T]) -> T:
+        """Do it; while a dependency is away say so, answer questions, and try again."""
+        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                done = action()
+            except Unavailable as error:
+                self.metrics.unavailable.inc()
+                self.trouble = str(error)
+                log.warning("unavailable, trying again", error=str(error), seconds=pause)
+                self._answer()
+                if self._stopping.wait(pause):
+                    raise
+            else:
+                self.trouble = None
+                return done
+        raise AssertionError("repeat() has no end")
+
+    def _save(self, changed: dict[str, Changed]) -> None:
+        self.store.save(Checkpoint(dict(self.positions), changed))
+        self._saved_positions = dict(self.positions)
+        self.metrics.checkpoints.inc()
+        self.metrics.checkpoint_rows.inc(sum(len(part.streams) for part in changed.values()))
+        self.metrics.checkpoint_time.set(now())
+
+    def _try_checkpoint(self) -> None:
+        try:
+            self.checkpoint()
+        except Unavailable as error:
+            # The last checkpoint stands: a crash now reads further back, and loses nothing.
+            self.metrics.unavailable.inc()
+            log.warning("checkpoint postponed", error=str(error))
+            self._schedule_checkpoint()
+        self.metrics.lag.set(self.source.lag())
+
+    def _schedule_checkpoint(self) -> None:
+        self._next_checkpoint = time.monotonic() + self.checkpoint_interval_seconds
+
+    def _answer(self) -> None:
+        while not self._questions.empty():
+            self._questions.get()()
+
+    def _count(self, detector: Detector, processed: Processed) -> None:
+        name, metrics, delivery = detector.name, self.metrics, processed.delivery
+        metrics.records.labels(name).inc(len(delivery.raw))
+        metrics.scored.labels(name).inc(len(delivery.scored))
+        metrics.replayed.labels(name).inc(delivery.replayed)
+        metrics.late.labels(name).inc(processed.late)
+        metrics.ignored_fields.labels(name).inc(processed.ignored_fields)
+        metrics.missing_values.labels(name).inc(processed.missing_values)
+        metrics.stream_seconds.labels(name).inc(processed.stream_seconds)
+        metrics.streams.labels(name).set(len(detector.arena))
+        metrics.memory_bytes.labels(name).set(len(detector.arena) * detector.arena.layout.row_bytes)
+        for letter in delivery.dead_letters:
+            metrics.rejected.labels(name, letter.reason).inc()
+        for anomaly in delivery.anomalies:
+            metrics.anomalies.labels(name, severity_of(anomaly["score"])).inc()
+            metrics.alarms.labels(name).inc(anomaly["alarm"])

@@ -1,0 +1,201 @@
+"""The nouns that travel through the pipeline.
+
+Batches carry columns and the positions that they came from; an object per event exists only at the
+edges: an anomaly, a dead letter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from model.surprise import BAND
+from service.clock import format_time
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+LOG_TOPIC = "log"  # the embedded log's name where Kafka would have a topic
+
+Partition = tuple[str, int]
+"""(topic, partition)."""
+
+REASONS = {
+    "too_large": "the record is larger than limits.max_event_bytes",
+    "malformed_json": "the record is not one JSON object (NaN and Infinity are not JSON)",
+    "missing_key": "neither the record nor its body names a stream",
+    "bad_key": "the stream's name is empty, too long, not text, or has control characters",
+    "bad_time": "the time field is not RFC 3339 text, Unix seconds or milliseconds",
+    "future": "the event's time is too far ahead of the time stored with its record",
+    "bad_value": "a feature is neither a finite number nor null",
+    "no_features": "none of the features is there",
+    "too_many_features": "the detector would have more features than limits.max_features",
+    "late": "the event is too far behind its stream's newest time",
+    "repeated": "the stream's last event again: the same time, the same values",
+}
+"""Every reason for which a record is rejected; each has a counter and goes to the dead letters."""
+
+
+def event_id(detector: str, partition: Partition, offset: int) -> str:
+    """The name of what came of one record: the same whenever the record is read again."""
+    return quote(f"{detector}:{partition[0]}:{partition[1]}:{offset}", safe=":")
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Records of one partition as they were stored, in offset order.
+
+    `timestamps` are the Unix seconds stored with the records; `detector` is set where the source
+    knows whom the records are for, else the topic decides.
+    """
+
+    partition: Partition
+    offsets: I64
+    timestamps: F64
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    detector: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def next_offset(self) -> int:
+        return int(self.offsets[-1]) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Decoded events: columns over n events; `values` is (n, F), NaN where missing.
+
+    `records` are their indices in the raw batch; `timed` says which carried their own time.
+    """
+
+    streams: list[str]
+    records: I64
+    offsets: I64
+    times: F64
+    timed: npt.NDArray[np.bool_]
+    values: F64
+
+    def __len__(self) -> int:
+        return len(self.streams)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that was not scored, why, and its context."""
+
+    id: str
+    detector: str
+    partition: Partition
+    offset: int
+    timestamp: float
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """The scored events of one raw batch, in offset order; n scored events, F features.
+
+    `scores` is (n,) of `model.surprise.SCORE`; expected, spread and surprise are (n, F).
+    """
+
+    detector: str
+    partition: Partition
+    features: tuple[str, ...]
+    streams: list[str]
+    records: I64
+    offsets: I64
+    times: F64
+    values: F64
+    scores: npt.NDArray[np.void]
+    expected: F64
+    spread: F64
+    surprise: F64
+
+    def __len__(self) -> int:
+        return len(self.streams)
+
+    @property
+    def anomalous(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.scores["score"] >= 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one raw batch came to for one detector: every record is in exactly one part.
+
+    `replayed` counts records that the memories had seen before; they change nothing.
+    """
+
+    raw: RawBatch
+    scored: ScoredBatch
+    anomalies: list[Mapping[str, Any]]
+    dead_letters: list[DeadLetter]
+    replayed: int
+
+
+def result_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
+    """Event i of a batch as a person or a program reads it."""
+    score = scored.scores[i]
+    return {
+        "stream": scored.streams[i],
+        "time": format_time(float(scored.times[i])),
+        "score": float(score["score"]),
+        "level": float(score["level"]),
+        "threshold": float(score["threshold"]),
+        "tail_probability": float(score["tail_probability"]),
+        "anomalous": bool(score["score"] >= 1.0),
+        "alarm": bool(score["alarm"]),
+        "confidence": float(score["confidence"]),
+        "features": _features_of(scored, i),
+    }
+
+
+def _features_of(scored: ScoredBatch, i: int) -> dict[str, dict[str, float | None]]:
+    surprise = np.nan_to_num(scored.surprise[i])
+    total = float(surprise.sum())
+    features: dict[str, dict[str, float | None]] = {}
+    for f, name in enumerate(scored.features):
+        if np.isnan(scored.values[i, f]):
+            continue
+        expected, reach = float(scored.expected[i, f]), BAND * float(scored.spread[i, f])
+        known = bool(np.isfinite(expected) and np.isfinite(reach))
+        features[name] = {
+            "actual": float(scored.values[i, f]),
+            "expected": expected if known else None,
+            "low": expected - reach if known else None,
+            "high": expected + reach if known else None,
+            "share": float(surprise[f]) / total if total > 0 else 0.0,
+        }
+    return features
+
+
+def severity_of(score: float) -> str:
+    """`minor` from the threshold on, `major` from 1.5, `critical` from 2.5 times the threshold."""
+    if score >= 2.5:
+        return "critical"
+    return "major" if score >= 1.5 else "minor"
+
+
+def anomaly_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
+    """Event i as an anomaly: a result with its name and place."""
+    topic, partition = scored.partition
+    offset = int(scored.offsets[i])
+    result = result_of(scored, i)
+    return {
+        "id": event_id(scored.detector, scored.partition, offset),
+        "detector": scored.detector,
+        "severity": severity_of(result["score"]),
+        **result,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+    }

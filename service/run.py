@@ -1,0 +1,93 @@
+"""Run a service: the pipeline in its own thread, the API in the main one."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from service.api.app import create_app
+from service.bootstrap import Service
+from service.errors import SettingsError
+from service.telemetry.logging import log
+
+DRAIN_SECONDS = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; SettingsError where the address cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        server = socket.socket(family, socket.SOCK_STREAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, port))
+    except OSError as error:
+        raise SettingsError(
+            f"api: cannot listen on {host}:{port}: {error.strerror}; choose another --port"
+        ) from None
+    return server
+
+
+def run_service(
+    service: Service,
+    announce: Callable[[str], None],
+    before_stop: Callable[[], None] = lambda: None,
+) -> int:
+    """Serve until a signal, or until the pipeline fails; the exit status.
+
+    `announce` is told the address once it answers; `before_stop` runs before the pipeline ends.
+    """
+    settings = service.settings.api
+    with listen(settings.host, settings.port) as server_socket:
+        host, port = server_socket.getsockname()[:2]
+        config = uvicorn.Config(
+            create_app(service),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        server = _Server(config, lambda: announce(address))
+        failures: list[BaseException] = []
+        thread = threading.Thread(
+            target=_run_pipeline, args=(service, server, failures), name="pipeline"
+        )
+        thread.start()
+        try:
+            server.run(sockets=[server_socket])
+        finally:
+            before_stop()
+            service.pipeline.stop()
+            thread.join()
+            service.close()
+    return 1 if failures else 0
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens; a second signal must not cut the last checkpoint short."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - its signature
+        self.should_exit = True
+        if sig == signal.SIGINT:
+            log.info("stopping; the memories are being saved")
+
+
+def _run_pipeline(service: Service, server: uvicorn.Server, failures: list[BaseException]) -> None:
+    try:
+        service.pipeline.run()
+    except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
+        failures.append(error)
+        log.error("the pipeline stopped", error=str(error), exc_info=error)
+    finally:
+        service.replies.close()
+        server.should_exit = True

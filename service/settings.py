@@ -1,0 +1,254 @@
+"""The settings: one typed tree, read at one border.
+
+A file (YAML, TOML or JSON), then the environment (`WAKEFUL_SECTION__NAME`), then flags; the later
+ones win. Parts of the service receive plain values, never this tree.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from service.errors import SettingsError
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+DIRECTIONS = {"low": -1, "both": 0, "high": 1}
+
+
+def _split(value: object) -> object:
+    """`a:9092,b:9092` -> a list, as Kafka's own configuration has it."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiSettings(Section):
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. Any other than loopback needs `api.token`."
+    )
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    token: SecretStr | None = Field(
+        None,
+        description="Bearer token that `/api` requires. Better kept in a file: `api.token_file`.",
+    )
+    token_file: Path | None = Field(None, description="File that holds the bearer token.")
+    max_body_bytes: int = Field(
+        16 * 2**20, gt=0, description="Largest request body; a larger one is refused with 413."
+    )
+    max_events_per_request: int = Field(
+        20_000, gt=0, description="Most events in one request; more are refused with 413."
+    )
+    score_timeout_seconds: float = Field(
+        30.0, gt=0, description="How long `?scores=true` waits for the scores."
+    )
+
+    @model_validator(mode="after")
+    def _closed_by_default(self) -> "ApiSettings":
+        if self.host not in LOOPBACK and self.secret() is None:
+            raise ValueError(
+                f"host {self.host} is not loopback: set api.token_file (or api.token) so that "
+                "the API is not open to everyone"
+            )
+        return self
+
+    def secret(self) -> str | None:
+        """The bearer token, or None where none is asked for."""
+        if self.token_file is not None:
+            try:
+                text = self.token_file.read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ValueError(f"api.token_file cannot be read: {error}") from None
+            if not text:
+                raise ValueError(f"api.token_file {self.token_file} is empty")
+            return text
+        return self.token.get_secret_value() if self.token else None
+
+
+class KafkaSettings(Section):
+    bootstrap_servers: Annotated[list[str] | None, BeforeValidator(_split)] = Field(
+        None,
+        description="Brokers (`host:port`, comma-separated or a list). Set: events come from Kafka. Not set: from the embedded log.",
+    )
+    topics: list[str] = Field(["events"], min_length=1, description="Topics to read.")
+    group_id: str = Field("wakeful", min_length=1, description="Consumer group.")
+    anomalies_topic: str = Field(
+        "wakeful.anomalies", description="Topic that anomalies are written to, keyed by stream."
+    )
+    dead_letters_topic: str = Field(
+        "wakeful.dead-letters",
+        description="Topic that rejected records are written to, with their context as headers.",
+    )
+    memory_topic: str | None = Field(
+        None, description="Accepted, not yet used: memories persist in the data directory."
+    )
+    options: dict[str, Any] = Field(
+        {},
+        description="Kafka's own options by Kafka's own names, such as `security.protocol`, passed to every client.",
+    )
+
+
+class CheckpointSettings(Section):
+    interval_seconds: float = Field(
+        5.0, gt=0, description="Longest time between checkpoints of the changed memories."
+    )
+
+
+class LogSettings(Section):
+    retention_hours: float = Field(
+        168.0, ge=0, description="How long the embedded log keeps events that are checkpointed."
+    )
+
+
+class LimitSettings(Section):
+    max_event_bytes: int = Field(
+        65_536, gt=0, description="Largest record; a larger one is rejected (`too_large`)."
+    )
+    max_stream_bytes: int = Field(
+        256, gt=0, description="Longest stream name in UTF-8; a longer one is rejected (`bad_key`)."
+    )
+    max_features: int = Field(64, gt=0, le=64, description="Most features of a detector.")
+    max_batch_events: int = Field(
+        4096, gt=0, description="Most records taken from a source at once."
+    )
+    max_clock_skew_seconds: float = Field(
+        604_800.0,
+        ge=0,
+        description="How far an event's time may be ahead of the time stored with its record (`future`), or behind its stream's newest (`late`). Within it, events are scored in the order in which they arrive.",
+    )
+
+
+class DetectorSettings(Section):
+    topics: list[str] | None = Field(
+        None, description="Topics of this detector; not set: `kafka.topics`."
+    )
+    key: str = Field(
+        "stream",
+        min_length=1,
+        description="Field that names the stream, where the record has no key.",
+    )
+    time: str = Field(
+        "time",
+        min_length=1,
+        description="Field with the event's time; where it is missing, the time stored with the record counts.",
+    )
+    features: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Fields to watch. Not set: those of the artifact; for the base artifact every numeric field.",
+    )
+    ignore: list[str] = Field(
+        [], description="Numeric fields not to watch, where `features` is not set."
+    )
+    artifact: Path | None = Field(
+        None,
+        description="Artifact folder, as `wakeful train` writes it; not set: the base artifact.",
+    )
+    direction: dict[str, Literal["low", "high", "both"]] = Field(
+        {}, description="For a feature, which deviation counts: `low`, `high` or `both`."
+    )
+    false_alarms_per_week: float = Field(
+        1.0,
+        gt=0,
+        le=10_000,
+        description="False-alarm budget: how many a normal stream may raise in a week of event time.",
+    )
+
+    @model_validator(mode="after")
+    def _features_differ(self) -> "DetectorSettings":
+        if self.features and len(set(self.features)) != len(self.features):
+            raise ValueError("features: a name stands twice")
+        if self.features and (clash := {self.key, self.time} & set(self.features)):
+            raise ValueError(f"features: {sorted(clash)} is the key or the time")
+        return self
+
+    def directions(self) -> dict[str, int]:
+        return {name: DIRECTIONS[direction] for name, direction in self.direction.items()}
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. See `docs/settings.md`, which is made from these descriptions."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WAKEFUL_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(
+        Path("wakeful-data"),
+        description="Folder of `wakeful.db`: memories, anomalies, dead letters, the embedded log.",
+    )
+    api: ApiSettings = ApiSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    log: LogSettings = LogSettings()
+    limits: LimitSettings = LimitSettings()
+    detectors: dict[str, DetectorSettings] = Field(
+        {"default": DetectorSettings()}, min_length=1, description="The detectors by name."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - its signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # What `load_settings` was given comes in two layers: flags above, the file below.
+        given = init_settings() if isinstance(init_settings, InitSettingsSource) else {}
+        flags = InitSettingsSource(settings_cls, given.get("flags", {}))
+        file = InitSettingsSource(settings_cls, given.get("file", {}))
+        return (flags, env_settings, file)
+
+    def topics_of(self, detector: str) -> list[str]:
+        return self.detectors[detector].topics or self.kafka.topics
+
+
+def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
+    """Read file, environment and flags; SettingsError lists each problem with its place."""
+    body = read_file(file) if file else {}
+    try:
+        return Settings(file=body, flags=flags or {})  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise SettingsError("\n".join(problems)) from None
+    except ValueError as error:  # an environment variable that is not the JSON that it should be
+        raise SettingsError(str(error)) from None
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """A YAML (JSON included) or TOML file as a tree."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        body = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeError) as error:
+        raise SettingsError(f"{file}: {error}") from None
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise SettingsError(f"{file}: expected sections at the top, found {type(body).__name__}")
+    return body

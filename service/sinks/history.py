@@ -1,0 +1,167 @@
+"""Anomalies and dead letters in SQL, to be asked for later."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from service.clock import format_time, parse_time
+from service.errors import Unavailable
+from service.records import DeadLetter, Delivery
+
+MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
+
+metadata = sa.MetaData()
+
+anomalies = sa.Table(
+    "anomalies",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),  # in the order in which they were written
+    sa.Column("id", sa.String, unique=True, nullable=False),
+    sa.Column("detector", sa.String, nullable=False),
+    sa.Column("stream", sa.String, nullable=False),
+    sa.Column("time", sa.Float, nullable=False),  # Unix seconds
+    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("severity", sa.String, nullable=False),
+    sa.Column("alarm", sa.Boolean, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),  # the anomaly as JSON
+    sa.Index("anomalies_by_stream", "stream", "number"),
+    sa.Index("anomalies_by_time", "time"),
+)
+
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String, unique=True, nullable=False),
+    sa.Column("detector", sa.String, nullable=False),
+    sa.Column("topic", sa.String, nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("offset", sa.BigInteger, nullable=False),
+    sa.Column("timestamp", sa.Float, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("value", sa.LargeBinary),
+    sa.Column("value_bytes", sa.Integer, nullable=False),  # before it was cut
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyFilter:
+    """Which anomalies are asked for; times are Unix seconds, `before` is a page's cursor."""
+
+    detector: str | None = None
+    stream: str | None = None
+    severity: str | None = None
+    alarm: bool | None = None
+    start: float | None = None
+    end: float | None = None
+    before: int | None = None
+
+
+Page = tuple[list[dict[str, Any]], int | None]
+"""Items, newest first, and the cursor of the next page."""
+
+
+class History:
+    """The SQL history: a sink for the pipeline, and what the API reads."""
+
+    def __init__(self, file: Path) -> None:
+        self._engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(file)), connect_args={"timeout": 30}
+        )
+        metadata.create_all(self._engine)
+
+    def deliver(self, delivery: Delivery) -> None:
+        if not delivery.anomalies and not delivery.dead_letters:
+            return
+        try:
+            with self._engine.begin() as connection:
+                if rows := [_anomaly_row(anomaly) for anomaly in delivery.anomalies]:
+                    connection.execute(insert(anomalies).on_conflict_do_nothing(), rows)
+                if rows := [_dead_letter_row(letter) for letter in delivery.dead_letters]:
+                    connection.execute(insert(dead_letters).on_conflict_do_nothing(), rows)
+        except sa.exc.OperationalError as error:
+            raise Unavailable(
+                f"history: {error.orig}; free disk space or release the lock"
+            ) from error
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def anomaly(self, name: str) -> dict[str, Any] | None:
+        """One anomaly by its id."""
+        query = sa.select(anomalies.c.body).where(anomalies.c.id == name)
+        with self._engine.connect() as connection:
+            body = connection.execute(query).scalar()
+        return None if body is None else json.loads(body)
+
+    def anomalies(self, wanted: AnomalyFilter, limit: int) -> Page:
+        query = sa.select(anomalies.c.number, anomalies.c.body)
+        for name in ("detector", "stream", "severity", "alarm"):
+            if (value := getattr(wanted, name)) is not None:
+                query = query.where(anomalies.c[name] == value)
+        if wanted.start is not None:
+            query = query.where(anomalies.c.time >= wanted.start)
+        if wanted.end is not None:
+            query = query.where(anomalies.c.time < wanted.end)
+        rows, cursor = self._page(query, anomalies, wanted.before, limit)
+        return [json.loads(row.body) for row in rows], cursor
+
+    def dead_letters(self, reason: str | None, before: int | None, limit: int) -> Page:
+        query = sa.select(dead_letters)
+        if reason is not None:
+            query = query.where(dead_letters.c.reason == reason)
+        rows, cursor = self._page(query, dead_letters, before, limit)
+        return [_dead_letter_body(row._mapping) for row in rows], cursor
+
+    def _page(
+        self, query: sa.Select[Any], table: sa.Table, before: int | None, limit: int
+    ) -> tuple[list[sa.Row[Any]], int | None]:
+        if before is not None:
+            query = query.where(table.c.number < before)
+        query = query.order_by(table.c.number.desc()).limit(limit + 1)
+        with self._engine.connect() as connection:
+            rows = list(connection.execute(query))
+        more = len(rows) > limit
+        return rows[:limit], int(rows[limit - 1].number) if more else None
+
+
+def _anomaly_row(anomaly: Mapping[str, Any]) -> dict[str, Any]:
+    row = {
+        name: anomaly[name] for name in ("id", "detector", "stream", "score", "severity", "alarm")
+    }
+    return {**row, "time": parse_time(anomaly["time"]), "body": json.dumps(anomaly)}
+
+
+def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "detector": letter.detector,
+        "topic": letter.partition[0],
+        "partition": letter.partition[1],
+        "offset": letter.offset,
+        "timestamp": letter.timestamp,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "key": letter.key and letter.key[:MAX_KEPT_BYTES],
+        "value": letter.value and letter.value[:MAX_KEPT_BYTES],
+        "value_bytes": len(letter.value or b""),
+    }
+
+
+def _dead_letter_body(row: Mapping[Any, Any]) -> dict[str, Any]:
+    body = {name: value for name, value in row.items() if name != "number"}
+    body["timestamp"] = format_time(body["timestamp"])
+    for name in ("key", "value"):
+        if body[name] is not None:
+            body[name] = body[name].decode("utf-8", "backslashreplace")
+    return body

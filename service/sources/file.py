@@ -1,0 +1,167 @@
+"""CSV files as a source: a header, then one record for each row, in order."""
+
+import gzip
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from service.clock import parse_time
+from service.errors import SettingsError
+from service.memory.store import Positions
+from service.records import RawBatch
+
+SNIFFED_ROWS = 1000  # rows that decide which columns are numbers
+TIME_COLUMNS = ("time", "timestamp")
+KEY_COLUMN = "stream"
+KEY_FIELD, TIME_FIELD = "\0stream", "\0time"  # in the records: no column can have these names
+MISSING = {"", "nan", "na", "null", "none", "-"}
+
+Row = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a file are. Without `key` the file is one stream, named `stream`."""
+
+    names: tuple[str, ...]
+    features: tuple[str, ...]
+    key: str | None
+    time: str | None
+    stream: str
+
+
+def open_text(file: Path) -> io.TextIOWrapper:
+    """A CSV or CSV.gz file, or standard input for `-`."""
+    if str(file) == "-":
+        import sys  # noqa: PLC0415 - only here
+
+        return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+    if file.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(file), encoding="utf-8-sig", newline="")
+    return file.open(encoding="utf-8-sig", newline="")
+
+
+def stem(file: Path) -> str:
+    """The file's name without `.csv` or `.csv.gz`."""
+    if str(file) == "-":
+        return "stdin"
+    return file.name.removesuffix(".gz").removesuffix(".csv")
+
+
+def read_columns(
+    file: Path,
+    rows: Sequence[Row],
+    key: str | None,
+    time: str | None,
+    features: Sequence[str] | None,
+    ignore: Sequence[str],
+) -> Columns:
+    """Decide what the columns are from the header and the first rows.
+
+    SettingsError names a column that is asked for and not there. Columns that are not asked for by
+    name are features where every value of the first rows is a number or missing.
+    """
+    if not rows:
+        raise SettingsError(f"{file}: is empty; expected a CSV header")
+    names = tuple(rows[0])
+    for asked in [name for name in (key, time, *(features or ()), *ignore) if name]:
+        if asked not in names:
+            raise SettingsError(f"{file}: has no column {asked!r}; it has {', '.join(names)}")
+    key = key or (KEY_COLUMN if KEY_COLUMN in names else None)
+    time = time or next((name for name in TIME_COLUMNS if name in names), None)
+    others = [name for name in names if name not in {key, time, *ignore}]
+    chosen = features or [name for name in others if _numeric(rows[1:], names.index(name))]
+    if not chosen:
+        raise SettingsError(f"{file}: has no numeric column to watch; name them with --features")
+    return Columns(names, tuple(chosen), key, time, stem(file))
+
+
+def _numeric(rows: Sequence[Row], at: int) -> bool:
+    cells = [row[at] for row in rows if at < len(row) and row[at].strip().lower() not in MISSING]
+    return bool(cells) and all(not isinstance(value_of(cell), str) for cell in cells)
+
+
+def value_of(cell: str) -> float | str | None:
+    """A cell as a number, None where missing, else the text: the decoder rejects it by name."""
+    text = cell.strip()
+    if text.lower() in MISSING:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return text[:100]
+    return number if math.isfinite(number) else text
+
+
+class FileSource:
+    """The rows of one file as JSON records of one partition named after it.
+
+    Offsets are row numbers from 0. A row's record time is its own time; a file without times has
+    a row a second. Nothing reads the wall clock.
+    """
+
+    def __init__(self, file: Path, columns: Columns, rows: Iterator[Row], batch_rows: int) -> None:
+        self.partition = (columns.stream, 0)
+        self._file = file
+        self._columns = columns
+        self._rows = rows
+        self._batch_rows = batch_rows
+        self._next = 0
+        self._clock = 0.0
+        self.finished = False
+
+    def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
+        """A file is read once, from its start."""
+
+    def poll(self, timeout_seconds: float) -> list[RawBatch]:  # noqa: ARG002 - a file never waits
+        rows = list(islice(self._rows, self._batch_rows))
+        if not rows:
+            self.finished = True
+            return []
+        offsets = np.arange(self._next, self._next + len(rows))
+        self._next += len(rows)
+        records = [self._record(row) for row in rows]
+        return [
+            RawBatch(
+                partition=self.partition,
+                offsets=offsets,
+                timestamps=np.array([clock for _, clock in records]),
+                keys=[None] * len(rows),
+                values=[value for value, _ in records],
+            )
+        ]
+
+    def wake(self) -> None:
+        pass
+
+    def commit(self, positions: Positions) -> None:
+        pass
+
+    def lag(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+    def _record(self, row: Row) -> tuple[bytes, float]:
+        columns = self._columns
+        cells = dict(zip(columns.names, row, strict=False))
+        body: dict[str, Any] = {name: value_of(cells.get(name, "")) for name in columns.features}
+        body[KEY_FIELD] = cells.get(columns.key, "") if columns.key else columns.stream
+        body[TIME_FIELD] = value_of(cells.get(columns.time, "")) if columns.time else None
+        self._clock = self._record_time(body[TIME_FIELD])
+        return msgspec.json.encode(body), self._clock
+
+    def _record_time(self, time: object) -> float:
+        """The row's own time; else one second after the last row, or the last row's time."""
+        try:
+            return parse_time(time)
+        except (ValueError, OverflowError):
+            return self._clock + (0.0 if self._columns.time else 1.0)

@@ -1,0 +1,176 @@
+"""Kafka as a source: a consumer group whose positions come from the state store."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from service.errors import SettingsError, Unavailable
+from service.memory.store import Positions
+from service.records import RawBatch
+from service.telemetry.logging import log
+
+OURS = {
+    "bootstrap.servers": "kafka.bootstrap_servers",
+    "group.id": "kafka.group_id",
+    "enable.auto.commit": "nothing: offsets are committed with the memories",
+    "isolation.level": "nothing: only committed records are scored",
+}
+"""Kafka's options that the service sets itself, and what to use instead."""
+
+
+class KafkaSource:
+    """Reads topics in a consumer group.
+
+    A partition is read from the position that the local memories are current to, whatever the
+    group committed; without one, from the start of its retention: a memory is made of all events
+    (or from its end, where the option `auto.offset.reset` says `latest`). Commits to the group are
+    for those who watch its lag.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: list[str],
+        topics: list[str],
+        group_id: str,
+        options: dict[str, Any],
+        max_batch_events: int,
+    ) -> None:
+        self._topics = topics
+        self._config: dict[str, Any] = {
+            "auto_offset_reset": "earliest",
+            **client_options(options, KafkaConsumer.DEFAULT_CONFIG),
+            "bootstrap_servers": bootstrap_servers,
+            "group_id": group_id,
+            "enable_auto_commit": False,
+            "isolation_level": "read_committed",
+            "max_poll_records": max_batch_events,
+        }
+        self._consumer: Any = None
+        self._positions: Positions = {}
+        self._checkpoint: Callable[[], None] = lambda: None
+
+    def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
+        self._positions = positions
+        self._checkpoint = checkpoint
+
+    def poll(self, timeout_seconds: float) -> list[RawBatch]:
+        try:
+            records = self._connected().poll(timeout_ms=int(timeout_seconds * 1000))
+        except KafkaError as error:
+            raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
+        return [_batch(partition, part) for partition, part in records.items() if part]
+
+    def wake(self) -> None:
+        """Nothing to end: a poll is short."""
+
+    def commit(self, positions: Positions) -> None:
+        """Tell the group; only a note for its lag, so a failure is logged and no more."""
+        ours = {TopicPartition(*partition) for partition in positions}
+        assigned = self._consumer.assignment() & ours if self._consumer else set()
+        if not assigned:
+            return
+        offsets = {
+            partition: OffsetAndMetadata(positions[(partition.topic, partition.partition)], "", -1)
+            for partition in assigned
+        }
+        try:
+            self._consumer.commit(offsets)
+        except KafkaError as error:
+            log.warning("group commit failed; the checkpoint stands", error=repr(error))
+
+    def lag(self) -> int:
+        if self._consumer is None:
+            return 0
+        total = 0
+        for partition in self._consumer.assignment():
+            end = self._consumer.highwater(partition)
+            position = self._positions.get((partition.topic, partition.partition))
+            if end is not None and position is not None:
+                total += max(0, end - position)
+        return total
+
+    @property
+    def finished(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def _connected(self) -> Any:
+        if self._consumer is None:
+            consumer = KafkaConsumer(**self._config)
+            consumer.subscribe(self._topics, listener=_Rebalance(self))
+            self._consumer = consumer
+        return self._consumer
+
+    def assigned(self, partitions: list[TopicPartition]) -> None:
+        """Go to where the memories are; called by the client within `poll`."""
+        for partition in partitions:
+            position = self._positions.get((partition.topic, partition.partition))
+            if position is not None:
+                self._consumer.seek(partition, position)
+            elif self._config["auto_offset_reset"] == "latest":
+                self._consumer.seek_to_end(partition)
+            else:
+                self._consumer.seek_to_beginning(partition)
+            log.info(
+                "partition assigned",
+                topic=partition.topic,
+                partition=partition.partition,
+                position="none stored" if position is None else position,
+            )
+
+    def revoked(self, partitions: list[TopicPartition]) -> None:
+        """Save before the partitions go; called by the client within `poll`."""
+        if not partitions:
+            return
+        try:
+            self._checkpoint()
+        except Unavailable as error:
+            log.warning("no checkpoint before partitions went", error=str(error))
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        self._source.assigned(assigned)
+
+    def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        self._source.revoked(revoked)
+
+
+def _batch(partition: TopicPartition, records: list[Any]) -> RawBatch:
+    return RawBatch(
+        partition=(partition.topic, partition.partition),
+        offsets=np.array([record.offset for record in records], np.int64),
+        timestamps=np.array([record.timestamp for record in records]) / 1000.0,
+        keys=[record.key for record in records],
+        values=[record.value for record in records],
+    )
+
+
+def client_options(options: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Kafka's option names as the client spells them, those that this client knows."""
+    spelt = {name.replace(".", "_"): value for name, value in options.items()}
+    return {name: value for name, value in spelt.items() if name in known}
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """SettingsError for an option that is ours to set, or that no client knows."""
+    known = {**KafkaConsumer.DEFAULT_CONFIG, **KafkaProducer.DEFAULT_CONFIG}
+    for name in options:
+        dotted = name.replace("_", ".")
+        if dotted in OURS:
+            raise SettingsError(f"kafka.options: {name} is set by {OURS[dotted]}")
+        if name.replace(".", "_") not in known:
+            raise SettingsError(
+                f"kafka.options: {name} is not an option of the Kafka client; known are "
+                f"{', '.join(sorted(option.replace('_', '.') for option in known))}"
+            )

@@ -1,0 +1,129 @@
+"""Every metric, in one file. Base units; never a stream's name in a label."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+STAGES = ("decode", "score", "deliver", "checkpoint")
+STAGE_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.records = Counter(
+            "wakeful_records_total",
+            "Records read from the source, for each detector that they are for.",
+            ["detector"],
+            registry=r,
+        )
+        self.scored = Counter(
+            "wakeful_events_scored_total", "Events scored.", ["detector"], registry=r
+        )
+        self.rejected = Counter(
+            "wakeful_events_rejected_total",
+            "Records rejected to the dead letters, by reason.",
+            ["detector", "reason"],
+            registry=r,
+        )
+        self.replayed = Counter(
+            "wakeful_events_replayed_total",
+            "Records read again after a restart that the memories had seen: they change nothing.",
+            ["detector"],
+            registry=r,
+        )
+        self.late = Counter(
+            "wakeful_events_late_total",
+            "Events scored although their time was behind their stream's newest.",
+            ["detector"],
+            registry=r,
+        )
+        self.ignored_fields = Counter(
+            "wakeful_fields_ignored_total",
+            "Numeric fields in events that are no features of the detector.",
+            ["detector"],
+            registry=r,
+        )
+        self.missing_values = Counter(
+            "wakeful_values_missing_total",
+            "Features missing in scored events.",
+            ["detector"],
+            registry=r,
+        )
+        self.anomalies = Counter(
+            "wakeful_anomalies_total",
+            "Anomalous events, by severity.",
+            ["detector", "severity"],
+            registry=r,
+        )
+        self.alarms = Counter(
+            "wakeful_alarms_total", "Events that notify someone.", ["detector"], registry=r
+        )
+        self.stream_seconds = Counter(
+            "wakeful_stream_seconds_total",
+            "Event time watched, summed over streams: alarms against it are the achieved alarm rate.",
+            ["detector"],
+            registry=r,
+        )
+        self.budget = Gauge(
+            "wakeful_false_alarm_budget_per_week",
+            "False alarms that a normal stream may raise in a week: the promise.",
+            ["detector"],
+            registry=r,
+        )
+        self.streams = Gauge("wakeful_streams", "Streams with a memory.", ["detector"], registry=r)
+        self.memory_bytes = Gauge(
+            "wakeful_memory_bytes", "Bytes of the streams' memories.", ["detector"], registry=r
+        )
+        self.stage_seconds = Histogram(
+            "wakeful_stage_seconds",
+            "Time of one batch in a stage of the pipeline.",
+            ["stage"],
+            buckets=STAGE_BUCKETS,
+            registry=r,
+        )
+        self.checkpoints = Counter("wakeful_checkpoints_total", "Checkpoints saved.", registry=r)
+        self.checkpoint_rows = Counter(
+            "wakeful_checkpoint_rows_total", "Memories saved by checkpoints.", registry=r
+        )
+        self.checkpoint_time = Gauge(
+            "wakeful_last_checkpoint_timestamp_seconds",
+            "When the last checkpoint was saved.",
+            registry=r,
+        )
+        self.unavailable = Counter(
+            "wakeful_unavailable_total",
+            "Times that a dependency did not answer and the pipeline tried again.",
+            registry=r,
+        )
+        self.lag = Gauge(
+            "wakeful_source_lag_records",
+            "Records waiting in the source, as far as is known.",
+            registry=r,
+        )
+        self.ready = Gauge(
+            "wakeful_ready", "1 when memories are restored and events are being read.", registry=r
+        )
+
+    def announce(self, detector: str, budget_per_week: float) -> None:
+        """Make a detector's series exist from the start, at 0."""
+        self.budget.labels(detector).set(budget_per_week)
+        for counter in (
+            self.records, self.scored, self.replayed, self.late, self.ignored_fields,
+            self.missing_values, self.alarms, self.stream_seconds,
+        ):  # fmt: skip
+            counter.labels(detector)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one batch's stay in a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_seconds.labels(name).observe(time.perf_counter() - start)

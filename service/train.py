@@ -1,0 +1,87 @@
+"""`wakeful train`: CSV files to series, series to an artifact."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from model.series import Series
+from service.clock import parse_time
+from service.errors import SettingsError
+from service.sources.file import SNIFFED_ROWS, Columns, open_text, read_columns, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which columns and rows to train on; `where` keeps the rows whose column has that text."""
+
+    key: str | None
+    time: str | None
+    features: list[str] | None
+    ignore: tuple[str, ...]
+    where: dict[str, str]
+
+
+def read_series(
+    files: Sequence[Path], selection: Selection
+) -> tuple[list[Series], tuple[str, ...]]:
+    """Every stream of every file, and the features; SettingsError where files do not agree."""
+    series: list[Series] = []
+    features: tuple[str, ...] | None = None
+    for file in files:
+        columns, more = _read_file(file, selection, features)
+        features = features or columns.features
+        series += more
+    return series, features or ()
+
+
+def _read_file(
+    file: Path, selection: Selection, features: tuple[str, ...] | None
+) -> tuple[Columns, list[Series]]:
+    with open_text(file) as text:
+        rows = csv.reader(text)
+        first = list(islice(rows, SNIFFED_ROWS + 1))
+        ignore = (*selection.ignore, *selection.where)
+        columns = read_columns(
+            file, first, selection.key, selection.time, features or selection.features, ignore
+        )
+        streams: dict[str, list[tuple[float, list[float]]]] = defaultdict(list)
+        clock = -1.0
+        for line, row in enumerate(chain(first[1:], rows), 2):
+            cells = dict(zip(columns.names, row, strict=False))
+            if any(cells.get(name) != text for name, text in selection.where.items()):
+                continue
+            clock = _time(cells, columns, clock, f"{file}:{line}")
+            stream = cells.get(columns.key, "") if columns.key else columns.stream
+            streams[stream].append((clock, _values(cells, columns, f"{file}:{line}")))
+    return columns, [
+        Series(
+            f"{columns.stream}/{name}",
+            np.array([time for time, _ in events]),
+            np.array([values for _, values in events]),
+        )
+        for name, events in streams.items()
+    ]
+
+
+def _time(cells: dict[str, str], columns: Columns, last: float, where: str) -> float:
+    if columns.time is None:
+        return last + 1.0
+    try:
+        return parse_time(value_of(cells.get(columns.time, "")))
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"{where}: column {columns.time}: {error}") from None
+
+
+def _values(cells: dict[str, str], columns: Columns, where: str) -> list[float]:
+    values = []
+    for name in columns.features:
+        value = value_of(cells.get(name, ""))
+        if isinstance(value, str):
+            raise SettingsError(f"{where}: column {name}: {value!r} is not a finite number")
+        values.append(np.nan if value is None else value)
+    return values
