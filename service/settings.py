@@ -5,6 +5,7 @@ ones win. Parts of the service receive plain values, never this tree.
 """
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import SettingsError as SourceError
 
 from service.errors import SettingsError
 
@@ -234,8 +236,16 @@ def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None)
             for problem in error.errors()
         ]
         raise SettingsError("\n".join(problems)) from None
-    except ValueError as error:  # an environment variable that is not the JSON that it should be
-        raise SettingsError(str(error)) from None
+    except SourceError as error:
+        raise SettingsError(_not_json(error)) from None
+
+
+def _not_json(error: SourceError) -> str:
+    """Name the environment variable whose text is not the JSON that it should be."""
+    text = getattr(error.__cause__, "doc", None)
+    named = [name for name, value in os.environ.items() if value == text]
+    variables = [name for name in named if name.startswith("WAKEFUL_")]
+    return f"{', '.join(variables) or error}: is not JSON ({error.__cause__})"
 
 
 def read_file(file: Path) -> dict[str, Any]:

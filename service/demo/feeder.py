@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from service.bootstrap import Service
-from service.clock import format_time, parse_time
+from service.clock import format_time
 from service.errors import Unavailable
 from service.telemetry.logging import log
 
@@ -41,8 +41,7 @@ def _read(file: Path) -> list[Event]:
     stream = file.name.removesuffix(".csv.gz")
     with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
         return [
-            (parse_time(row["timestamp"]), stream, float(row["value"]))
-            for row in csv.DictReader(text)
+            (float(row["timestamp"]), stream, float(row["value"])) for row in csv.DictReader(text)
         ]
 
 
@@ -65,7 +64,7 @@ class Feeder(threading.Thread):
             live = sent >= history
             size = 1 if live else min(BATCH_EVENTS, history - sent)
             if self._log.lag() < MOST_WAITING:
-                self._send([_record(events, lap, n) for n in range(sent, sent + size)])
+                self._send([record(events, lap, n) for n in range(sent, sent + size)])
             self._stopping.wait(1.0 / LIVE_EVENTS_PER_SECOND if live else 0.01)
 
     def _send(self, records: list[bytes]) -> None:
@@ -80,7 +79,7 @@ class Feeder(threading.Thread):
         self.join()
 
 
-def _record(events: list[Event], lap: float, n: int) -> bytes:
+def record(events: list[Event], lap: float, n: int) -> bytes:
     """Event n of the endless play."""
     time, stream, value = events[n % len(events)]
     moved = time + lap * (n // len(events))

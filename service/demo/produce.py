@@ -1,0 +1,61 @@
+"""`python -m service.demo.produce`: the shipped series, produced to the configured Kafka topic.
+
+For the compose file. Reads the same settings as the service; ends on SIGINT or SIGTERM.
+"""
+
+import itertools
+import signal
+import threading
+import time
+
+import structlog
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from service.demo.feeder import HISTORY, LIVE_EVENTS_PER_SECOND, load_events, record
+from service.errors import SettingsError
+from service.settings import load_settings
+from service.sources.kafka import client_options
+from service.telemetry.logging import configure_logging
+
+RETRY_SECONDS = 3.0
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    configure_logging()
+    settings = load_settings().kafka
+    if not settings.bootstrap_servers:
+        raise SettingsError("set WAKEFUL_KAFKA__BOOTSTRAP_SERVERS: where to produce to")
+    stopping = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stopping.set())
+    options = client_options(settings.options, KafkaProducer.DEFAULT_CONFIG)
+    while not stopping.is_set():
+        try:
+            producer = KafkaProducer(**options, bootstrap_servers=settings.bootstrap_servers)
+            play(producer, settings.topics[0], stopping)
+            producer.close()
+        except KafkaError as error:
+            log.warning("kafka is away, trying again", error=repr(error), seconds=RETRY_SECONDS)
+            stopping.wait(RETRY_SECONDS)
+
+
+def play(producer: KafkaProducer, topic: str, stopping: threading.Event) -> None:
+    """History as fast as it goes, then live, until told to stop."""
+    events, lap = load_events()
+    history = int(len(events) * HISTORY)
+    log.info("producing", topic=topic, history_events=history)
+    for n in itertools.count():
+        if stopping.is_set():
+            return
+        stream = events[n % len(events)][1]
+        stored = int(time.time() * 1000)
+        producer.send(topic, key=stream.encode(), value=record(events, lap, n), timestamp_ms=stored)
+        if n >= history:
+            stopping.wait(1.0 / LIVE_EVENTS_PER_SECOND)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The whole way on a real broker: events in, anomalies out, a kill in the middle."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from tests.processes import Wakeful, memories, wakeful
+
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one test, and the settings that point the service at them."""
+
+    servers: str
+    events: str
+    anomalies: str
+    dead_letters: str
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {
+            "WAKEFUL_KAFKA__BOOTSTRAP_SERVERS": self.servers,
+            "WAKEFUL_KAFKA__TOPICS": json.dumps([self.events]),
+            "WAKEFUL_KAFKA__GROUP_ID": self.events,
+            "WAKEFUL_KAFKA__ANOMALIES_TOPIC": self.anomalies,
+            "WAKEFUL_KAFKA__DEAD_LETTERS_TOPIC": self.dead_letters,
+            "WAKEFUL_DETECTORS__DEFAULT__FEATURES": '["value"]',
+            **more,
+        }
+
+
+@pytest.fixture
+def topics(bootstrap_servers: str) -> Iterator[Topics]:
+    name = f"t{uuid.uuid4().hex[:10]}"
+    made = Topics(bootstrap_servers, name, f"{name}.anomalies", f"{name}.dead-letters")
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    partitions = {made.events: PARTITIONS, made.anomalies: 1, made.dead_letters: 1}
+    admin.create_topics(
+        {
+            topic: {"num_partitions": count, "replication_factor": 1}
+            for topic, count in partitions.items()
+        }
+    )
+    yield made
+    admin.delete_topics(list(partitions))
+    admin.close()
+
+
+def produce(topics: Topics, events: list[tuple[str, dict[str, Any]]]) -> None:
+    producer = KafkaProducer(bootstrap_servers=topics.servers, linger_ms=20)
+    for stream, event in events:
+        producer.send(topics.events, key=stream.encode(), value=json.dumps(event).encode())
+    producer.flush()
+    producer.close()
+
+
+def consume(servers: str, topic: str) -> list[Any]:
+    """Every record of a topic with one partition."""
+    consumer = KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+    partition = TopicPartition(topic, 0)
+    consumer.assign([partition])
+    end = consumer.end_offsets([partition])[partition]
+    records: list[Any] = []
+    while consumer.position(partition) < end:
+        for part in consumer.poll(timeout_ms=500).values():
+            records += part
+    consumer.close()
+    return records
+
+
+def sines(streams: int, events_each: int, seed: int = 1) -> list[tuple[str, dict[str, Any]]]:
+    """Noisy sines, a spike now and then, the streams taking turns."""
+    random = np.random.default_rng(seed)
+    phases, noise = random.uniform(0, 6, streams), random.normal(size=(events_each, streams))
+    spikes = (random.random((events_each, streams)) < 0.01) * 15.0
+    return [
+        (
+            f"s-{s}",
+            {
+                "time": 1.7e9 + 60.0 * n,
+                "value": float(10 * np.sin(n / 8 + phases[s]) + 0.5 * noise[n, s] + spikes[n, s]),
+            },
+        )
+        for n in range(events_each)
+        for s in range(streams)
+    ]
+
+
+def wait_scored(process: Wakeful, events: int) -> None:
+    """Until this many of the process's own records are accounted for."""
+    process.wait_for(
+        lambda: process.metric("wakeful_records_total") >= events, f"{events} records read"
+    )
+
+
+def run_whole(topics: Topics, data_dir: Path, events: int) -> list[dict[str, Any]]:
+    """One uninterrupted run in a group of its own; its anomalies as the API lists them."""
+    environment = topics.environment(WAKEFUL_KAFKA__GROUP_ID=f"{topics.events}-whole")
+    with wakeful("serve", "--data-dir", str(data_dir), "--port", "0", environment=environment) as p:
+        wait_scored(p, events)
+        return p.pages("/api/v1/anomalies")
+
+
+def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
+    topics: Topics, tmp_path: Path
+) -> None:
+    events = sines(streams=1000, events_each=100)
+    produce(topics, events)
+    whole = run_whole(topics, tmp_path / "whole", len(events))
+    arguments = ("serve", "--data-dir", str(tmp_path / "killed"), "--port", "0")
+    environment = topics.environment(WAKEFUL_CHECKPOINT__INTERVAL_SECONDS="0.2")
+
+    process = Wakeful(*arguments, environment=environment)
+    process.wait_for(
+        lambda: (
+            process.metric("wakeful_checkpoints_total") >= 2
+            and process.metric("wakeful_events_scored_total") >= len(events) / 5
+        ),
+        "checkpoints in the middle",
+    )
+    before_kill = process.metric("wakeful_events_scored_total")
+    process.kill()
+    assert before_kill < len(events)
+    kept = _positions(tmp_path / "killed")
+    with wakeful(*arguments, environment=environment) as process:
+        wait_scored(process, len(events) - kept)
+        killed = process.pages("/api/v1/anomalies")
+
+    assert len(whole) > 100
+    assert _by_id(killed) == _by_id(whole)
+    assert memories(tmp_path / "killed") == memories(tmp_path / "whole")
+    on_topic = Counter(
+        json.loads(record.value)["id"] for record in consume(topics.servers, topics.anomalies)
+    )
+    assert set(on_topic) == {anomaly["id"] for anomaly in whole}
+
+
+def test_the_group_commits_what_the_memories_include(topics: Topics, tmp_path: Path) -> None:
+    events = sines(streams=10, events_each=20)
+    produce(topics, events)
+    with wakeful(
+        "serve", "--data-dir", str(tmp_path), "--port", "0", environment=topics.environment()
+    ) as process:
+        wait_scored(process, len(events))
+
+    admin = KafkaAdminClient(bootstrap_servers=topics.servers)
+    group = admin.list_group_offsets(topics.events)
+    admin.close()
+    committed = sum(offset.offset for offset in group[topics.events].values())
+    assert committed == len(events) == _positions(tmp_path)
+
+
+def test_poison_records_go_to_the_dead_letters_with_their_context(
+    topics: Topics, tmp_path: Path
+) -> None:
+    poison = [b"", b"{", b"[1,2]", b'{"value": "high"}', b'{"value": 1e999}', b"\xff\xfe", b"{}"]
+    producer = KafkaProducer(bootstrap_servers=topics.servers)
+    for value in [*poison, None]:
+        producer.send(topics.events, key=b"s", value=value, partition=0)
+    producer.send(topics.events, value=b'{"value": 1}', partition=0)  # nobody's
+    producer.send(topics.events, key=b"s", value=b'{"value": 1}', partition=0)
+    producer.flush()
+    producer.close()
+    with wakeful(
+        "serve", "--data-dir", str(tmp_path), "--port", "0", environment=topics.environment()
+    ) as process:
+        wait_scored(process, len(poison) + 3)
+        assert process.get("/api/v1/streams/s")["events"] == 1
+        listed = process.pages("/api/v1/dead-letters")
+
+    letters = consume(topics.servers, topics.dead_letters)
+    assert len(letters) == len(listed) == len(poison) + 2
+    headers = dict(letters[0].headers)
+    assert headers["__connect.errors.topic"].decode() == topics.events
+    assert headers["__connect.errors.offset"] == b"0"
+    assert headers["wakeful.reason"] == b"malformed_json"
+    assert [letter.value for letter in letters] == [*poison, None, b'{"value": 1}']
+
+
+def _by_id(anomalies: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    by_id = {anomaly["id"]: anomaly for anomaly in anomalies}
+    assert len(by_id) == len(anomalies)
+    return by_id
+
+
+def _positions(data_dir: Path) -> int:
+    """How many records the stored memories are current to."""
+    from service.memory.sqlite import SqliteStore  # noqa: PLC0415 - only here
+
+    store = SqliteStore(data_dir / "wakeful.db")
+    try:
+        return sum(store.positions().values())
+    finally:
+        store.close()

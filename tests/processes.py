@@ -1,0 +1,135 @@
+"""Start `wakeful` as its users do, as a process, and wait for what it says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WAIT_SECONDS = 120.0
+POLL_SECONDS = 0.05
+
+
+class Wakeful:
+    """A running `wakeful serve` or `wakeful demo`."""
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("WAKEFUL_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
+        )
+        self._errors: list[str] = []
+        self._reader = threading.Thread(target=self._read_errors)
+        self._reader.start()
+        self.address = self._read_address()
+
+    def get(self, path: str) -> Any:
+        """The JSON body of a GET, whatever its status."""
+        return json.loads(self.text(path))
+
+    def text(self, path: str) -> str:
+        try:
+            with urllib.request.urlopen(self.address + path) as reply:  # noqa: S310 - http, ours
+                return str(reply.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read().decode()
+
+    def post(self, path: str, body: bytes, content_type: str = "application/json") -> Any:
+        request = urllib.request.Request(  # noqa: S310 - http, ours
+            self.address + path, body, {"Content-Type": content_type}
+        )
+        with urllib.request.urlopen(request) as reply:  # noqa: S310
+            return json.loads(reply.read())
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric's samples over its labels."""
+        lines = [line for line in self.text("/metrics").splitlines() if not line.startswith("#")]
+        samples = [line.rsplit(" ", 1) for line in lines]
+        return sum(float(value) for key, value in samples if key.split("{")[0] == name)
+
+    def pages(self, path: str) -> list[dict[str, Any]]:
+        """All items of a paginated route."""
+        items: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = self.get(f"{path}{'&' if '?' in path else '?'}limit=1000{cursor}")
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            cursor = f"&cursor={page['next_cursor']}"
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{what} did not happen: {''.join(self._errors)[-3000:]}")
+            time.sleep(POLL_SECONDS)
+
+    def wait_ready(self) -> None:
+        self.wait_for(lambda: self.get("/readyz")["status"] == "ready", "ready")
+
+    def kill(self) -> None:
+        """As a power cut would: no chance to save anything."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """As Ctrl-C would; the exit status."""
+        return self._end(signal.SIGINT)
+
+    def _end(self, signal_number: int) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        status = self.process.wait(WAIT_SECONDS)
+        self._reader.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return status
+
+    def _read_address(self) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "http://" in line:
+                return line.split()[-1]
+        self._reader.join()
+        raise AssertionError("".join(self._errors))
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._errors.append(line)
+
+
+@contextmanager
+def wakeful(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Wakeful]:
+    """A ready process that is stopped, or was, when the block ends."""
+    process = Wakeful(*arguments, environment=environment)
+    try:
+        process.wait_ready()
+        yield process
+    finally:
+        process.stop()
+
+
+def memories(data_dir: Path) -> dict[str, bytes]:
+    """Every memory row that a stopped or killed process left, by stream."""
+    from service.memory.sqlite import SqliteStore  # noqa: PLC0415 - only for tests that look
+
+    store = SqliteStore(data_dir / "wakeful.db")
+    try:
+        return dict(store.memories("default"))
+    finally:
+        store.close()

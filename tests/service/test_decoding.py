@@ -1,0 +1,130 @@
+"""What becomes of a record."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.decoding.json import Fields, JsonDecoder, Limits
+from service.records import REASONS
+from tests.service.parts import STORED, events, raw_batch
+
+LIMITS = Limits(
+    max_event_bytes=1000, max_stream_bytes=20, max_features=4, max_clock_skew_seconds=3600.0
+)
+LISTED = JsonDecoder("d", Fields("stream", "time", frozenset(), discover=False), LIMITS)
+OPEN = JsonDecoder("d", Fields("stream", "time", frozenset({"id"}), discover=True), LIMITS)
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["stream", "time", "a", "b", "c"])
+BODIES = st.dictionaries(FIELDS, TREES | st.just("s") | st.just(STORED)).map(
+    lambda body: json.dumps(body).encode()
+)
+RECORDS = st.lists(st.none() | st.binary(max_size=40) | BODIES, max_size=12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(RECORDS, st.sampled_from([LISTED, OPEN]))
+def test_every_record_becomes_an_event_or_a_dead_letter_with_a_known_reason(
+    records: list[bytes | None], decoder: JsonDecoder
+) -> None:
+    decoded = decoder.decode(raw_batch(records), ("a", "b"))
+    letters = [letter.offset for letter in decoded.dead_letters]
+    assert sorted([*decoded.events.offsets.tolist(), *letters]) == list(range(len(records)))
+    assert all(letter.reason in REASONS and letter.detail for letter in decoded.dead_letters)
+    assert np.all(np.isfinite(decoded.events.values) | np.isnan(decoded.events.values))
+    assert len(decoded.features) <= LIMITS.max_features
+    assert decoded.events.values.shape == (len(decoded.events), len(decoded.features))
+
+
+@settings(max_examples=100, deadline=None)
+@given(RECORDS, st.integers(0, 12))
+def test_decoding_does_not_depend_on_how_records_are_cut_into_batches(
+    records: list[bytes | None], cut: int
+) -> None:
+    whole = OPEN.decode(raw_batch(records), ())
+    first = OPEN.decode(raw_batch(records[:cut]), ())
+    second = OPEN.decode(raw_batch(records[cut:], cut), first.features)
+    assert second.features == whole.features
+    assert first.events.streams + second.events.streams == whole.events.streams
+    assert first.dead_letters + second.dead_letters == whole.dead_letters
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "reason"),
+    [
+        (None, {"a": 1}, "missing_key"),
+        (None, {"stream": "", "a": 1}, "bad_key"),
+        (None, {"stream": "x" * 21, "a": 1}, "bad_key"),
+        (None, {"stream": "a\nb", "a": 1}, "bad_key"),
+        (None, {"stream": 1.5, "a": 1}, "bad_key"),
+        (None, {"stream": True, "a": 1}, "bad_key"),
+        (b"\xff", {"a": 1}, "bad_key"),
+        (b"s", {"a": 1, "time": "noon"}, "bad_time"),
+        (b"s", {"a": 1, "time": True}, "bad_time"),
+        (b"s", {"a": 1, "time": STORED + 3601}, "future"),
+        (b"s", {"a": "1"}, "bad_value"),
+        (b"s", {"a": True}, "bad_value"),
+        (b"s", {"a": [1]}, "bad_value"),
+        (b"s", {"a": 10**400}, "bad_value"),
+        (b"s", {"a": 1e200}, "bad_value"),
+        (b"s", {}, "no_features"),
+        (b"s", {"a": None}, "no_features"),
+        (b"s", {"z": 1}, "no_features"),
+        (b"s", {"a": 1, "pad": "x" * 1000}, "too_large"),
+        (b"s", [1], "malformed_json"),
+    ],
+)
+def test_a_bad_record_is_rejected_with_its_reason(
+    key: bytes | None, body: Any, reason: str
+) -> None:
+    decoded = LISTED.decode(raw_batch(events([body]), keys=[key]), ("a", "b"))
+    assert [letter.reason for letter in decoded.dead_letters] == [reason]
+
+
+@pytest.mark.parametrize("text", [b'{"a": NaN}', b'{"a": Infinity}', b'{"a": 01}', b"", b"\x00"])
+def test_what_is_not_json_is_rejected_as_such(text: bytes) -> None:
+    decoded = LISTED.decode(raw_batch([text], keys=[b"s"]), ("a",))
+    assert [letter.reason for letter in decoded.dead_letters] == ["malformed_json"]
+
+
+def test_the_records_key_names_the_stream_and_else_its_field() -> None:
+    bodies = events(
+        [{"stream": "field", "a": 1}, {"stream": "field", "a": 1}, {"stream": 7, "a": 1}]
+    )
+    decoded = LISTED.decode(raw_batch(bodies, keys=[b"key", None, None]), ("a",))
+    assert decoded.events.streams == ["key", "field", "7"]
+
+
+def test_an_event_without_a_time_takes_the_one_stored_with_its_record() -> None:
+    decoded = LISTED.decode(raw_batch(events([{"stream": "s", "a": 1}])), ("a",))
+    assert decoded.events.times.tolist() == [STORED]
+    assert decoded.events.timed.tolist() == [False]
+
+
+def test_missing_features_are_missing_and_unknown_ones_are_counted() -> None:
+    body = {"stream": "s", "b": 2.5, "a": None, "other": 4, "note": "text"}
+    decoded = LISTED.decode(raw_batch(events([body])), ("a", "b"))
+    assert np.array_equal(decoded.events.values, [[np.nan, 2.5]], equal_nan=True)
+    assert (decoded.ignored_fields, decoded.missing_values) == (1, 1)
+
+
+def test_without_a_list_every_numeric_field_is_a_feature_but_the_ignored_ones() -> None:
+    bodies = events([{"stream": "s", "x": 1, "id": 3, "on": True}, {"stream": "s", "y": 2}])
+    decoded = OPEN.decode(raw_batch(bodies), ())
+    assert decoded.features == ("x", "y")
+    assert np.array_equal(decoded.events.values, [[1, np.nan], [np.nan, 2]], equal_nan=True)
+
+
+def test_a_record_that_would_bring_too_many_features_is_rejected_and_brings_none() -> None:
+    many = {"stream": "s", **{f"f{n}": n for n in range(5)}}
+    decoded = OPEN.decode(raw_batch(events([many, {"stream": "s", "x": 1}])), ())
+    assert [letter.reason for letter in decoded.dead_letters] == ["too_many_features"]
+    assert decoded.features == ("x",)
