@@ -16,7 +16,7 @@ from model.config import EVENT_CHANNELS, VALUE_CHANNELS
 
 ADMITTED = 0
 REPLAYED = 1  # at or below the offset that the memory has seen: changes nothing
-LATE = 2  # further behind the stream's newest time than the allowed skew
+LATE = 2  # further behind the stream's newest time than the allowed skew; not the 10th in a row
 REPEATED = 3  # the same time and the same values as the stream's last event
 
 LEVEL_STEPS = 3000.0  # the level's and the scale's memory, in events
@@ -29,6 +29,7 @@ INPUT_CLIP = 8.0
 GAP_WEIGHT = 0.02
 SHORTEST_GAP = 1e-3  # seconds
 FEWEST_VALUES = 3  # before anything is expected of the next one
+LATE_RUN = 10  # late events in a row that turn the stream's clock back
 DAY, WEEK = 86400.0, 604800.0
 
 I64 = npt.NDArray[np.int64]
@@ -74,12 +75,16 @@ def observe(
         row["origin"] = origin
         row["offset"] = offsets[i]
         if row["events"] > 0 and times[i] < row["time"] - skew:
-            verdicts[i] = LATE
-            continue
+            row["late_run"] += np.uint32(1)
+            if row["late_run"] < LATE_RUN:
+                verdicts[i] = LATE
+                continue
+            row["time"] = times[i]  # so many in a row: the clock was wrong, not the events
         if timed[i] and repeats(row, features, times[i], values[i]):
             verdicts[i] = REPEATED
             continue
         verdicts[i] = ADMITTED
+        row["late_run"] = 0
         gap = advance_clock(row, times[i])
         usual_gaps[i] = row["gap"]
         for f in range(values.shape[1]):
@@ -110,7 +115,7 @@ def repeats(row: np.void, features: Structured, time: float, values: F64) -> boo
 
 @compiled
 def advance_clock(row: np.void, time: float) -> float:
-    """Count the event and move the stream's time, never backwards; return the gap in seconds."""
+    """Count the event and move the stream's time forward; return the gap in seconds."""
     gap = 0.0
     if row["events"] == 0:
         row["first_time"] = time

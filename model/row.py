@@ -45,6 +45,7 @@ HEAD = np.dtype(
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
         ("ring", "<u4"),  # how many entries of the ring are in use
         ("late", "<u4"),  # events that came with a time before `time`
+        ("late_run", "<u4"),  # events in a row rejected as too late
         ("anomalies", "<u8"),
         ("alarms", "<u8"),
     ],

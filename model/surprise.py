@@ -271,10 +271,11 @@ def decide(
     row["level"] += np.float32(LEVEL_WEIGHT * (score - row["level"]))
     row["threshold"] = np.float32(10.0**-threshold)
     row["tail_probability"] = np.float32(10.0**-total)
-    row["confidence"] = np.float32(min(1.0, row["scored"] / CONFIDENT_EVENTS))
+    confidence = min(1.0, row["scored"] / CONFIDENT_EVENTS)
+    row["confidence"] = np.float32(confidence)
     out["score"] = score
     out["level"] = row["level"]
     out["threshold"] = 10.0**-threshold
     out["tail_probability"] = 10.0**-total
-    out["confidence"] = row["confidence"]
+    out["confidence"] = confidence
     out["alarm"] = alarm

@@ -138,7 +138,7 @@ class Detector:
             late=int(after[0] - before[0]),
             ignored_fields=decoded.ignored_fields,
             missing_values=decoded.missing_values,
-            stream_seconds=float(after[1] - before[1]),
+            stream_seconds=max(0.0, after[1] - before[1]),  # a clock that was wrong may go back
         )
 
     def changed(self) -> tuple[Changed, npt.NDArray[np.int64]]:
@@ -166,7 +166,7 @@ class Detector:
         return {
             **self._summary(name, table),
             "first_time": format_time(float(head["first_time"])),
-            "age_seconds": float(head["time"] - head["first_time"]),
+            "age_seconds": max(0.0, float(head["time"] - head["first_time"])),
             "usual_gap_seconds": float(head["gap"]),
             "offset": int(head["offset"]),
             "late": int(head["late"]),

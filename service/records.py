@@ -33,7 +33,7 @@ REASONS = {
     "bad_value": "a feature is neither a finite number nor null",
     "no_features": "none of the features is there",
     "too_many_features": "the detector would have more features than limits.max_features",
-    "late": "the event is too far behind its stream's newest time",
+    "late": "too far behind its stream's newest time (the tenth in a row is scored)",
     "repeated": "the stream's last event again: the same time, the same values",
 }
 """Every reason for which a record is rejected; each has a counter and goes to the dead letters."""

@@ -76,6 +76,14 @@ class Collected:
         return [letter.reason for one in self.deliveries for letter in one.dead_letters]
 
     @property
+    def scored_offsets(self) -> set[int]:
+        return {int(offset) for one in self.deliveries for offset in one.scored.offsets}
+
+    @property
+    def rejected_offsets(self) -> set[int]:
+        return {letter.offset for one in self.deliveries for letter in one.dead_letters}
+
+    @property
     def scored(self) -> int:
         return sum(len(one.scored) for one in self.deliveries)
 

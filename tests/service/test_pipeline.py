@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.normalise import LATE_RUN
 from service.errors import StateError, Unavailable
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint, InMemoryStore, StateStore
@@ -191,6 +192,18 @@ def test_repeated_late_and_future_events_are_rejected_by_name(
     pipeline.run()
     assert collected.reasons == [reason]
     assert collected.scored == 1
+
+
+def test_one_wrong_time_does_not_silence_a_stream() -> None:
+    wrong = {"stream": "s", "time": 1.75e9, "value": 0}
+    good = [{"stream": "s", "time": 1.7e9 + 60 * n, "value": n % 5} for n in range(100)]
+    pipeline, collected = make_pipeline([raw_batch(events([*good[:50], wrong, *good[50:]]))])
+    pipeline.run()
+    assert collected.reasons == ["late"] * (LATE_RUN - 1)
+    assert collected.scored == 101 - (LATE_RUN - 1)
+    detail = pipeline.detectors["default"].stream("s")
+    assert detail is not None
+    assert detail["time"] == "2023-11-14T23:52:20Z"
 
 
 def test_an_event_a_little_out_of_order_is_scored_and_does_not_turn_the_clock_back() -> None:

@@ -1,0 +1,250 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from model.artifact import (
+    BASE,
+    DESCRIPTION,
+    FORMAT,
+    GRAPH,
+    WEIGHTS,
+    Artifact,
+    Description,
+)
+from model.config import ModelConfig
+from model.errors import ArtifactError, ModelError
+from model.row import VIEWS, RowTable
+from model.surprise import PRIOR_BLOCKS
+from tests.model.conftest import CELLS, description_of
+
+FILES = (WEIGHTS, GRAPH, DESCRIPTION)
+
+
+@pytest.fixture
+def copy(joint: Artifact, tmp_path: Path) -> Path:
+    """A whole artifact to damage."""
+    return shutil.copytree(joint.folder, tmp_path / "artifact")
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / DESCRIPTION
+    body = json.loads(path.read_text(encoding="utf-8"))
+    change(body)
+    path.write_text(json.dumps(body), encoding="utf-8")
+
+
+def refusal(folder: Path) -> str:
+    """The message with which an artifact is refused."""
+    with pytest.raises(ArtifactError) as refused:
+        Artifact(folder)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("features", [(), ("latency ms", "größe")], ids=["alone", "joint"])
+def test_a_description_comes_back_as_it_was_written(features: tuple[str, ...], cell: Any) -> None:
+    """Config, calibration, starts and the training record survive JSON."""
+    description = description_of(ModelConfig(features, cell, 8, 4, 3))
+    assert Description.from_json(description.to_json(), Path(DESCRIPTION)) == description
+
+
+def test_a_whole_artifact_loads(copy: Path, joint: Artifact) -> None:
+    """A copied folder is the same artifact: same fingerprint, same description."""
+    loaded = Artifact(copy)
+    assert loaded.fingerprint == joint.fingerprint
+    assert loaded.description == joint.description
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    """The message names the folder and how to make an artifact."""
+    message = refusal(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in message
+    assert "wakeful train" in message
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
+    """The message names the folder, the file that it lacks, and how to make an artifact."""
+    (copy / name).unlink()
+    message = refusal(copy)
+    assert str(copy) in message
+    assert f"it has no {name}" in message
+    assert "wakeful train" in message
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 1,}'])
+def test_broken_json_is_refused(copy: Path, text: str) -> None:
+    """The message names the file, says that it is not JSON, and to train again."""
+    (copy / DESCRIPTION).write_text(text, encoding="utf-8")
+    message = refusal(copy)
+    assert f"{copy / DESCRIPTION} is not JSON" in message
+    assert "train the artifact again" in message
+
+
+@pytest.mark.parametrize("found", [FORMAT + 1, 0, "1", None])
+def test_another_format_is_refused(copy: Path, found: object) -> None:
+    """The message names the file, both formats, and what can be done."""
+    edit(copy, lambda body: body.update(format=found))
+    message = refusal(copy)
+    assert f"{copy / DESCRIPTION} has format {found!r}, this version reads {FORMAT}" in message
+    assert "train the artifact again" in message
+
+
+def test_json_that_is_no_object_is_refused(copy: Path) -> None:
+    """An array where a description should be is another format, not a crash."""
+    (copy / DESCRIPTION).write_text("[1, 2]", encoding="utf-8")
+    assert "has format None" in refusal(copy)
+
+
+@pytest.mark.parametrize("field", ["config", "calibration", "starts", "training"])
+def test_a_missing_field_is_refused(copy: Path, field: str) -> None:
+    """The message names the file and the field, and says to train again."""
+    edit(copy, lambda body: body.pop(field))
+    message = refusal(copy)
+    assert f"{copy / DESCRIPTION} does not fit: KeyError('{field}')" in message
+    assert "train it again" in message
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_calibration_without_a_view_is_refused(copy: Path, view: str) -> None:
+    """Every view of surprise needs its history; the message names the one that lacks."""
+    edit(copy, lambda body: body["calibration"].pop(view))
+    assert f"{copy / DESCRIPTION} does not fit: KeyError('{view}')" in refusal(copy)
+
+
+@pytest.mark.parametrize("length", [0, PRIOR_BLOCKS - 1, PRIOR_BLOCKS + 1])
+def test_a_calibration_of_another_length_is_refused(copy: Path, length: int) -> None:
+    """The message names the file and how many block maxima are needed."""
+    edit(copy, lambda body: body["calibration"].update(short=[100] * length))
+    message = refusal(copy)
+    assert str(copy / DESCRIPTION) in message
+    assert f"calibration needs {PRIOR_BLOCKS} block maxima" in message
+    assert "train it again" in message
+
+
+@pytest.mark.parametrize(
+    "config", [{"surplus": 1}, {"features": None}, {"features": 3}], ids=["surplus", "null", "int"]
+)
+def test_a_config_that_does_not_fit_is_refused(copy: Path, config: dict[str, object]) -> None:
+    """A field of the config that is unknown or of another type names the file."""
+    edit(copy, lambda body: body["config"].update(config))
+    assert f"{copy / DESCRIPTION} does not fit" in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"features": ["a", "b"]}, {"features": []}, {"hidden": 13}, {"cell": "gru"}],
+    ids=["fewer-features", "alone", "hidden", "cell"],
+)
+def test_a_graph_of_another_config_is_refused(copy: Path, config: dict[str, object]) -> None:
+    """The message names both files, both shapes, and says that they do not belong together."""
+    edit(copy, lambda body: body["config"].update(config))
+    message = refusal(copy)
+    assert str(copy / GRAPH) in message
+    assert DESCRIPTION in message
+    assert re.search(r"takes \{.*\}, .* says \{.*\}: the files are of different artifacts", message)
+
+
+@pytest.mark.parametrize("graph", [b"", b"not a graph"], ids=["empty", "rubbish"])
+def test_a_damaged_graph_is_refused(copy: Path, graph: bytes) -> None:
+    """The message names the graph and says to train again."""
+    (copy / GRAPH).write_bytes(graph)
+    message = refusal(copy)
+    assert f"{copy / GRAPH} cannot be run" in message
+    assert "train the artifact again" in message
+
+
+def test_an_artifact_error_is_one_of_the_packages_errors() -> None:
+    """Whoever catches ModelError catches what is wrong with an artifact."""
+    assert issubclass(ArtifactError, ModelError)
+
+
+def test_the_fingerprint_is_of_what_scores(copy: Path, joint: Artifact) -> None:
+    """Another calibration is another artifact; the same files elsewhere are the same one."""
+    assert joint.fingerprint_text == f"{joint.fingerprint:016x}"
+    assert 0 <= joint.fingerprint < 2**64
+    edit(copy, lambda body: body["calibration"].update(short=[100] * PRIOR_BLOCKS))
+    assert Artifact(copy).fingerprint != joint.fingerprint
+
+
+def test_a_fresh_row_starts_where_the_training_data_ended(joint: Artifact) -> None:
+    """A known feature starts at its level and scale; an unknown one starts with nothing."""
+    table = RowTable(joint.layout(3), joint.fresh_rows(("a", "unheard of", "c")))
+    known, unknown, start = (
+        table.features[0, 2],
+        table.features[0, 1],
+        joint.description.starts["c"],
+    )
+    assert all(known[name] == start.level for name in ("value", "level", "fast", "slow"))
+    assert (known["scale"], known["step"]) == (start.scale, start.step)
+    assert known["count"] == start.count
+    assert all(unknown[name] == 0 for name in unknown.dtype.names)
+
+
+def test_a_fresh_row_has_the_artifacts_history(joint: Artifact) -> None:
+    """Its block maxima are the calibration's, the smallest first, and it has seen no event."""
+    table = RowTable(joint.layout(3), joint.fresh_rows(("a", "b", "c")))
+    for v, view in enumerate(VIEWS):
+        remembered = table.maxima[0, v, :PRIOR_BLOCKS].tolist()
+        assert remembered == sorted(joint.description.calibration[view])
+    assert table.head["ring"].tolist() == [PRIOR_BLOCKS]
+    assert table.head["offset"].tolist() == [-1]
+    assert table.head["events"].tolist() == [0]
+    assert not table.states.any()
+
+
+def test_the_base_artifact_loads(base: Artifact) -> None:
+    """What ships serves streams of any features, feature by feature."""
+    assert not base.config.joint
+    assert base.config.cell == "lstm"
+    for features in (1, 3):
+        layout = base.layout(features)
+        assert (layout.features, layout.runs) == (features, features)
+        assert layout.memory == base.config.memory
+
+
+def test_the_base_artifact_is_small() -> None:
+    """The three files together are under 2 MB."""
+    assert sum(path.stat().st_size for path in BASE.iterdir()) < 2_000_000
+
+
+def test_a_fresh_row_of_the_base_artifact_names_it(base: Artifact) -> None:
+    """A new memory carries the fingerprint of the artifact that made it."""
+    table = RowTable(base.layout(2), base.fresh_rows(("x", "y")))
+    assert table.head["fingerprint"].tolist() == [base.fingerprint]
+
+
+def test_there_is_no_pickle_in_the_base_artifact() -> None:
+    """Only safetensors, ONNX and JSON ship: nothing that runs code when it is read."""
+    assert {path.name for path in BASE.iterdir()} == set(FILES)
+    for path in BASE.iterdir():
+        assert not zipfile.is_zipfile(path)  # torch.save
+        assert not path.read_bytes().startswith(b"\x80")  # pickle, protocol 2 and later
+    tensors = load_file(BASE / WEIGHTS)
+    assert all(tensor.dtype == np.float32 for tensor in tensors.values())
+    assert (
+        sum(tensor.size for tensor in tensors.values())
+        == json.loads((BASE / DESCRIPTION).read_text(encoding="utf-8"))["training"]["parameters"]
+    )
+
+
+def test_serving_needs_no_torch() -> None:
+    """Loading the base artifact and the scorer imports neither torch nor the ONNX exporter."""
+    program = (
+        "import sys, model.scorer; from model.artifact import BASE, Artifact; Artifact(BASE);"
+        "print(sorted({'torch', 'onnx', 'onnxscript'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

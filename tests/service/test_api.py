@@ -1,0 +1,182 @@
+"""The API, on a running pipeline."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.api.app import create_app
+from service.bootstrap import Service, build_service
+from service.settings import load_settings
+from tests.service.parts import wave
+
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+def running(tmp_path: Path, **flags: Any) -> Iterator[tuple[Service, TestClient]]:
+    service = build_service(load_settings(None, {"data_dir": tmp_path, **flags}))
+    thread = threading.Thread(target=service.pipeline.run)
+    thread.start()
+    try:
+        with TestClient(create_app(service), raise_server_exceptions=False) as client:
+            yield service, client
+    finally:
+        service.pipeline.stop()
+        thread.join()
+        service.close()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    for _, made in running(tmp_path):
+        yield made
+
+
+def post(client: TestClient, body: Any, scores: bool = True) -> Any:
+    return client.post("/api/v1/events", params={"scores": scores}, json=body).json()
+
+
+def test_one_object_an_array_and_ndjson_are_taken(client: TestClient) -> None:
+    event = {"stream": "s", "value": 1}
+    assert post(client, event, scores=False) == {"accepted": 1, "rejected": []}
+    assert post(client, [event, event], scores=False)["accepted"] == 2
+    lines = b'{"stream": "s", "value": 1}\n\n{"stream": "s", "value": 2}\r\n'
+    reply = client.post("/api/v1/events", content=lines, headers=NDJSON)
+    assert reply.json() == {"accepted": 2, "rejected": []}
+    assert post(client, {"stream": "s", "value": 2})["results"][0]["confidence"] == 6 / 200
+
+
+def test_scores_come_back_one_an_event_in_order_and_rejections_by_index(client: TestClient) -> None:
+    body = [{"stream": "a", "value": 1}, {"value": 2}, 3, {"stream": "b", "value": 4}]
+    reply = post(client, body)
+    assert reply["accepted"] == 2
+    assert [(r["index"], r["reason"]) for r in reply["rejected"]] == [
+        (1, "missing_key"),
+        (2, "malformed_json"),
+    ]
+    assert [r and r["stream"] for r in reply["results"]] == ["a", None, None, "b"]
+    plain = post(client, body, scores=False)
+    assert {k: reply[k] for k in ("accepted", "rejected")} == plain
+
+
+def test_a_spike_is_an_anomaly_that_says_which_feature_by_how_much(client: TestClient) -> None:
+    lines = b"\n".join(wave(400, spikes=[350]))
+    reply = client.post("/api/v1/events?scores=true", content=lines, headers=NDJSON).json()
+    assert reply["results"][350]["anomalous"]
+    assert reply["results"][350]["alarm"]
+    calm = reply["results"][100:350]
+    assert sum(result["anomalous"] for result in calm) <= 2
+    listed = client.get("/api/v1/anomalies", params={"stream": "s"}).json()["items"]
+    (spike,) = [anomaly for anomaly in listed if anomaly["offset"] == 350]
+    assert spike["id"] == "default:log:0:350"
+    value = spike["features"]["value"]
+    assert value["actual"] > value["high"] > value["expected"] > value["low"]
+    assert client.get(f"/api/v1/anomalies/{spike['id']}").json() == spike
+
+
+def test_a_body_that_is_not_json_is_refused_and_kept(client: TestClient) -> None:
+    for body in (b"", b"{", b"[1,", b"\xff\x00", b'{"a": NaN}', b"[" * 100_000):
+        reply = client.post("/api/v1/events?scores=true", content=body)
+        assert reply.status_code == 400
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.json()["rejected"][0]["index"] == 0
+    letters = client.get("/api/v1/dead-letters").json()["items"]
+    assert len(letters) == 6
+    assert {letter["reason"] for letter in letters} == {"malformed_json", "too_large"}
+
+
+def test_streams_show_what_is_remembered(client: TestClient) -> None:
+    names = ["a/b", "c d", "é", "z"]
+    post(client, [{"stream": name, "x": 1, "time": 1.7e9 + n} for n in (0, 60) for name in names])
+    page = client.get("/api/v1/streams", params={"limit": 3}).json()
+    assert [item["stream"] for item in page["items"]] == ["a/b", "c d", "z"]
+    rest = client.get("/api/v1/streams", params={"cursor": page["next_cursor"]}).json()
+    assert [item["stream"] for item in rest["items"]] == ["é"]
+    assert rest["next_cursor"] is None
+    for name in names:
+        detail = client.get(f"/api/v1/streams/{name}").json()
+        assert (detail["stream"], detail["events"], detail["age_seconds"]) == (name, 2, 60.0)
+        assert detail["features"]["x"]["value"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/streams/nobody", 404),
+        ("/api/v1/anomalies/none", 404),
+        ("/api/v1/nothing", 404),
+        ("/api/v1/anomalies?start=noon", 400),
+        ("/api/v1/anomalies?cursor=x", 400),
+        ("/api/v1/anomalies?limit=0", 422),
+        ("/api/v1/streams?detector=none", 404),
+    ],
+)
+def test_errors_are_problems_that_say_what_is_wrong(
+    client: TestClient, path: str, status: int
+) -> None:
+    reply = client.get(path)
+    assert reply.status_code == reply.json()["status"] == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["detail"]
+
+
+def test_too_much_at_once_is_refused_whole(tmp_path: Path) -> None:
+    limits = {"max_body_bytes": 1000, "max_events_per_request": 3}
+    for service, client in running(tmp_path, api=limits):
+        assert client.post("/api/v1/events", content=b" " * 1001).status_code == 413
+        assert client.post("/api/v1/events", json=[1, 2, 3, 4]).status_code == 413
+        assert service.log is not None
+        assert service.log.next_offset == 0
+
+
+def test_with_a_token_the_api_is_closed_and_the_probes_are_open(tmp_path: Path) -> None:
+    for _, client in running(tmp_path, api={"token": "t0ken"}):
+        for path in ("/api/v1/streams", "/api/v1/anomalies", "/api/v1/dead-letters"):
+            assert client.get(path).status_code == 401
+            assert client.get(path, headers={b"authorization": b"Bearer n\xf8"}).status_code == 401
+            assert client.get(path, headers={"authorization": "Bearer t0ken"}).status_code == 200
+        assert client.post("/api/v1/events", json={}).status_code == 401
+        for path in ("/livez", "/metrics", "/"):
+            assert client.get(path).status_code == 200
+
+
+def test_detectors_have_their_own_events_features_and_memories(tmp_path: Path) -> None:
+    detectors = {"one": {"features": ["x"]}, "two": {"features": ["y"], "key": "id"}}
+    for _, client in running(tmp_path, detectors=detectors):
+        assert client.post("/api/v1/events", json={"stream": "s", "x": 1}).status_code == 404
+        reply = client.post(
+            "/api/v1/events?scores=true&detector=two", json={"id": 7, "x": 1, "y": 2}
+        )
+        assert list(reply.json()["results"][0]["features"]) == ["y"]
+        assert client.get("/api/v1/streams/7?detector=one").status_code == 404
+        assert client.get("/api/v1/streams/7?detector=two").json()["events"] == 1
+
+
+def test_metrics_count_every_event_once_and_name_no_stream(client: TestClient) -> None:
+    post(client, [{"stream": "secret-name", "value": 1}, {"stream": "secret-name"}, 3])
+    text = client.get("/metrics").text
+    assert 'wakeful_records_total{detector="default"} 3.0' in text
+    assert 'wakeful_events_scored_total{detector="default"} 1.0' in text
+    assert 'wakeful_events_rejected_total{detector="default",reason="no_features"} 1.0' in text
+    assert "secret-name" not in text
+
+
+def test_it_is_ready_only_after_the_memories_are_restored(tmp_path: Path) -> None:
+    service = build_service(load_settings(None, {"data_dir": tmp_path}))
+    with TestClient(create_app(service)) as client:
+        assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/readyz?verbose").json()["waiting_for"] == "restore"
+        service.pipeline.restore()
+        assert client.get("/readyz").json() == {"status": "ready"}
+    service.close()
+
+
+def test_every_answer_fits_the_openapi_description(client: TestClient) -> None:
+    description = client.get("/openapi.json").json()
+    assert {"/api/v1/events", "/api/v1/streams", "/api/v1/anomalies"} <= set(description["paths"])
+    assert json.dumps(description)

@@ -1,0 +1,77 @@
+"""What is kept of anomalies and dead letters."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.sinks.history import MAX_KEPT_BYTES, AnomalyFilter, History
+from tests.service.parts import make_pipeline, raw_batch, wave
+
+BATCH = raw_batch(
+    wave(400, "a", spikes=[200, 300, 350])
+    + wave(400, "b", spikes=[250, 390])
+    + [b"{", b"x" * 10_000]
+)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    made = History(tmp_path / "wakeful.db")
+    pipeline, _ = make_pipeline([BATCH])
+    pipeline.sinks = [made]
+    pipeline.run()
+    yield made
+    made.close()
+
+
+def test_what_is_written_twice_is_there_once(history: History) -> None:
+    before = history.anomalies(AnomalyFilter(), 1000)
+    pipeline, _ = make_pipeline([BATCH])
+    pipeline.sinks = [history]
+    pipeline.run()
+    assert history.anomalies(AnomalyFilter(), 1000) == before
+    assert len(history.dead_letters(None, None, 10)[0]) == 2
+
+
+def test_pages_follow_one_another_without_gap_or_repeat(history: History) -> None:
+    whole, end = history.anomalies(AnomalyFilter(), 1000)
+    assert end is None
+    assert len(whole) >= 5
+    paged, cursor = history.anomalies(AnomalyFilter(), 2)
+    while cursor is not None:
+        more, cursor = history.anomalies(AnomalyFilter(before=cursor), 2)
+        paged += more
+    assert paged == whole
+    assert [a["offset"] for a in whole] == sorted((a["offset"] for a in whole), reverse=True)
+
+
+def test_filters_choose_by_stream_severity_alarm_and_time(history: History) -> None:
+    whole, _ = history.anomalies(AnomalyFilter(), 1000)
+    cases: list[tuple[AnomalyFilter, Callable[[dict[str, Any]], bool]]] = [
+        (AnomalyFilter(stream="a"), lambda a: a["stream"] == "a"),
+        (AnomalyFilter(severity="minor"), lambda a: a["severity"] == "minor"),
+        (AnomalyFilter(alarm=True), lambda a: a["alarm"]),
+        (AnomalyFilter(detector="none"), lambda _: False),
+        (AnomalyFilter(end=1.7e9 + 60 * 300), lambda a: a["time"] < "2023-11-15T03:13:20Z"),
+        (AnomalyFilter(start=1.7e9 + 60 * 300), lambda a: a["time"] >= "2023-11-15T03:13:20Z"),
+    ]
+    for wanted, keep in cases:
+        assert history.anomalies(wanted, 1000)[0] == [a for a in whole if keep(a)]
+
+
+def test_one_anomaly_is_found_by_its_id_with_its_features(history: History) -> None:
+    (newest, *_), _ = history.anomalies(AnomalyFilter(), 1)
+    assert history.anomaly(newest["id"]) == newest
+    value = newest["features"]["value"]
+    assert value["share"] == 1.0
+    assert value["low"] <= value["expected"] <= value["high"]
+    assert history.anomaly("nothing") is None
+
+
+def test_dead_letters_keep_their_context_and_a_bounded_part_of_the_record(history: History) -> None:
+    (large, broken), _ = history.dead_letters("malformed_json", None, 10)
+    assert (broken["offset"], broken["topic"], broken["value"]) == (800, "events", "{")
+    assert len(large["value"]) == MAX_KEPT_BYTES
+    assert large["value_bytes"] == 10_000
