@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float32]
 FORMAT = 1
 """Version of the row's layout, stored with every checkpoint."""
 
-VIEWS = ("hidden", "seen", "short", "long", "magnitude")
+VIEWS = ("hidden", "seen", "short", "long", "magnitude", "away")
 """Views of surprise, in the order in which the row keeps their tails (see `model.surprise`)."""
 
 BLOCKS = 200
@@ -42,6 +42,7 @@ HEAD = np.dtype(
         ("confidence", "<f4"),
         ("short", "<f4"),  # running mean of the hidden view, over about 5 events
         ("long", "<f4"),  # the same, over about 25
+        ("away", "<f4"),  # running mean of the distance from the level, over about 50 events
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
         ("ring", "<u4"),  # how many entries of the ring are in use
         ("late", "<u4"),  # events that came with a time before `time`

@@ -6,6 +6,8 @@ Views of surprise, each at least 0, pooled over an event's features (mean of the
     seen       the newest value against its reconstruction through the bottleneck
     short/long running means of `hidden` over about 5 and 25 events: small errors that persist
     magnitude  the hidden error in the stream's own units, not excused by a wide spread
+    away       running mean over about 50 events of the distance from the stream's own level: a
+               state that is wrong but steady, which every forecast soon follows
 
 A view's tail counts episodes, not points: its maxima over blocks of BLOCK_EVENTS events are
 remembered (a log-scaled byte each), and the surprise of a value is -log10 of its smoothed rank
@@ -25,14 +27,14 @@ from model.compiled import compiled
 from model.config import TARGETS, VALUE_CHANNELS
 from model.row import BLOCKS, VIEWS, Bytes
 
-HIDDEN, SEEN, SHORT, LONG, MAGNITUDE = range(5)
+HIDDEN, SEEN, SHORT, LONG, MAGNITUDE, AWAY = range(6)
 VIEW_COUNT = len(VIEWS)
 
 BLOCK_EVENTS = 50
 POOLED = 3  # features whose mean is the event's surprise
 FREEDOM = 4.0  # degrees of freedom of the reconstruction's Student-t
 ERROR_LIMIT = 1e6  # in spreads
-SHORT_WEIGHT, LONG_WEIGHT = 1.0 / 3.0, 1.0 / 13.0
+SHORT_WEIGHT, LONG_WEIGHT, AWAY_WEIGHT = 1.0 / 3.0, 1.0 / 13.0, 1.0 / 25.0
 PERSISTENCE_CLIP = 20.0
 CAUTIOUS_EVENTS = 40.0
 LEVEL_WEIGHT = 0.08
@@ -100,7 +102,7 @@ def judge(
     Writes scores: (n,) of SCORE; expected, spread (input units) and surprise of each feature:
     (n, F), NaN where a value is missing or nothing was expected yet.
     """
-    pooled = np.zeros((3, POOLED))
+    pooled = np.zeros((VIEW_COUNT, POOLED))
     views = np.zeros(VIEW_COUNT)
     for i in range(slots.shape[0]):
         row = head[slots[i]]
@@ -116,7 +118,9 @@ def judge(
             feature = blocks[slots[i], f]
             run, channel, at = (0, f * VALUE_CHANNELS, f * TARGETS * 2) if joint else (f, 0, 0)
             out = outputs[i, run, at : at + TARGETS * 2]
-            seen = error_surprise(inputs[i, run, channel], out[0], spread_of(out[1]), directions[f])
+            z = inputs[i, run, channel]
+            insert_largest(pooled[AWAY], max(0.0, directions[f] * z) if directions[f] else abs(z))
+            seen = error_surprise(z, out[0], spread_of(out[1]), directions[f])
             insert_largest(pooled[SEEN], seen)
             if feature["spread"] > 0.0:
                 x = values[i, f]
@@ -126,7 +130,7 @@ def judge(
                 surprise[i, f] = hidden
                 insert_largest(pooled[HIDDEN], hidden)
                 magnitude = error_surprise(x, expected[i, f], scales[i, f], directions[f])
-                insert_largest(pooled[2], magnitude)
+                insert_largest(pooled[MAGNITUDE], magnitude)
             feature["expected"] = values[i, f] + units[i, f] * out[2]
             feature["spread"] = units[i, f] * spread_of(out[3])
         fill_views(row, pooled, min(present, POOLED), views)
@@ -164,13 +168,15 @@ def fill_views(row: np.void, pooled: F64, present: int, views: F64) -> None:
     count = max(present, 1)
     views[HIDDEN] = pooled[HIDDEN].sum() / count
     views[SEEN] = pooled[SEEN].sum() / count
-    views[MAGNITUDE] = pooled[2].sum() / count
+    views[MAGNITUDE] = pooled[MAGNITUDE].sum() / count
     # A single wild event is the hidden view's business: persistence counts it once, clipped.
     steady = min(views[HIDDEN], PERSISTENCE_CLIP)
     row["short"] += np.float32(SHORT_WEIGHT * (steady - row["short"]))
     row["long"] += np.float32(LONG_WEIGHT * (steady - row["long"]))
     views[SHORT] = row["short"]
     views[LONG] = row["long"]
+    row["away"] += np.float32(AWAY_WEIGHT * (pooled[AWAY].sum() / count - row["away"]))
+    views[AWAY] = row["away"]
 
 
 @compiled
@@ -206,7 +212,8 @@ def combined(tails: Structured, maxima: Bytes, row: np.void, views: F64) -> floa
     persistence = 0.5 * (tails[SHORT]["surprise"] + tails[LONG]["surprise"])
     total = 10.0 ** tails[HIDDEN]["surprise"] + 10.0 ** tails[SEEN]["surprise"]
     total += 10.0 ** tails[MAGNITUDE]["surprise"] + 10.0**persistence
-    return math.log10(total / 4.0)
+    total += 10.0 ** tails[AWAY]["surprise"]
+    return math.log10(total / 5.0)
 
 
 @compiled

@@ -18,7 +18,7 @@ from model.training import Progress, TrainingSettings, fit, lay_out
 FEWEST_EVENTS = 200
 HELD_OUT = 0.15  # of each series, its end
 LONGEST_STRETCH, SHORTEST_STRETCH = 2000, 200  # events trained in one go, the state carried
-START_COUNT = 300  # events that the training data's scales weigh at a new stream's start
+START_COUNT = 10  # events that the training scales weigh at a new stream: its own soon count more
 
 
 def train_artifact(

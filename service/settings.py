@@ -187,7 +187,7 @@ class DetectorSettings(Section):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. See `docs/settings.md`, which is made from these descriptions."""
+    """Everything that can be set. See `the README`, which is made from these descriptions."""
 
     model_config = SettingsConfigDict(
         env_prefix="WAKEFUL_", env_nested_delimiter="__", extra="forbid", frozen=True

@@ -1,0 +1,110 @@
+"""Write the tables that are made from the code: `make docs`; `--check` only compares."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from prometheus_client import Metric
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from service.records import REASONS
+from service.settings import DetectorSettings, Settings
+from service.telemetry.metrics import Metrics
+
+DOCS = Path(__file__).parent
+README = DOCS.parent / "README.md"
+START, END = "<!-- settings: made by `make docs` -->", "<!-- end of settings -->"
+HEADERS = {
+    "settings": "# Settings\n\nA file (`--config`, YAML, TOML or JSON), then the environment, then "
+    "flags; the later ones win. In the environment a value that is a list or an object is written "
+    "as JSON. `wakeful validate` checks a configuration without starting.\n",
+    "metrics": "# Metrics\n\nAt `/metrics`, for Prometheus. No label ever holds a stream's name.\n",
+    "reasons": "# Why a record is rejected\n\nEach reason is counted in "
+    "`wakeful_events_rejected_total` and kept with the record's context in the dead letters: "
+    "`/api/v1/dead-letters`, and in Kafka mode their topic. The stream goes on with the next "
+    "record.\n",
+}
+
+
+def settings_table() -> str:
+    rows = ["| setting | environment | default | what it does |", "|---|---|---|---|"]
+    rows += [f"| {' | '.join(row)} |" for row in _settings(Settings, "", "WAKEFUL_")]
+    return "\n".join(rows) + "\n"
+
+
+def _settings(section: type[BaseModel], path: str, variable: str) -> Iterator[tuple[str, ...]]:
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _settings(kind, f"{path}{name}.", f"{variable}{name.upper()}__")
+        elif get_origin(kind) is dict and DetectorSettings in get_args(kind):
+            yield (f"`{name}`", "", "one, `default`", field.description or "")
+            yield from _settings(
+                DetectorSettings, f"{path}{name}.NAME.", f"{variable}{name.upper()}__NAME__"
+            )
+        else:
+            default = _default(field.default)
+            text = (field.description or "").replace("|", "\\|")
+            yield (f"`{path}{name}`", f"`{variable}{name.upper()}`", default, text)
+
+
+def _default(value: Any) -> str:
+    if value is None or value is PydanticUndefined:
+        return "not set"
+    return f"`{value}`"
+
+
+def metrics_table() -> str:
+    rows = ["| metric | kind | labels | what it says |", "|---|---|---|---|"]
+    metrics = Metrics()
+    for collector in vars(metrics).values():
+        for metric in collector.describe() if hasattr(collector, "describe") else ():
+            labels = ", ".join(getattr(collector, "_labelnames", ()))
+            rows.append(
+                f"| `{_full(metric)}` | {metric.type} | {labels} | {metric.documentation} |"
+            )
+    return "\n".join(rows) + "\n"
+
+
+def _full(metric: Metric) -> str:
+    return metric.name + ("_total" if metric.type == "counter" else "")
+
+
+def reasons_table() -> str:
+    rows = ["| reason | what it means |", "|---|---|"]
+    rows += [f"| `{reason}` | {text} |" for reason, text in REASONS.items()]
+    return "\n".join(rows) + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and its text."""
+    tables = {"metrics": metrics_table, "reasons": reasons_table}
+    made = {DOCS / f"{name}.md": HEADERS[name] + "\n" + make() for name, make in tables.items()}
+    return {README: readme(), **made}
+
+
+def readme() -> str:
+    """The README with its settings written anew between the two marks."""
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(START, 1)
+    _, after = rest.split(END, 1)
+    intro = HEADERS["settings"].split("\n\n", 1)[1]
+    return f"{before}{START}\n{intro}\n{settings_table()}{END}{after}"
+
+
+def main() -> None:
+    stale = [
+        page
+        for page, text in pages().items()
+        if not page.exists() or page.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv:
+        sys.exit(f"run `make docs`: {', '.join(map(str, stale))}" if stale else 0)
+    for page in stale:
+        page.write_text(pages()[page], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
