@@ -160,6 +160,7 @@ class Artifact:
 
 
 def _open(graph: bytes, where: Path) -> onnxruntime.InferenceSession:
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

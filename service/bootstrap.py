@@ -12,6 +12,7 @@ from model.scorer import Scorer, directions_of
 from service.decoding.json import Fields, JsonDecoder, Limits
 from service.detector import Detector
 from service.errors import SettingsError, StateError
+from service.kafka_options import check_options
 from service.memory.sqlite import SqliteStore
 from service.pipeline import Pipeline
 from service.settings import DetectorSettings, LimitSettings, Settings
@@ -19,7 +20,7 @@ from service.sinks.history import History
 from service.sinks.kafka import KafkaSink
 from service.sinks.replies import Replies
 from service.sinks.sink import Sink
-from service.sources.kafka import KafkaSource, check_options
+from service.sources.kafka import KafkaSource
 from service.sources.log import EmbeddedLog
 from service.sources.source import Source
 from service.telemetry.metrics import Metrics

@@ -14,8 +14,8 @@ from kafka.errors import KafkaError
 
 from service.demo.feeder import HISTORY, LIVE_EVENTS_PER_SECOND, load_events, record
 from service.errors import SettingsError
+from service.kafka_options import client_options
 from service.settings import load_settings
-from service.sources.kafka import client_options
 from service.telemetry.logging import configure_logging
 
 RETRY_SECONDS = 3.0

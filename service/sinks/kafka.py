@@ -8,8 +8,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from service.errors import Unavailable
+from service.kafka_options import client_options
 from service.records import DeadLetter, Delivery
-from service.sources.kafka import client_options
 
 FLUSH_SECONDS = 30.0
 

@@ -1,0 +1,67 @@
+"""What is written down is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from docs.generate import pages
+from service.api.app import create_app
+from service.bootstrap import build_service
+from service.cli import main
+from service.errors import RecordRejected, SettingsError, StateError, Unavailable, WakefulError
+from service.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+WRITTEN = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
+
+
+def test_the_tables_made_from_the_code_are_up_to_date() -> None:
+    for page, text in pages().items():
+        assert page.read_text(encoding="utf-8") == text, f"run `make docs` for {page}"
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_every_command_and_every_make_target_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"`[^`\n]+`|^\$ .*$", text, re.MULTILINE))
+    commands = set(re.findall(r"\bwakeful ([a-z]+)\b", code))
+    targets = set(re.findall(r"\bmake ([a-z]+)\b", code))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert commands <= set(main.commands)
+    assert all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_every_route_named_in_the_readme_exists(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:GET|POST)? ?(/[a-z0-9/{}-]+)`", text))
+    service = build_service(load_settings(None, {"data_dir": tmp_path}))
+    app = create_app(service)
+    with TestClient(app) as client:
+        paths = set(client.get("/openapi.json").json()["paths"]) | {"/docs", "/openapi.json"}
+    service.close()
+    routes = {re.sub(r"\{[^}]+\}", "{}", path) for path in paths}
+    assert {re.sub(r"\{[^}]+\}", "{}", path) for path in named} <= routes
+    assert named
+
+
+def test_the_tree_of_errors_is_complete() -> None:
+    tree = {SettingsError, RecordRejected, Unavailable, StateError}
+    assert set(WakefulError.__subclasses__()) == tree
+
+
+def test_each_dependency_is_explained() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    explained = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    declared = set(re.findall(r'"([a-z][a-z0-9-]+)(?:[<>=]+[^"]*)"', project)) - {"hatchling"}
+    missing = [name for name in declared if not re.search(rf"\b{name.split('-')[0]}", explained)]
+    assert len(declared) > 20
+    assert missing == []
