@@ -6,6 +6,7 @@ JSON says what the network reads, how a new stream starts, and what it was train
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+# ONNX Runtime reports its use to its makers unless it is told not to before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 from model.config import ModelConfig
@@ -160,7 +165,6 @@ class Artifact:
 
 
 def _open(graph: bytes, where: Path) -> onnxruntime.InferenceSession:
-    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

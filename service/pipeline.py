@@ -93,6 +93,7 @@ class Pipeline:
         self.positions = self.store.positions()
         self._saved_positions = dict(self.positions)
         self.source.start(self.positions, self.checkpoint)
+        self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
         self._schedule_checkpoint()
         self._restored = True
         self.metrics.ready.set_function(lambda: float(self.ready))

@@ -178,11 +178,13 @@ def _features_of(scored: ScoredBatch, i: int) -> dict[str, dict[str, float | Non
     return features
 
 
+SEVERITIES = {"critical": 2.5, "major": 1.5, "minor": 1.0}
+"""The least score of each severity."""
+
+
 def severity_of(score: float) -> str:
-    """`minor` from the threshold on, `major` from 1.5, `critical` from 2.5 times the threshold."""
-    if score >= 2.5:
-        return "critical"
-    return "major" if score >= 1.5 else "minor"
+    """The severity of an anomalous score."""
+    return next(name for name, least in SEVERITIES.items() if score >= least)
 
 
 def anomaly_of(scored: ScoredBatch, i: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Kafka as a source: a consumer group whose positions come from the state store."""
 
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,10 @@ from service.kafka_options import client_options
 from service.memory.store import Positions
 from service.records import RawBatch
 from service.telemetry.logging import log
+
+QUIET_SECONDS = 3.0  # without records, before it is asked whether the brokers are there
+CONNECT_SECONDS = 2.0
+RECONNECT_MS = 2000  # at most between attempts: a broker that is back is found soon
 
 
 class KafkaSource:
@@ -35,6 +41,7 @@ class KafkaSource:
         self._topics = topics
         self._config: dict[str, Any] = {
             "auto_offset_reset": "earliest",
+            "reconnect_backoff_max_ms": RECONNECT_MS,
             **client_options(options, KafkaConsumer.DEFAULT_CONFIG),
             "bootstrap_servers": bootstrap_servers,
             "group_id": group_id,
@@ -44,6 +51,7 @@ class KafkaSource:
         }
         self._consumer: Any = None
         self._positions: Positions = {}
+        self._next_check = 0.0
         self._checkpoint: Callable[[], None] = lambda: None
 
     def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
@@ -55,6 +63,7 @@ class KafkaSource:
             records = self._connected().poll(timeout_ms=int(timeout_seconds * 1000))
         except KafkaError as error:
             raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
+        self._check_alive(bool(records))
         return [_batch(partition, part) for partition, part in records.items() if part]
 
     def wake(self) -> None:
@@ -101,6 +110,18 @@ class KafkaSource:
             self._consumer = consumer
         return self._consumer
 
+    def _check_alive(self, heard: bool) -> None:
+        """Raise Unavailable where no broker takes a connection: `poll` is silent then."""
+        now = time.monotonic()
+        if heard:
+            self._next_check = now + QUIET_SECONDS
+        if now < self._next_check:
+            return
+        if not any(_answers(server) for server in self._config["bootstrap_servers"]):
+            servers = ", ".join(self._config["bootstrap_servers"])
+            raise Unavailable(f"kafka: none of {servers} takes a connection; is the broker up?")
+        self._next_check = now + QUIET_SECONDS
+
     def assigned(self, partitions: list[TopicPartition]) -> None:
         """Go to where the memories are; called by the client within `poll`."""
         for partition in partitions:
@@ -126,6 +147,15 @@ class KafkaSource:
             self._checkpoint()
         except Unavailable as error:
             log.warning("no checkpoint before partitions went", error=str(error))
+
+
+def _answers(server: str) -> bool:
+    host, _, port = server.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]

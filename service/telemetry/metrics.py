@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service.records import REASONS, SEVERITIES
+
 STAGES = ("decode", "score", "deliver", "checkpoint")
 STAGE_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
@@ -118,6 +120,10 @@ class Metrics:
             self.missing_values, self.alarms, self.stream_seconds,
         ):  # fmt: skip
             counter.labels(detector)
+        for reason in REASONS:
+            self.rejected.labels(detector, reason)
+        for severity in SEVERITIES:
+            self.anomalies.labels(detector, severity)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

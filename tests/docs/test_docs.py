@@ -42,7 +42,7 @@ def test_every_command_and_every_make_target_named_exists(page: Path) -> None:
 
 def test_every_route_named_in_the_readme_exists(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(?:GET|POST)? ?(/[a-z0-9/{}-]+)`", text))
+    named = set(re.findall(r"`(?:GET|POST)? ?(/[a-z0-9/{}-]{5,})`", text))
     service = build_service(load_settings(None, {"data_dir": tmp_path}))
     app = create_app(service)
     with TestClient(app) as client:

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+from tests.conftest import HOW_TO_KAFKA, kafka_home
+from tests.kafka.broker import running_broker
 from tests.processes import Wakeful, memories, wakeful
 
 PARTITIONS = 4
@@ -40,19 +43,25 @@ class Topics:
 
 @pytest.fixture
 def topics(bootstrap_servers: str) -> Iterator[Topics]:
+    with made_topics(bootstrap_servers) as made:
+        yield made
+
+
+@contextmanager
+def made_topics(bootstrap_servers: str) -> Iterator[Topics]:
     name = f"t{uuid.uuid4().hex[:10]}"
     made = Topics(bootstrap_servers, name, f"{name}.anomalies", f"{name}.dead-letters")
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
     partitions = {made.events: PARTITIONS, made.anomalies: 1, made.dead_letters: 1}
-    admin.create_topics(
-        {
-            topic: {"num_partitions": count, "replication_factor": 1}
-            for topic, count in partitions.items()
-        }
-    )
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        admin.create_topics(
+            {
+                topic: {"num_partitions": count, "replication_factor": 1}
+                for topic, count in partitions.items()
+            }
+        )
     yield made
-    admin.delete_topics(list(partitions))
-    admin.close()
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        admin.delete_topics(list(partitions))
 
 
 def produce(topics: Topics, events: list[tuple[str, dict[str, Any]]]) -> None:
@@ -184,6 +193,29 @@ def test_poison_records_go_to_the_dead_letters_with_their_context(
     assert headers["__connect.errors.offset"] == b"0"
     assert headers["wakeful.reason"] == b"malformed_json"
     assert [letter.value for letter in letters] == [*poison, None, b'{"value": 1}']
+
+
+def test_without_its_broker_it_is_alive_and_not_ready_and_goes_on_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    home = kafka_home()
+    if home is None:
+        pytest.skip(f"no broker to kill: {HOW_TO_KAFKA}")
+    with running_broker(home, tmp_path / "kafka") as broker, made_topics(broker.address) as topics:
+        environment = topics.environment(WAKEFUL_CHECKPOINT__INTERVAL_SECONDS="0.2")
+        arguments = ("serve", "--data-dir", str(tmp_path / "data"), "--port", "0")
+        with wakeful(*arguments, environment=environment) as process:
+            produce(topics, sines(streams=5, events_each=10))
+            wait_scored(process, 50)
+            broker.kill()
+            process.wait_for(lambda: process.get("/readyz")["status"] != "ready", "not ready")
+            assert "kafka" in process.get("/readyz?verbose")["waiting_for"]
+            assert process.get("/livez") == {"status": "ok"}
+            assert process.get("/api/v1/streams/s-1")["events"] == 10
+            broker.start()
+            process.wait_ready()
+            produce(topics, sines(streams=5, events_each=10, seed=2))
+            wait_scored(process, 100)
 
 
 def _by_id(anomalies: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

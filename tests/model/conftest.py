@@ -1,5 +1,6 @@
 """What the tests of `model` share: artifacts, and small drivers of the compiled loops."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ def export(cell: Cell, folder: Path) -> Exported:
     config = ModelConfig(("a", "b", "c"), cell, hidden=12, bottleneck=6, decoder_hidden=5)
     network = network_of(config)
     return Exported(network, write_artifact(network, description_of(config), folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only lose by more threads, and lose a lot on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from model.normalise import (
     FEWEST_VALUES,
     INPUT_CLIP,
     LATE,
+    LATE_RUN,
     LEVEL_CLIP,
     LEVEL_STEPS,
     REPEATED,
@@ -161,6 +162,28 @@ def test_a_late_event_is_counted_as_seen_and_no_more(
     assert changed_fields(before[0], table.head) == {"offset", "late_run"}
     assert not changed_fields(before[1], table.features)
     assert table.head["offset"][0] == n
+
+
+def test_a_wrong_clock_does_not_silence_a_stream() -> None:
+    """Of LATE_RUN late events in a row the last turns the clock back, and later ones count."""
+    table = fresh_table(1)
+    watch(table, [START_TIME + 1e9], [[0.5]], skew=60.0)
+    n = LATE_RUN + 5
+    seen = watch(table, ticks(n), noisy(0, n), offset=1, skew=60.0)
+    assert seen.verdicts.tolist() == [LATE] * (LATE_RUN - 1) + [ADMITTED] * 6
+    assert table.head["time"][0] == ticks(n)[-1]
+    assert np.isfinite(seen.inputs[LATE_RUN - 1 :]).all()
+
+
+def test_late_events_between_others_never_turn_the_clock_back() -> None:
+    """Only late events in a row count towards a wrong clock: an admitted one starts anew."""
+    table = fresh_table(1)
+    newest = ticks(4 * LATE_RUN)
+    for k in range(4 * LATE_RUN):
+        late = k % LATE_RUN != 0
+        time = START_TIME - 1e6 if late else newest[k]
+        seen = watch(table, [time], [[float(k)]], offset=k, skew=60.0)
+        assert seen.verdicts.tolist() == [LATE if late else ADMITTED]
 
 
 @pytest.mark.parametrize("behind", [0.0, 1.0, 60.0])

@@ -109,6 +109,8 @@ def some_events(seed: int, lengths: list[int], features: int) -> Events:
     values[random.random((n, features)) < 0.03] *= 1e6
     times = START_TIME + np.floor(np.cumsum(random.exponential(20.0, n)))
     times[random.random(n) < 0.05] -= random.choice([100.0, 1000.0])
+    if random.random() < 0.5:
+        times[random.integers(n)] += 1e6  # a wrong clock
     offsets = np.arange(n)
     for k in np.flatnonzero(random.random(n) < 0.1):
         before = np.flatnonzero(streams[:k] == streams[k])

@@ -27,7 +27,8 @@ def write(file: Path, text: str) -> Path:
 
 
 def read(file: Path) -> Rows:
-    return list(csv.DictReader(file.open(encoding="utf-8", newline="")))
+    with file.open(encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
 
 
 def replay(out: Path, *arguments: object) -> Result:
