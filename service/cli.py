@@ -114,10 +114,12 @@ def demo(port: int, folder: Path) -> int:
     from service.bootstrap import build_service
     from service.demo.feeder import Feeder
     from service.run import run_service
-    from service.settings import DetectorSettings, Settings
+    from service.settings import DetectorSettings, LimitSettings, Settings
 
     settings = Settings.model_construct(  # the demo is the same whatever the environment says
-        data_dir=folder, detectors={"default": DetectorSettings(features=["value"])}
+        data_dir=folder,
+        detectors={"default": DetectorSettings(features=["value"])},
+        limits=LimitSettings(max_clock_skew_seconds=1e9),  # played again and again, time runs ahead
     )
     settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
     service = build_service(settings)

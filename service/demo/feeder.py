@@ -20,21 +20,21 @@ DATA = Path(__file__).parent / "data"
 HISTORY = 0.9  # of the events, played as fast as they are scored
 BATCH_EVENTS = 500
 MOST_WAITING = 2000  # events in the log that are not read yet: then the feeder waits
-LIVE_EVENTS_PER_SECOND = 20.0
+LIVE_EVENTS_PER_SECOND = 10.0
+LAP_GAP_SECONDS = 3600.0
 
 Event = tuple[float, str, float]
 
 
 def load_events() -> tuple[list[Event], float]:
-    """(time, stream, value) of all shipped series in the order of time, and the span of a lap.
+    """(time, stream, value) of all shipped series, and the seconds from one lap to the next.
 
-    Every series is moved to begin at the same time, so that they run side by side.
+    The series are of different years and lengths; they run side by side from first to last event.
     """
     series = [_read(file) for file in sorted(DATA.glob("*.csv.gz"))]
-    start = min(events[0][0] for events in series)
-    moved = [(t - events[0][0] + start, s, v) for events in series for t, s, v in events]
-    moved.sort()
-    return moved, moved[-1][0] - start + 3600.0
+    placed = [(n / len(events), event) for events in series for n, event in enumerate(events)]
+    longest = max(events[-1][0] - events[0][0] for events in series)
+    return [event for _, event in sorted(placed)], longest + LAP_GAP_SECONDS
 
 
 def _read(file: Path) -> list[Event]:
