@@ -295,6 +295,19 @@ def test_a_shift_that_stays_is_followed(shift: float, history: int) -> None:
     assert away[-500:].mean() < 0.5 * away[history : history + 50].mean()
 
 
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_a_change_of_spread_that_stays_is_followed(factor: float) -> None:
+    """Five memories after a long-lived stream grew calmer or wilder, its scale is the new one."""
+    history, stays = 10 * int(LEVEL_STEPS), 5 * int(LEVEL_STEPS)
+    values = noisy(1, history + stays)
+    table = fresh_table(1)
+    watch(table, ticks(history), values[:history])
+    before = table.features[0, 0]["scale"]
+    values[history:] *= factor
+    watch(table, ticks(history + stays), values)
+    assert table.features[0, 0]["scale"] == pytest.approx(factor * before, rel=0.15)
+
+
 @modest
 @given(seeds)
 def test_a_value_that_stays_is_marked(seed: int) -> None:

@@ -276,7 +276,8 @@ def regular(values: F64, start: int = 0) -> Events:
     """Events of one stream, five minutes apart."""
     n = len(values)
     streams, offsets = np.zeros(n, np.int64), np.arange(start, start + n)
-    return Events(streams, offsets, ticks(n, 300.0), np.ones(n, np.bool_), values)
+    times = ticks(n, 300.0, START_TIME + 300.0 * start)
+    return Events(streams, offsets, times, np.ones(n, np.bool_), values)
 
 
 def noisy_sine(seed: int, n: int) -> F64:
@@ -337,6 +338,17 @@ def test_what_is_missing_is_neither_expected_nor_surprising(base: Artifact) -> N
     np.testing.assert_array_equal(known[20:], present[20:])
     assert not known[~present].any()
     assert np.isfinite(told.scores["score"]).all()
+
+
+def test_a_missing_feature_remembers_as_if_time_stood_still(base: Artifact) -> None:
+    """Feature by feature, the network's state of a missing one stays; the present ones move on."""
+    values = np.concatenate([noisy_sine(seed, 30) for seed in range(3)], axis=1)
+    scorer, table = scorer_of(base, 3), table_of(base, 3, 1)
+    tell(scorer, table, regular(values), np.zeros(30, np.int64))
+    before = table.states.copy()
+    tell(scorer, table, regular(np.array([[9.0, np.nan, 11.0]]), 30), np.zeros(1, np.int64))
+    moved = (table.states != before).any(axis=(0, 2))
+    assert moved.tolist() == [True, False, True]
 
 
 def test_the_next_value_is_expected_before_it_comes(base: Artifact) -> None:
