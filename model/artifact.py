@@ -7,13 +7,14 @@ JSON says what the network reads, how a new stream starts, and what it was train
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, TypeAdapter
 
 # ONNX Runtime reports its use to its makers unless it is told not to before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -31,6 +32,10 @@ BASE = Path(__file__).parent / "base_artifact"
 """The artifact that ships: feature by feature, trained on generated signals (`model.base`)."""
 
 F32 = npt.NDArray[np.float32]
+Maxima = Annotated[
+    list[Annotated[int, Field(ge=0, le=254)]],
+    Field(min_length=PRIOR_BLOCKS, max_length=PRIOR_BLOCKS),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +54,14 @@ class Description:
 
     `calibration` has, for each view of `model.row.VIEWS`, PRIOR_BLOCKS block maxima as bytes: the
     history that a new stream starts with. `training` is a record for people: data's fingerprint,
-    sizes, seed, losses.
+    sizes, seed, losses. `files` has the SHA-256 of the two files beside it.
     """
 
     config: ModelConfig
-    calibration: dict[str, list[int]]
+    calibration: dict[str, Maxima]
     starts: dict[str, FeatureStart]
     training: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         body = {"format": FORMAT, **asdict(self)}
@@ -66,27 +72,26 @@ class Description:
         """Read a description; ArtifactError says what does not fit."""
         try:
             body = json.loads(text)
+            found = body.pop("format", None) if isinstance(body, dict) else None
+            if found != FORMAT:
+                raise ArtifactError(
+                    f"{where} has format {found!r}, this version reads {FORMAT}: "
+                    "train the artifact again, or run the version that made it"
+                )
+            description = TypeAdapter(cls).validate_python(body)
         except json.JSONDecodeError as error:
             raise ArtifactError(
                 f"{where} is not JSON ({error}); train the artifact again"
             ) from None
-        found = body.get("format") if isinstance(body, dict) else None
-        if found != FORMAT:
+        except ValueError as error:
             raise ArtifactError(
-                f"{where} has format {found!r}, this version reads {FORMAT}: "
-                "train the artifact again, or run the version that made it"
+                f"{where} does not fit: {error}; train the artifact again"
+            ) from None
+        if set(description.calibration) != set(VIEWS):
+            raise ArtifactError(
+                f"{where} calibrates other views than {', '.join(VIEWS)}; train again"
             )
-        try:
-            config = ModelConfig(
-                **{**body["config"], "features": tuple(body["config"]["features"])}
-            )
-            starts = {name: FeatureStart(**start) for name, start in body["starts"].items()}
-            calibration = {view: body["calibration"][view] for view in VIEWS}
-            if any(len(maxima) != PRIOR_BLOCKS for maxima in calibration.values()):
-                raise ValueError(f"calibration needs {PRIOR_BLOCKS} block maxima for each view")
-            return cls(config, calibration, starts, body["training"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ArtifactError(f"{where} does not fit: {error!r}; train it again") from None
+        return description
 
 
 class Artifact:
@@ -104,10 +109,16 @@ class Artifact:
                     f"{folder} is not an artifact: it has no {name}; "
                     "`wakeful train FILE… --out DIR` makes one"
                 )
-        text = (folder / DESCRIPTION).read_text(encoding="utf-8")
+        text = (folder / DESCRIPTION).read_text(encoding="utf-8", errors="replace")
         graph = (folder / GRAPH).read_bytes()
         self.description = Description.from_json(text, folder / DESCRIPTION)
         self.config = self.description.config
+        for name in (WEIGHTS, GRAPH):
+            if self.description.files.get(name) != digest(folder / name):
+                raise ArtifactError(
+                    f"{folder / name} is not the file that {DESCRIPTION} was written with: "
+                    "it is damaged or of another artifact; copy the whole folder again"
+                )
         self.fingerprint = _fingerprint(graph, text)
         self._session = _open(graph, folder / GRAPH)
         self._check_shapes()
@@ -162,6 +173,11 @@ class Artifact:
                     "on this machine the network's numbers depend on the batch size "
                     f"(37 against {size}); scores could not be reproduced"
                 )
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _open(graph: bytes, where: Path) -> onnxruntime.InferenceSession:

@@ -4,12 +4,14 @@ import contextlib
 import io
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.artifact import DESCRIPTION, GRAPH, WEIGHTS, Artifact, Description
+from model.artifact import DESCRIPTION, GRAPH, WEIGHTS, Artifact, Description, digest
 from model.autoencoder import Autoencoder
 
 
@@ -31,7 +33,8 @@ def export_step(network: Autoencoder, where: Path) -> None:
     config = network.config
     example = (torch.zeros(3, config.inputs), torch.zeros(3, config.memory))
     batch = torch.export.Dim("batch")
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    for library in ("onnxscript", "torch.onnx"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
@@ -45,6 +48,22 @@ def export_step(network: Autoencoder, where: Path) -> None:
             external_data=False,
             verbose=False,
         )
+    _strip(where)
+
+
+def _strip(where: Path) -> None:
+    """Leave out where on this machine each node's source line stands: it would be in the artifact,
+    and the same weights would have another fingerprint when exported elsewhere."""
+    graph = onnx.load(where)
+    graph.ClearField("metadata_props")
+    graph.graph.ClearField("metadata_props")
+    for part in (graph.graph.node, graph.graph.value_info, graph.graph.input, graph.graph.output):
+        for entry in part:
+            entry.ClearField("metadata_props")
+            entry.ClearField("doc_string")
+    for tensor in graph.graph.initializer:
+        tensor.ClearField("metadata_props")
+    where.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def write_artifact(network: Autoencoder, description: Description, folder: Path) -> Artifact:
@@ -52,7 +71,9 @@ def write_artifact(network: Autoencoder, description: Description, folder: Path)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(network.state_dict(), str(folder / WEIGHTS))
     export_step(network, folder / GRAPH)
-    (folder / DESCRIPTION).write_text(description.to_json(), encoding="utf-8")
+    digests = {name: digest(folder / name) for name in (WEIGHTS, GRAPH)}
+    text = replace(description, files=digests).to_json()
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
     return Artifact(folder)
 
 

@@ -113,7 +113,7 @@ def saw_tooth(random: np.random.Generator, times: F64) -> F64:
 
 def counts(random: np.random.Generator, times: F64) -> F64:
     """Poisson counts around a daily rate."""
-    rate = 10.0 ** random.uniform(-1, 1.5) * np.exp(0.7 * daily(random, times))
+    rate = 10.0 ** random.uniform(-1, 1.5) * np.exp(np.clip(0.7 * daily(random, times), -20, 20))
     return random.poisson(np.minimum(rate, 1e6)) / np.sqrt(rate.mean() + 1.0)
 
 

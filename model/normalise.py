@@ -80,11 +80,11 @@ def observe(
                 verdicts[i] = LATE
                 continue
             row["time"] = times[i]  # so many in a row: the clock was wrong, not the events
+        row["late_run"] = 0
         if timed[i] and repeats(row, features, times[i], values[i]):
             verdicts[i] = REPEATED
             continue
         verdicts[i] = ADMITTED
-        row["late_run"] = 0
         gap = advance_clock(row, times[i])
         usual_gaps[i] = row["gap"]
         for f in range(values.shape[1]):
@@ -94,6 +94,7 @@ def observe(
             else:
                 describe_value(features[f], values[i, f], inputs[i, run, start:])
                 learn_value(features[f], values[i, f])
+                features[f]["event"] = row["events"]
             known = features[f]["count"] >= FEWEST_VALUES
             units[i, f] = increment_unit(features[f]) if known else 0.0
             scales[i, f] = max(features[f]["scale"], smallest_unit(features[f]))
@@ -104,11 +105,13 @@ def observe(
 @compiled
 def repeats(row: np.void, features: Structured, time: float, values: F64) -> bool:
     """Whether an event is its stream's last one again."""
-    if row["events"] == 0 or time != row["time"]:
+    if row["events"] == 0 or time != row["last_time"]:
         return False
     for f in range(values.shape[0]):
-        known = features[f]["count"] > 0
-        if not math.isnan(values[f]) and not (known and features[f]["value"] == values[f]):
+        was_there = features[f]["event"] == row["events"]
+        if was_there == math.isnan(values[f]):
+            return False
+        if was_there and features[f]["value"] != values[f]:
             return False
     return True
 
@@ -131,6 +134,7 @@ def advance_clock(row: np.void, time: float) -> float:
         else:
             weight = max(GAP_WEIGHT, 1.0 / row["events"])
             row["gap"] = row["gap"] * math.exp(weight * math.log(seconds / row["gap"]))
+    row["last_time"] = time
     row["events"] += np.uint64(1)
     return gap
 
@@ -188,14 +192,16 @@ def learn_value(feature: np.void, x: float) -> None:
         weight = max(1.0 / (count + 1), 1.0 / LEVEL_STEPS)
         deviation = x - feature["level"]
         if feature["scale"] > 0.0:
-            deviation = clipped(deviation, LEVEL_CLIP * feature["scale"])
+            # A shift that stays carries the running mean along, and so widens its own limit.
+            stays = abs(feature["slow"] - feature["level"])
+            deviation = clipped(deviation, max(LEVEL_CLIP * feature["scale"], stays))
         feature["level"] += weight * deviation
         feature["scale"] += max(1.0 / count, 1.0 / LEVEL_STEPS) * (
             abs(deviation) - feature["scale"]
         )
         increment = abs(x - feature["value"])
         if feature["step"] > 0.0:
-            increment = min(increment, INCREMENT_CLIP * feature["step"])
+            increment = min(increment, INCREMENT_CLIP * increment_unit(feature))
         feature["step"] += max(1.0 / count, 1.0 / INCREMENT_STEPS) * (increment - feature["step"])
         feature["fast"] += FAST * (x - feature["fast"])
         feature["slow"] += max(1.0 / (count + 1), SLOW) * (x - feature["slow"])

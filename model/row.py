@@ -32,12 +32,13 @@ HEAD = np.dtype(
         ("scored", "<u8"),  # events scored: equal to `events` between batches
         ("first_time", "<f8"),  # Unix seconds
         ("time", "<f8"),  # newest event time, Unix seconds
+        ("last_time", "<f8"),  # of the last event, which may have come late
         ("gap", "<f8"),  # typical seconds between events: exp of a running mean of logs
         ("last_alarm", "<u8"),  # `scored` at the last alarm, 0 before the first
         ("alarm_score", "<f4"),  # the last alarm's score
         ("score", "<f4"),  # of the last event
         ("level", "<f4"),
-        ("threshold", "<f4"),  # surprise at which the score is 1
+        ("threshold", "<f4"),  # tail probability at which the score is 1
         ("tail_probability", "<f4"),
         ("confidence", "<f4"),
         ("short", "<f4"),  # running mean of the hidden view, over about 5 events
@@ -64,6 +65,7 @@ FEATURE = np.dtype(
         ("step", "<f8"),  # mean absolute increment
         ("spread", "<f8"),  # of `expected`; 0 where nothing is expected yet
         ("count", "<u8"),  # values seen
+        ("event", "<u8"),  # number of the event that brought the last one
     ],
     align=True,
 )

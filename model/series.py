@@ -93,7 +93,7 @@ def _targets(values: F64, units: F64, seen: F32) -> tuple[F32, F32]:
     weights = np.zeros_like(targets)
     present = ~np.isnan(values)
     weights[:, :, 0] = present
-    weights[:-1, :, 1] = present[:-1] & present[1:]
+    weights[:-1, :, 1] = present[:-1] & present[1:] & (units[:-1] > 0.0)
     weights[:WARM_UP] = 0.0
     return targets, weights
 

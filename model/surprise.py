@@ -1,6 +1,7 @@
 """From reconstruction errors to a calibrated score, an alarm and what to blame.
 
-Views of surprise, each at least 0, pooled over an event's features (mean of the three largest):
+Views of surprise, each at least 0, pooled over an event's features (the largest for `hidden`, the
+mean of the three largest for the others):
 
     hidden     the newest value, hidden from the network, against its reconstruction from memory
     seen       the newest value against its reconstruction through the bottleneck
@@ -166,11 +167,11 @@ def insert_largest(largest: F64, x: float) -> None:
 def fill_views(row: np.void, pooled: F64, present: int, views: F64) -> None:
     """Pool the features and follow the persistence of the hidden view."""
     count = max(present, 1)
-    views[HIDDEN] = pooled[HIDDEN].sum() / count
+    views[HIDDEN] = pooled[HIDDEN, 0]
     views[SEEN] = pooled[SEEN].sum() / count
     views[MAGNITUDE] = pooled[MAGNITUDE].sum() / count
     # A single wild event is the hidden view's business: persistence counts it once, clipped.
-    steady = min(views[HIDDEN], PERSISTENCE_CLIP)
+    steady = min(pooled[HIDDEN].sum() / count, PERSISTENCE_CLIP)
     row["short"] += np.float32(SHORT_WEIGHT * (steady - row["short"]))
     row["long"] += np.float32(LONG_WEIGHT * (steady - row["long"]))
     views[SHORT] = row["short"]

@@ -35,6 +35,7 @@ def train_artifact(
     Each series' last 15 % is held out: for early stopping, and to calibrate how surprised the
     network is by normal data. Raises TrainingDataError where there is too little to learn from.
     """
+    torch.set_num_threads(1)  # layers this small lose more to threads than they gain
     torch.manual_seed(settings.seed)
     usable = [one for one in series if len(one) >= FEWEST_EVENTS]
     if not usable:
@@ -43,6 +44,9 @@ def train_artifact(
             f"the longest stream has {longest} events, training needs {FEWEST_EVENTS}: "
             "give more data, or serve with the base artifact, which needs no training"
         )
+    for f, name in enumerate(features):
+        if all(np.isnan(one.values[:, f]).all() for one in usable):
+            raise TrainingDataError(f"{name} has no value at all: leave it out with --ignore")
     config = ModelConfig(features=features, cell=cell, hidden=hidden)
     described = [part for one in usable for part in describe(config, one)]
     halves = [_split(part) for part in described]

@@ -20,6 +20,7 @@ from model.artifact import (
     WEIGHTS,
     Artifact,
     Description,
+    digest,
 )
 from model.config import ModelConfig
 from model.errors import ArtifactError, ModelError
@@ -111,15 +112,18 @@ def test_a_missing_field_is_refused(copy: Path, field: str) -> None:
     """The message names the file and the field, and says to train again."""
     edit(copy, lambda body: body.pop(field))
     message = refusal(copy)
-    assert f"{copy / DESCRIPTION} does not fit: KeyError('{field}')" in message
-    assert "train it again" in message
+    assert f"{copy / DESCRIPTION} does not fit" in message
+    assert field in message
+    assert "train the artifact again" in message
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_calibration_without_a_view_is_refused(copy: Path, view: str) -> None:
     """Every view of surprise needs its history; the message names the one that lacks."""
     edit(copy, lambda body: body["calibration"].pop(view))
-    assert f"{copy / DESCRIPTION} does not fit: KeyError('{view}')" in refusal(copy)
+    message = refusal(copy)
+    assert f"{copy / DESCRIPTION} calibrates other views than" in message
+    assert view in message
 
 
 @pytest.mark.parametrize("length", [0, PRIOR_BLOCKS - 1, PRIOR_BLOCKS + 1])
@@ -128,15 +132,25 @@ def test_a_calibration_of_another_length_is_refused(copy: Path, length: int) -> 
     edit(copy, lambda body: body["calibration"].update(short=[100] * length))
     message = refusal(copy)
     assert str(copy / DESCRIPTION) in message
-    assert f"calibration needs {PRIOR_BLOCKS} block maxima" in message
-    assert "train it again" in message
+    assert "calibration.short" in message
+    assert f"{PRIOR_BLOCKS} items" in message
+    assert "train the artifact again" in message
+
+
+@pytest.mark.parametrize("byte", [-1, 255, "x"])
+def test_a_calibration_that_is_not_of_bytes_is_refused(copy: Path, byte: object) -> None:
+    """Block maxima are bytes; 255 is not used."""
+    edit(copy, lambda body: body["calibration"].update(short=[byte] * PRIOR_BLOCKS))
+    assert "calibration.short.0" in refusal(copy)
 
 
 @pytest.mark.parametrize(
-    "config", [{"surplus": 1}, {"features": None}, {"features": 3}], ids=["surplus", "null", "int"]
+    "config",
+    [{"features": None}, {"features": 3}, {"hidden": "many"}, {"cell": "elman"}],
+    ids=["null", "int", "hidden", "cell"],
 )
 def test_a_config_that_does_not_fit_is_refused(copy: Path, config: dict[str, object]) -> None:
-    """A field of the config that is unknown or of another type names the file."""
+    """A field of the config that is of another type names the file."""
     edit(copy, lambda body: body["config"].update(config))
     assert f"{copy / DESCRIPTION} does not fit" in refusal(copy)
 
@@ -155,13 +169,30 @@ def test_a_graph_of_another_config_is_refused(copy: Path, config: dict[str, obje
     assert re.search(r"takes \{.*\}, .* says \{.*\}: the files are of different artifacts", message)
 
 
-@pytest.mark.parametrize("graph", [b"", b"not a graph"], ids=["empty", "rubbish"])
-def test_a_damaged_graph_is_refused(copy: Path, graph: bytes) -> None:
-    """The message names the graph and says to train again."""
-    (copy / GRAPH).write_bytes(graph)
+@pytest.mark.parametrize("name", [GRAPH, WEIGHTS])
+@pytest.mark.parametrize("content", [b"", b"rubbish"], ids=["empty", "rubbish"])
+def test_a_damaged_file_is_refused(copy: Path, name: str, content: bytes) -> None:
+    """The message names the file and says what to do."""
+    (copy / name).write_bytes(content)
+    message = refusal(copy)
+    assert f"{copy / name} is not the file that {DESCRIPTION} was written with" in message
+    assert "copy the whole folder again" in message
+
+
+def test_a_graph_that_cannot_be_run_is_refused(copy: Path) -> None:
+    """Though its digest fits, it is no graph: the message names it and says to train again."""
+    (copy / GRAPH).write_bytes(b"not a graph")
+    edit(copy, lambda body: body["files"].update({GRAPH: digest(copy / GRAPH)}))
     message = refusal(copy)
     assert f"{copy / GRAPH} cannot be run" in message
     assert "train the artifact again" in message
+
+
+def test_the_shipped_graph_says_nothing_of_where_it_was_exported() -> None:
+    """Else the same weights exported elsewhere would be another artifact."""
+    graph = (BASE / GRAPH).read_bytes()
+    assert b"stack_trace" not in graph
+    assert b".py" not in graph
 
 
 def test_an_artifact_error_is_one_of_the_packages_errors() -> None:
