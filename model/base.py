@@ -1,4 +1,4 @@
-"""Train the base artifact again: `python -m model.base [--out DIR]`. Seeded; about ten minutes.
+"""Train the base artifact again: `python -m model.base [--out DIR]`. Seeded; some three minutes.
 
 The network runs feature by feature with shared weights, so that it takes a stream of any features
 in any unit; it is trained on generated signals alone (`model.generate`).

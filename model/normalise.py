@@ -27,6 +27,7 @@ FAST, SLOW = 0.2, 0.03
 SMALLEST_STEP = 0.02  # of the scale: a floor under the increments' scale
 INPUT_CLIP = 8.0
 GAP_WEIGHT = 0.02
+PACE_CLIP = 20.0  # mean gaps: a longer silence counts as this
 SHORTEST_GAP = 1e-3  # seconds
 FEWEST_VALUES = 3  # before anything is expected of the next one
 LATE_RUN = 10  # late events in a row that turn the stream's clock back
@@ -54,7 +55,7 @@ def observe(
     inputs: F32,
     units: F64,
     scales: F64,
-    usual_gaps: F64,
+    paces: F64,
 ) -> None:
     """Admit and describe n events; the rows of `head` and `blocks` named by `slots` move on.
 
@@ -63,8 +64,8 @@ def observe(
     values: (n, F), NaN where missing. skew: seconds that an event may be late.
     Writes verdicts: (n,); inputs: (n, 1, D) if `joint`, else (n, F, D); units: (n, F), the
     increment scale in which the network's next location and spread are counted, 0 while too few
-    values were seen; scales: (n, F); usual_gaps: (n,) seconds. Whatever is later said of an event
-    is said from these copies: its row may already have moved on to a later event of the batch.
+    values were seen; scales: (n, F); paces: (n,) mean seconds between events. Whatever is later
+    said of an event is said from these copies: its row may already have moved on.
     """
     for i in range(slots.shape[0]):
         row = head[slots[i]]
@@ -86,7 +87,7 @@ def observe(
             continue
         verdicts[i] = ADMITTED
         gap = advance_clock(row, times[i])
-        usual_gaps[i] = row["gap"]
+        paces[i] = row["pace"]
         for f in range(values.shape[1]):
             run, start = (0, f * VALUE_CHANNELS) if joint else (f, 0)
             if math.isnan(values[i, f]):
@@ -129,10 +130,14 @@ def advance_clock(row: np.void, time: float) -> float:
             row["late"] += np.uint32(1)
         row["time"] = max(row["time"], time)
         seconds = max(gap, SHORTEST_GAP)
+        weight = max(GAP_WEIGHT, 1.0 / row["events"])
         if row["events"] == 1:
             row["gap"] = seconds
+            row["pace"] = gap
         else:
-            weight = max(GAP_WEIGHT, 1.0 / row["events"])
+            # The arithmetic mean, for a rate: events that share a time do not make it faster.
+            longest = PACE_CLIP * max(row["pace"], SHORTEST_GAP)
+            row["pace"] += weight * (min(gap, longest) - row["pace"])
             row["gap"] = row["gap"] * math.exp(weight * math.log(seconds / row["gap"]))
     row["last_time"] = time
     row["events"] += np.uint64(1)

@@ -34,6 +34,7 @@ HEAD = np.dtype(
         ("time", "<f8"),  # newest event time, Unix seconds
         ("last_time", "<f8"),  # of the last event, which may have come late
         ("gap", "<f8"),  # typical seconds between events: exp of a running mean of logs
+        ("pace", "<f8"),  # mean seconds between events, for the rate
         ("last_alarm", "<u8"),  # `scored` at the last alarm, 0 before the first
         ("alarm_score", "<f4"),  # the last alarm's score
         ("score", "<f4"),  # of the last event

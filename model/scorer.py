@@ -12,12 +12,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from model.artifact import Artifact
+from model.artifact import LARGEST_BATCH, Artifact
 from model.normalise import ADMITTED, observe
 from model.row import RowTable
 from model.surprise import BOTH, SCORE, judge
-
-MAX_RUNS_PER_CALL = 1024  # network runs in one batched call: the plateau of throughput
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -80,10 +78,10 @@ class Scorer:
         verdicts = np.empty(n, np.uint8)
         inputs = np.empty((n, table.layout.runs, self.artifact.config.inputs), np.float32)
         units, scales = np.ones((n, features)), np.ones((n, features))
-        usual_gaps = np.ones(n)
+        paces = np.ones(n)
         observe(
             table.head, table.features, slots, offsets, np.uint64(origin), times, timed, values,
-            self.skew, joint, verdicts, inputs, units, scales, usual_gaps,
+            self.skew, joint, verdicts, inputs, units, scales, paces,
         )  # fmt: skip
         admitted = np.flatnonzero(verdicts == ADMITTED)
         slots, values, inputs = slots[admitted], values[admitted], inputs[admitted]
@@ -93,7 +91,7 @@ class Scorer:
         expected, spread, surprise = (np.empty((m, features)) for _ in range(3))
         judge(
             table.head, table.features, table.tails, table.maxima, slots, values, inputs,
-            units[admitted], scales[admitted], usual_gaps[admitted], outputs, joint,
+            units[admitted], scales[admitted], paces[admitted], outputs, joint,
             self.directions, self.budget_per_week, scores, expected, spread, surprise,
         )  # fmt: skip
         return Scored(verdicts, admitted, scores, expected, spread, surprise)
@@ -117,11 +115,11 @@ class Scorer:
 
 
 def _calls(turn: I64) -> Iterator[slice]:
-    """Slices of equal turns, none longer than MAX_RUNS_PER_CALL; `turn` is in rising order."""
+    """Slices of equal turns, none longer than LARGEST_BATCH; `turn` is in rising order."""
     ends = np.flatnonzero(np.diff(turn)) + 1
     for start, end in pairwise([0, *ends.tolist(), len(turn)]):
-        for first in range(start, end, MAX_RUNS_PER_CALL):
-            yield slice(first, min(first + MAX_RUNS_PER_CALL, end))
+        for first in range(start, end, LARGEST_BATCH):
+            yield slice(first, min(first + LARGEST_BATCH, end))
 
 
 def turns(slots: I64) -> I64:

@@ -42,7 +42,8 @@ LEVEL_WEIGHT = 0.08
 PRIOR_BLOCKS = 4  # of the artifact, that a new stream starts with
 CONFIDENT_EVENTS = float(PRIOR_BLOCKS * BLOCK_EVENTS)  # by then its own blocks replaced them
 SURPRISE_LIMIT = 8.0
-THRESHOLD_LOW, THRESHOLD_HIGH = 1.0, 5.0
+THRESHOLD_LOW, THRESHOLD_HIGH = 1.0, 6.0
+LEARNED_GROWTH = 1.25
 PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's light prior, in log units
 REFRACTORY_EVENTS = 100
 ESCALATION = 1.6  # times the last alarm's score: worth another alarm within the refractory period
@@ -85,7 +86,7 @@ def judge(
     inputs: F32,
     units: F64,
     scales: F64,
-    usual_gaps: F64,
+    paces: F64,
     outputs: F32,
     joint: bool,
     directions: I8,
@@ -97,7 +98,7 @@ def judge(
 ) -> None:
     """Score n admitted events in arrival order; their rows learn the tails.
 
-    slots: (n,). values, units, scales: (n, F); usual_gaps: (n,), as `normalise.observe` gave them.
+    slots: (n,). values, units, scales: (n, F); paces: (n,), as `normalise.observe` gave them.
     inputs: (n, runs, D) and outputs: (n, runs, O) of the network, O = (feature, target, location
     and log-spread). directions: (F,) of LOW, BOTH or HIGH. budget_per_week: false alarms.
     Writes scores: (n,) of SCORE; expected, spread (input units) and surprise of each feature:
@@ -136,8 +137,8 @@ def judge(
             feature["spread"] = units[i, f] * spread_of(out[3])
         fill_views(row, pooled, min(present, POOLED), views)
         total = combined(tails[slots[i]], maxima[slots[i]], row, views)
-        learn_blocks(tails[slots[i]], maxima[slots[i]], row, views)
-        decide(row, total, usual_gaps[i], budget_per_week, scores[i])
+        decide(row, total, paces[i], budget_per_week, scores[i])
+        learn_blocks(tails[slots[i]], maxima[slots[i]], row, views, scores[i]["score"] >= 1.0)
 
 
 @compiled
@@ -218,11 +219,20 @@ def combined(tails: Structured, maxima: Bytes, row: np.void, views: F64) -> floa
 
 
 @compiled
-def learn_blocks(tails: Structured, maxima: Bytes, row: np.void, views: F64) -> None:
-    """Follow the maxima of the block in progress; at its end, remember them."""
+def learn_blocks(
+    tails: Structured, maxima: Bytes, row: np.void, views: F64, anomalous: bool
+) -> None:
+    """Follow the maxima of the block in progress; at its end, remember them.
+
+    Anomalies are not learned from, a lasting change is: an anomalous event counts as no more than
+    LEARNED_GROWTH times the largest block that is remembered, so that it takes a run of such blocks
+    to move the tail.
+    """
     for v in range(views.shape[0]):
-        tails[v]["maximum"] = max(tails[v]["maximum"], np.float32(views[v]))
-    row["scored"] += np.uint64(1)
+        x = views[v]
+        if anomalous:
+            x = min(x, LEARNED_GROWTH * math.exp(tails[v]["top"]))
+        tails[v]["maximum"] = max(tails[v]["maximum"], np.float32(x))
     if row["scored"] % np.uint64(BLOCK_EVENTS) != 0:
         return
     # A new stream's ring starts with the artifact's own maxima; the stream's replace them first.
@@ -250,21 +260,20 @@ def summarise(tail: np.void, ring: Bytes, used: int) -> None:
 
 
 @compiled
-def threshold_of(usual_gap: float, budget_per_week: float) -> float:
+def threshold_of(pace: float, budget_per_week: float) -> float:
     """The surprise that a normal stream's blocks pass at the budget's rate."""
-    blocks_per_week = WEEK / (BLOCK_EVENTS * max(usual_gap, 1e-3))
+    blocks_per_week = WEEK / (BLOCK_EVENTS * max(pace, 1e-3))
     threshold = math.log10(max(blocks_per_week / budget_per_week, 1e-9))
     return min(max(threshold, THRESHOLD_LOW), THRESHOLD_HIGH)
 
 
 @compiled
-def decide(
-    row: np.void, total: float, usual_gap: float, budget_per_week: float, out: np.void
-) -> None:
+def decide(row: np.void, total: float, pace: float, budget_per_week: float, out: np.void) -> None:
     """Score, level and alarm of one event; the row keeps the last of each."""
+    row["scored"] += np.uint64(1)
     # The first events cannot prove much: their scales are guesses, and the network knows it least.
     total = max(total, 0.0) * min(1.0, row["scored"] / CAUTIOUS_EVENTS)
-    threshold = threshold_of(usual_gap, budget_per_week)
+    threshold = threshold_of(pace, budget_per_week)
     score = total / threshold
     anomalous = score >= 1.0
     rested = row["last_alarm"] == 0 or row["scored"] - row["last_alarm"] >= REFRACTORY_EVENTS

@@ -16,6 +16,7 @@ from model.series import Described, Series, describe, fingerprint, learned
 from model.training import Progress, TrainingSettings, fit, lay_out
 
 FEWEST_EVENTS = 200
+MOST_FEATURES = 64
 HELD_OUT = 0.15  # of each series, its end
 LONGEST_STRETCH, SHORTEST_STRETCH = 2000, 200  # events trained in one go, the state carried
 START_COUNT = 10  # events that the training scales weigh at a new stream: its own soon count more
@@ -37,6 +38,10 @@ def train_artifact(
     """
     torch.set_num_threads(1)  # layers this small lose more to threads than they gain
     torch.manual_seed(settings.seed)
+    if len(features) > MOST_FEATURES:
+        raise TrainingDataError(
+            f"{len(features)} features, at most {MOST_FEATURES}: choose with --features"
+        )
     usable = [one for one in series if len(one) >= FEWEST_EVENTS]
     if not usable:
         longest = max((len(one) for one in series), default=0)
@@ -65,7 +70,7 @@ def train_artifact(
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     description = Description(config, uncalibrated(), _starts(config, usable), record)
-    return write_artifact(network, calibrate(network, description, usable), folder)
+    return write_artifact(network, calibrate(network, description, usable, 1.0 - HELD_OUT), folder)
 
 
 def _split(part: Described) -> tuple[Described, Described]:

@@ -120,6 +120,10 @@ def _features(
 ) -> tuple[tuple[str, ...], bool]:
     """The features to start with, and whether new ones are discovered."""
     wanted, trained = tuple(settings.features or ()), artifact.config.features
+    if len(wanted or trained) > limits.max_features:
+        raise SettingsError(
+            f"detectors.{name}: {len(wanted or trained)} features, at most {limits.max_features}"
+        )
     if artifact.config.joint:
         if wanted and set(wanted) != set(trained):
             raise SettingsError(
@@ -127,8 +131,6 @@ def _features(
                 f"{artifact.folder} was trained on: {', '.join(trained)}"
             )
         return trained, False
-    if len(wanted) > limits.max_features:
-        raise SettingsError(f"detectors.{name}.features: more than {limits.max_features}")
     return wanted, not wanted
 
 

@@ -43,5 +43,9 @@ def _parse_text(text: str) -> float:
 
 
 def format_time(seconds: float) -> str:
-    """Unix seconds -> RFC 3339 in UTC, to the microsecond where there is a fraction."""
+    """Unix seconds -> RFC 3339 in UTC, to the microsecond where there is a fraction.
+
+    Times that no event may have come out as the nearest that one may.
+    """
+    seconds = min(max(seconds, EARLIEST), LATEST)
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -9,6 +9,8 @@ from service.errors import SettingsError
 OURS = {
     "bootstrap.servers": "kafka.bootstrap_servers",
     "group.id": "kafka.group_id",
+    "acks": "nothing: every message is acknowledged by all",
+    "max.poll.records": "limits.max_batch_events",
     "enable.auto.commit": "nothing: offsets are committed with the memories",
     "isolation.level": "nothing: only committed records are scored",
 }

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from service.clock import now
 from service.detector import Detector, Processed
-from service.errors import Unavailable
+from service.errors import StateError, Unavailable
 from service.memory.store import Changed, Checkpoint, Positions, StateStore
 from service.records import RawBatch, severity_of
 from service.sinks.sink import Sink
@@ -55,6 +55,9 @@ class Pipeline:
         self.positions: Positions = {}
         self._saved_positions: Positions = {}
         self.trouble: str | None = None  # what the pipeline waits for, in words
+        self.checkpoint_trouble: str | None = None  # why the last one was postponed
+        self.lag_records = 0
+        self._undelivered = False
         self._restored = False
         self._stopping = threading.Event()
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -76,10 +79,13 @@ class Pipeline:
 
     def run_once(self) -> None:
         for raw in self._persist(lambda: self.source.poll(POLL_SECONDS)):
+            self._undelivered = True
             for detector in self._watchers(raw):
                 self._deliver(self._process(detector, raw))
             self.positions[raw.partition] = raw.next_offset
+            self._undelivered = False
         self._answer()
+        self.lag_records = self.source.lag()
         if time.monotonic() >= self._next_checkpoint:
             self._try_checkpoint()
 
@@ -96,10 +102,16 @@ class Pipeline:
         self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
         self._schedule_checkpoint()
         self._restored = True
+        self.metrics.lag.set_function(lambda: self.lag_records)
         self.metrics.ready.set_function(lambda: float(self.ready))
 
     def checkpoint(self) -> None:
-        """Flush the sinks, save memories with their positions, tell the source."""
+        """Flush the sinks, save memories with their positions, tell the source.
+
+        Raises Unavailable where a dependency is away; the last checkpoint stands then.
+        """
+        if self._undelivered:  # memories know of events whose outcome nobody was told
+            raise Unavailable("a batch is not delivered yet")
         with self.metrics.stage("checkpoint"):
             for sink in self.sinks:
                 sink.flush()
@@ -142,7 +154,12 @@ class Pipeline:
 
     def _watchers(self, raw: RawBatch) -> list[Detector]:
         if raw.detector is not None:
-            return [self.detectors[raw.detector]] if raw.detector in self.detectors else []
+            if raw.detector not in self.detectors:
+                raise StateError(
+                    f"the log holds events of the detector {raw.detector!r}, which is not "
+                    "configured: configure it again, or start with another data_dir"
+                )
+            return [self.detectors[raw.detector]]
         topic = raw.partition[0]
         return [self.detectors[name] for name, topics in self.topics.items() if topic in topics]
 
@@ -187,12 +204,13 @@ class Pipeline:
     def _try_checkpoint(self) -> None:
         try:
             self.checkpoint()
+            self.checkpoint_trouble = None
         except Unavailable as error:
+            self.checkpoint_trouble = str(error)
             # The last checkpoint stands: a crash now reads further back, and loses nothing.
             self.metrics.unavailable.inc()
             log.warning("checkpoint postponed", error=str(error))
             self._schedule_checkpoint()
-        self.metrics.lag.set(self.source.lag())
 
     def _schedule_checkpoint(self) -> None:
         self._next_checkpoint = time.monotonic() + self.checkpoint_interval_seconds

@@ -1,6 +1,5 @@
 """`wakeful replay`: the serving pipeline on files, each scored row written out."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -24,6 +23,7 @@ from service.sources.file import (
     FileSource,
     open_text,
     read_columns,
+    read_rows,
     stem,
 )
 from service.telemetry.metrics import Metrics
@@ -95,10 +95,14 @@ def _replay_file(
     options: ReplayOptions,
 ) -> Tally:
     with open_text(file) as text:
-        rows = csv.reader(text)
+        rows = read_rows(file, text)
         first = list(islice(rows, SNIFFED_ROWS + 1))
         wanted = options.features or settings.features
-        columns = read_columns(file, first, options.key, options.time, wanted, options.ignore)
+        header = first[0] if first else []
+        key = options.key or (settings.key if settings.key in header else None)
+        time = options.time or (settings.time if settings.time in header else None)
+        ignore = [*options.ignore, *(name for name in settings.ignore if name in header)]
+        columns = read_columns(file, first, key, time, wanted, ignore)
         detector = _detector(settings, limits, columns.features)
         source = FileSource(file, columns, chain(first[1:], rows), BATCH_ROWS)
         sink = CsvSink(output, detector.features)

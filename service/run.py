@@ -10,7 +10,7 @@ import uvicorn
 
 from service.api.app import create_app
 from service.bootstrap import Service
-from service.errors import SettingsError
+from service.errors import SettingsError, WakefulError
 from service.telemetry.logging import log
 
 DRAIN_SECONDS = 5
@@ -58,8 +58,10 @@ def run_service(
         try:
             server.run(sockets=[server_socket])
         finally:
-            before_stop()
+            for signal_number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(signal_number, signal.SIG_IGN)  # the last checkpoint is not cut short
             service.pipeline.stop()
+            before_stop()
             thread.join()
             service.close()
     return 1 if failures else 0
@@ -87,7 +89,8 @@ def _run_pipeline(service: Service, server: uvicorn.Server, failures: list[BaseE
         service.pipeline.run()
     except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
         failures.append(error)
-        log.error("the pipeline stopped", error=str(error), exc_info=error)
+        known = isinstance(error, WakefulError)  # then its message says what to do
+        log.error("the pipeline stopped", error=str(error), exc_info=None if known else error)
     finally:
         service.replies.close()
         server.should_exit = True

@@ -65,7 +65,8 @@ class ApiSettings(Section):
 
     @model_validator(mode="after")
     def _closed_by_default(self) -> "ApiSettings":
-        if self.host not in LOOPBACK and self.secret() is None:
+        secret = self.secret()  # read in any case: a file that cannot be is said now
+        if self.host not in LOOPBACK and secret is None:
             raise ValueError(
                 f"host {self.host} is not loopback: set api.token_file (or api.token) so that "
                 "the API is not open to everyone"
@@ -171,7 +172,7 @@ class DetectorSettings(Section):
         1.0,
         gt=0,
         le=10_000,
-        description="False-alarm budget: how many a normal stream may raise in a week of event time.",
+        description="False-alarm budget: at most how many a normal stream may raise in a week of event time. Whatever the budget, no more than one block of 50 events in ten reaches the threshold.",
     )
 
     @model_validator(mode="after")

@@ -1,6 +1,5 @@
 """`wakeful train`: CSV files to series, series to an artifact."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from model.series import Series
 from service.clock import parse_time
 from service.errors import SettingsError
-from service.sources.file import SNIFFED_ROWS, Columns, open_text, read_columns, value_of
+from service.sources.file import SNIFFED_ROWS, Columns, open_text, read_columns, read_rows, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ def _read_file(
     file: Path, selection: Selection, features: tuple[str, ...] | None
 ) -> tuple[Columns, list[Series]]:
     with open_text(file) as text:
-        rows = csv.reader(text)
+        rows = read_rows(file, text)
         first = list(islice(rows, SNIFFED_ROWS + 1))
         ignore = (*selection.ignore, *selection.where)
         columns = read_columns(

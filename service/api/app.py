@@ -1,6 +1,7 @@
 """The HTTP application: routes by noun, one door."""
 
 import hmac
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from service.api.events import events_router
 from service.api.problems import ProblemError
 from service.api.streams import streams_router
 from service.bootstrap import Service
+from service.settings import LOOPBACK
 
 PAGE = Path(__file__).parent.parent / "web" / "index.html"
 
@@ -42,7 +44,8 @@ def create_app(service: Service) -> FastAPI:
         body: dict[str, object] = {"status": "ready" if pipeline.ready else "not ready"}
         if verbose is not None:
             body["waiting_for"] = pipeline.trouble or (None if pipeline.ready else "restore")
-            body["lag_records"] = pipeline.source.lag()
+            body["checkpoint_postponed"] = pipeline.checkpoint_trouble
+            body["lag_records"] = pipeline.lag_records
         return JSONResponse(body, 200 if pipeline.ready else 503)
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
@@ -57,9 +60,12 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-def _guard(token: str | None):  # type: ignore[no-untyped-def] # noqa: ANN202 - FastAPI reads the inner one
+def _guard(token: str | None) -> Callable[[Request], Awaitable[None]]:
     async def check(request: Request) -> None:
-        if token is None:
+        if token is None:  # then only loopback is served, and no other site's page may use it
+            host = request.url.hostname
+            if host not in LOOPBACK or request.headers.get("sec-fetch-site") == "cross-site":
+                raise ProblemError(403, f"not from another site, nor as {host!r}")
             return
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):

@@ -53,7 +53,7 @@ def events_router(service: Service) -> APIRouter:
         target = find_detector(service, detector)
         body = await _body(request, service.settings.api.max_body_bytes)
         content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        records, whole = split(body, content_type in NDJSON)
+        records, whole = await run_in_threadpool(split, body, content_type in NDJSON)
         if len(records) > service.settings.api.max_events_per_request:
             limit = service.settings.api.max_events_per_request
             raise ProblemError(413, f"{len(records)} events in one request, at most {limit}")
@@ -62,7 +62,7 @@ def events_router(service: Service) -> APIRouter:
             reply = _reply_with_scores(outcomes)
         else:
             await run_in_threadpool(log.append, target.name, records)
-            reply = _reply(target, records)
+            reply = await run_in_threadpool(_reply, target, records)
         if not whole:
             raise ProblemError(400, "the body is not JSON", reply.model_dump(exclude_none=True))
         return reply
@@ -118,14 +118,16 @@ async def _scored(
     def expect(offsets: range) -> None:
         waiting.append(service.replies.expect(PARTITION, offsets))
 
-    await run_in_threadpool(log.append, detector.name, records, expect)
     seconds = service.settings.api.score_timeout_seconds
     try:
+        await run_in_threadpool(log.append, detector.name, records, expect)
         return await asyncio.wait_for(asyncio.wrap_future(waiting[0]), seconds)
-    except (TimeoutError, asyncio.CancelledError):  # cancelled: the pipeline has ended
-        service.replies.forget(waiting[0])
+    except TimeoutError:
         detail = f"not scored within {seconds:g} s; the events are kept and will be: do not resend"
         raise ProblemError(503, detail) from None
+    finally:
+        for wait in waiting:
+            service.replies.forget(wait)
 
 
 def _reply_with_scores(outcomes: list[Outcome]) -> Ingested:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.errors import Unavailable
+from service.telemetry.logging import log
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -52,6 +53,11 @@ def install(app: FastAPI) -> None:
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
         )
         return problem(422, details)
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+        log.error("a request failed", error=str(error), exc_info=error)
+        return problem(500, "an error of the service itself; its log says more")
 
     @app.exception_handler(Unavailable)
     async def _unavailable(_: Request, error: Unavailable) -> JSONResponse:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.clock import parse_time
+from service.clock import EARLIEST, LATEST, parse_time
 from service.errors import RecordRejected
 from service.records import DeadLetter, EventBatch, RawBatch, event_id
 
@@ -135,6 +135,8 @@ class JsonDecoder:
     def _time(self, body: dict[str, Any], timestamp: float) -> tuple[float, bool]:
         value = body.get(self.fields.time)
         if value is None:
+            if not EARLIEST <= timestamp <= LATEST:
+                raise RecordRejected("bad_time", f"its record was stored at {timestamp:g}")
             return timestamp, False
         try:
             time = parse_time(value)

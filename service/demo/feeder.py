@@ -76,7 +76,8 @@ class Feeder(threading.Thread):
 
     def stop(self) -> None:
         self._stopping.set()
-        self.join()
+        if self.is_alive():
+            self.join()
 
 
 def record(events: list[Event], lap: float, n: int) -> bytes:

@@ -12,6 +12,10 @@ from service.kafka_options import client_options
 from service.records import DeadLetter, Delivery
 
 FLUSH_SECONDS = 30.0
+BLOCK_MS = 5000  # for which sending waits for the broker or a topic
+RECONNECT_MS = 2000
+MAX_UNACKNOWLEDGED = 10_000  # messages; beyond it the pipeline waits for the broker
+MAX_VALUE_BYTES = 512 * 1024  # of a dead letter: a longer record would be refused again
 
 Header = tuple[str, bytes]
 
@@ -45,11 +49,14 @@ class KafkaSink:
         self._config = {
             "acks": "all",
             "linger_ms": 5,
+            "max_block_ms": BLOCK_MS,
+            "reconnect_backoff_max_ms": RECONNECT_MS,
             **client_options(options, KafkaProducer.DEFAULT_CONFIG),
             "bootstrap_servers": bootstrap_servers,
         }
         self._producer: Any = None
         self._unacknowledged: list[Message] = []
+        self._refused = "not sent"
 
     def deliver(self, delivery: Delivery) -> None:
         messages = [
@@ -62,19 +69,23 @@ class KafkaSink:
             for anomaly in delivery.anomalies
         ]
         messages += [
-            Message(self._dead_letters_topic, letter.key, letter.value, headers_of(letter))
+            Message(
+                self._dead_letters_topic,
+                letter.key,
+                letter.value and letter.value[:MAX_VALUE_BYTES],
+                headers_of(letter),
+            )
             for letter in delivery.dead_letters
         ]
+        if len(self._unacknowledged) > MAX_UNACKNOWLEDGED:
+            self.flush()  # where the broker is away, the pipeline waits here
         self._unacknowledged += messages
-        for message in messages:
-            self._send(message)
+        self._send(messages)
 
     def flush(self) -> None:
         if not self._unacknowledged:
             return
-        for message in self._unacknowledged:
-            if message.sent is None or message.sent.failed():
-                self._send(message)
+        self._send([m for m in self._unacknowledged if m.sent is None or m.sent.failed()])
         try:
             self._connected().flush(timeout=FLUSH_SECONDS)
         except KafkaError as error:
@@ -86,7 +97,7 @@ class KafkaSink:
         ]
         if self._unacknowledged:
             first = self._unacknowledged[0]
-            why = "not sent" if first.sent is None else repr(first.sent.exception)
+            why = self._refused if first.sent is None else repr(first.sent.exception)
             raise Unavailable(
                 f"kafka: {len(self._unacknowledged)} messages not acknowledged, the first for "
                 f"topic {first.topic}: {why}; does the topic exist, and may we write to it?"
@@ -96,13 +107,17 @@ class KafkaSink:
         if self._producer is not None:
             self._producer.close(timeout=FLUSH_SECONDS)
 
-    def _send(self, message: Message) -> None:
+    def _send(self, messages: list[Message]) -> None:
+        """Send until one is refused: the rest would wait as long. `flush` tries again."""
+        for message in messages:
+            message.sent = None
         try:
-            message.sent = self._connected().send(
-                message.topic, value=message.value, key=message.key, headers=message.headers
-            )
-        except KafkaError:
-            message.sent = None  # `flush` tries again, and says why it could not
+            for message in messages:
+                message.sent = self._connected().send(
+                    message.topic, value=message.value, key=message.key, headers=message.headers
+                )
+        except KafkaError as error:
+            self._refused = repr(error)
 
     def _connected(self) -> Any:
         if self._producer is None:
@@ -119,6 +134,7 @@ def headers_of(letter: DeadLetter) -> list[Header]:
         "__connect.errors.offset": str(letter.offset),
         "__connect.errors.exception.message": f"{letter.reason}: {letter.detail}",
         "wakeful.id": letter.id,
+        "wakeful.value_bytes": str(len(letter.value or b"")),
         "wakeful.detector": letter.detector,
         "wakeful.reason": letter.reason,
     }

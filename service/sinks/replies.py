@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.errors import Unavailable
 from service.records import Delivery, Partition, result_of
 
 Outcome = dict[str, Any]
@@ -34,6 +35,7 @@ class Replies:
         Call it before the records can be read, or their outcomes may have passed by.
         """
         wait = Wait(partition, offsets)
+        wait.done.set_running_or_notify_cancel()  # whoever gives up forgets it, never cancels it
         if not offsets:
             wait.done.set_result([])
             return wait.done
@@ -61,7 +63,7 @@ class Replies:
     def close(self) -> None:
         with self._lock:
             for wait in self._waits:
-                wait.done.cancel()
+                wait.done.set_exception(Unavailable("the pipeline has ended"))
             self._waits = []
 
 

@@ -1,8 +1,10 @@
 """CSV files as a source: a header, then one record for each row, in order."""
 
+import csv
 import gzip
 import io
 import math
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -48,6 +50,20 @@ def open_text(file: Path) -> io.TextIOWrapper:
     return file.open(encoding="utf-8-sig", newline="")
 
 
+def read_rows(file: Path, text: io.TextIOWrapper) -> Iterator[Row]:
+    """The rows of a CSV file, without empty lines; SettingsError where it cannot be read."""
+    rows = csv.reader(text)
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except (UnicodeDecodeError, csv.Error, OSError, EOFError, zlib.error) as error:
+            raise SettingsError(f"{file}: line {rows.line_num + 1}: {error}") from None
+        if row:
+            yield row
+
+
 def stem(file: Path) -> str:
     """The file's name without `.csv` or `.csv.gz`."""
     if str(file) == "-":
@@ -71,6 +87,8 @@ def read_columns(
     if not rows:
         raise SettingsError(f"{file}: is empty; expected a CSV header")
     names = tuple(rows[0])
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingsError(f"{file}: the column {sorted(twice)[0]!r} stands twice")
     for asked in [name for name in (key, time, *(features or ()), *ignore) if name]:
         if asked not in names:
             raise SettingsError(f"{file}: has no column {asked!r}; it has {', '.join(names)}")

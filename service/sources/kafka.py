@@ -10,7 +10,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from service.errors import Unavailable
+from service.errors import StateError, Unavailable
 from service.kafka_options import client_options
 from service.memory.store import Positions
 from service.records import RawBatch
@@ -18,6 +18,7 @@ from service.telemetry.logging import log
 
 QUIET_SECONDS = 3.0  # without records, before it is asked whether the brokers are there
 CONNECT_SECONDS = 2.0
+DEFAULT_PORT = "9092"
 RECONNECT_MS = 2000  # at most between attempts: a broker that is back is found soon
 
 
@@ -52,6 +53,7 @@ class KafkaSource:
         self._consumer: Any = None
         self._positions: Positions = {}
         self._next_check = 0.0
+        self._broken: StateError | None = None
         self._checkpoint: Callable[[], None] = lambda: None
 
     def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
@@ -63,6 +65,8 @@ class KafkaSource:
             records = self._connected().poll(timeout_ms=int(timeout_seconds * 1000))
         except KafkaError as error:
             raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
+        if self._broken is not None:
+            raise self._broken
         self._check_alive(bool(records))
         return [_batch(partition, part) for partition, part in records.items() if part]
 
@@ -100,6 +104,7 @@ class KafkaSource:
         return False
 
     def close(self) -> None:
+        self._checkpoint = lambda: None  # closing revokes: too late to save, the sinks may be gone
         if self._consumer is not None:
             self._consumer.close()
 
@@ -124,8 +129,23 @@ class KafkaSource:
 
     def assigned(self, partitions: list[TopicPartition]) -> None:
         """Go to where the memories are; called by the client within `poll`."""
+        first = self._consumer.beginning_offsets(partitions)
+        end = self._consumer.end_offsets(partitions)
         for partition in partitions:
             position = self._positions.get((partition.topic, partition.partition))
+            if position is not None and position > end[partition]:
+                self._broken = StateError(
+                    f"{partition.topic}-{partition.partition} ends at {end[partition]}, the "
+                    f"memories are current to {position}: the topic was made again; "
+                    "start with another data_dir"
+                )
+            if position is not None and position < first[partition]:
+                log.warning(
+                    "records were deleted before they were read",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    skipped=first[partition] - position,
+                )
             if position is not None:
                 self._consumer.seek(partition, position)
             elif self._config["auto_offset_reset"] == "latest":
@@ -150,7 +170,7 @@ class KafkaSource:
 
 
 def _answers(server: str) -> bool:
-    host, _, port = server.rpartition(":")
+    host, _, port = server.rpartition(":") if ":" in server else (server, "", DEFAULT_PORT)
     try:
         with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
             return True
@@ -173,7 +193,7 @@ def _batch(partition: TopicPartition, records: list[Any]) -> RawBatch:
     return RawBatch(
         partition=(partition.topic, partition.partition),
         offsets=np.array([record.offset for record in records], np.int64),
-        timestamps=np.array([record.timestamp for record in records]) / 1000.0,
+        timestamps=np.array([record.timestamp or -1 for record in records]) / 1000.0,
         keys=[record.key for record in records],
         values=[record.value for record in records],
     )

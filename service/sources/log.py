@@ -13,6 +13,7 @@ from service.errors import Unavailable
 from service.memory.sqlite import connect
 from service.memory.store import Positions
 from service.records import LOG_TOPIC, Partition, RawBatch
+from service.telemetry.logging import log
 
 PARTITION: Partition = (LOG_TOPIC, 0)
 
@@ -99,11 +100,14 @@ class EmbeddedLog:
         if self._commits % TRIM_EVERY == 0:
             # The newest record stays: it says which offset comes next.
             until = min(positions.get(PARTITION, 0), self._next_offset - 1)
-            with self._lock:
-                self._writer.execute(
-                    "DELETE FROM log WHERE offset < ? AND timestamp < ?",
-                    (until, now() - self._retention_seconds),
-                )
+            try:
+                with self._lock:
+                    self._writer.execute(
+                        "DELETE FROM log WHERE offset < ? AND timestamp < ?",
+                        (until, now() - self._retention_seconds),
+                    )
+            except sqlite3.OperationalError as error:
+                log.warning("old events are not trimmed; the next time will do", error=str(error))
 
     def lag(self) -> int:
         return self._next_offset - self._read_to

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.artifact import Artifact
+from model.artifact import LARGEST_BATCH, Artifact
 from model.normalise import ADMITTED, LATE, REPEATED, REPLAYED
 from model.row import RowTable
-from model.scorer import MAX_RUNS_PER_CALL, Scored, Scorer, directions_of, turns
+from model.scorer import Scored, Scorer, directions_of, turns
 from model.surprise import HIGH, LOW, SCORE
 from tests.model.conftest import F64, I64, START_TIME, ticks
 
@@ -228,7 +228,7 @@ def test_events_that_come_again_are_told_nothing(
 
 def test_a_wave_wider_than_one_call_gives_the_same_bits(served: Served) -> None:
     """More streams at once than one call of the network takes are scored as each one alone."""
-    streams = 2 * MAX_RUNS_PER_CALL // served.features + 5
+    streams = 2 * LARGEST_BATCH // served.features + 5
     events = some_events(1, [3] * streams, served.features)
     scorer = scorer_of(served.artifact, served.features)
     table = table_of(served.artifact, served.features, streams)

@@ -16,6 +16,7 @@ from model.surprise import (
     CONFIDENT_EVENTS,
     ESCALATION,
     HIGH,
+    LEARNED_GROWTH,
     LOW,
     PRIOR_BLOCKS,
     REFRACTORY_EVENTS,
@@ -169,7 +170,6 @@ class Judged:
 
     def tell(self, total: float, gap: float = GAP, budget: float = BUDGET) -> npt.NDArray[np.void]:
         out = np.zeros(1, SCORE)
-        self.head["scored"] += np.uint64(1)
         decide(self.head[0], total, gap, budget, out[0])
         return out
 
@@ -288,7 +288,8 @@ def blocks_told(count: int) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void],
     for block in range(count):
         for k in range(BLOCK_EVENTS):
             peak = 0.1 + block if k == block % BLOCK_EVENTS else 0.05
-            learn_blocks(tails[0], maxima[0], head[0], np.full(VIEW_COUNT, peak))
+            head["scored"] += 1
+            learn_blocks(tails[0], maxima[0], head[0], np.full(VIEW_COUNT, peak), False)
     return head, tails, maxima
 
 
@@ -308,3 +309,22 @@ def test_a_streams_own_history_replaces_the_artifacts(count: int) -> None:
         top = BYTE_LOW + max(expected[:used]) * BYTE_STEP
         assert tails["top"][0] == pytest.approx([top] * VIEW_COUNT, rel=1e-5)
         assert not tails["maximum"].any()
+
+
+def test_one_wild_event_moves_the_tail_little_and_a_lasting_change_moves_it() -> None:
+    """An anomaly is not learned from; a run of such blocks is."""
+    head, tails, maxima = blocks_told(BLOCKS)
+    top = float(np.exp(tails["top"][0, 0]))
+
+    def block(peak: float) -> float:
+        for k in range(BLOCK_EVENTS):
+            head["scored"] += 1
+            views = np.full(VIEW_COUNT, peak if k == 0 else 0.05)
+            learn_blocks(tails[0], maxima[0], head[0], views, k == 0)
+        return float(np.exp(tails["top"][0, 0]))
+
+    assert block(4 * top) <= LEARNED_GROWTH * top * 1.06  # a byte's step of rounding
+    grown = top
+    for _ in range(40):
+        grown = block(4 * top)
+    assert grown > 3.5 * top

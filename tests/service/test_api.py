@@ -1,6 +1,5 @@
 """The API, on a running pipeline."""
 
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from service.bootstrap import Service, build_service
 from service.settings import load_settings
 from tests.service.parts import wave
 
+LOCAL = "http://127.0.0.1"
 NDJSON = {"content-type": "application/x-ndjson"}
 
 
@@ -22,7 +22,7 @@ def running(tmp_path: Path, **flags: Any) -> Iterator[tuple[Service, TestClient]
     thread = threading.Thread(target=service.pipeline.run)
     thread.start()
     try:
-        with TestClient(create_app(service), raise_server_exceptions=False) as client:
+        with TestClient(create_app(service), LOCAL, raise_server_exceptions=False) as client:
             yield service, client
     finally:
         service.pipeline.stop()
@@ -144,6 +144,14 @@ def test_with_a_token_the_api_is_closed_and_the_probes_are_open(tmp_path: Path) 
             assert client.get(path).status_code == 200
 
 
+def test_without_a_token_no_other_sites_page_may_use_it(client: TestClient) -> None:
+    event = {"stream": "s", "value": 1}
+    for headers in ({"host": "evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert client.post("/api/v1/events", json=event, headers=headers).status_code == 403
+        assert client.get("/api/v1/anomalies", headers=headers).status_code == 403
+    assert client.post("/api/v1/events", json=event).status_code == 200
+
+
 def test_detectors_have_their_own_events_features_and_memories(tmp_path: Path) -> None:
     detectors = {"one": {"features": ["x"]}, "two": {"features": ["y"], "key": "id"}}
     for _, client in running(tmp_path, detectors=detectors):
@@ -167,7 +175,7 @@ def test_metrics_count_every_event_once_and_name_no_stream(client: TestClient) -
 
 def test_it_is_ready_only_after_the_memories_are_restored(tmp_path: Path) -> None:
     service = build_service(load_settings(None, {"data_dir": tmp_path}))
-    with TestClient(create_app(service)) as client:
+    with TestClient(create_app(service), LOCAL) as client:
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 503
         assert client.get("/readyz?verbose").json()["waiting_for"] == "restore"
@@ -176,7 +184,6 @@ def test_it_is_ready_only_after_the_memories_are_restored(tmp_path: Path) -> Non
     service.close()
 
 
-def test_every_answer_fits_the_openapi_description(client: TestClient) -> None:
+def test_what_is_called_is_described(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     assert {"/api/v1/events", "/api/v1/streams", "/api/v1/anomalies"} <= set(description["paths"])
-    assert json.dumps(description)

@@ -48,7 +48,7 @@ def test_garbage_records_are_each_scored_or_dead_lettered() -> None:
     assert collected.scored + len(collected.reasons) == PIECES
     assert len(collected.scored_offsets | collected.rejected_offsets) == PIECES
     assert collected.scored > PIECES / 10
-    assert len(set(collected.reasons)) >= 8
+    assert len(set(collected.reasons)) >= 6
 
 
 def test_garbage_bodies_get_an_answer_that_is_no_5xx_and_are_accounted_for(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """What the loop promises."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,6 +127,56 @@ def test_nothing_is_saved_or_committed_before_the_sinks_are_flushed() -> None:
         pipeline.checkpoint()
     assert store.positions() == {}
     assert rows(store) == {}
+    assert pipeline.source.committed == {}  # type: ignore[attr-defined]
+
+
+class FullStore(InMemoryStore):
+    def save(self, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - it is full
+        raise Unavailable("disk full")
+
+
+def test_the_source_is_not_told_before_the_memories_are_saved() -> None:
+    pipeline, _ = make_pipeline(batches([]), FullStore())
+    pipeline.restore()
+    pipeline.run_once()
+    with pytest.raises(Unavailable):
+        pipeline.checkpoint()
+    assert pipeline.source.committed == {}  # type: ignore[attr-defined]
+
+
+class Broken(Collected):
+    def deliver(self, delivery: Delivery) -> None:  # noqa: ARG002 - it is broken
+        raise RuntimeError("a broken invariant")
+
+
+def test_a_batch_that_was_scored_and_not_delivered_is_in_no_checkpoint() -> None:
+    store = InMemoryStore()
+    pipeline, _ = make_pipeline(batches([]), store)
+    pipeline.sinks = [Broken()]
+    with pytest.raises(RuntimeError):
+        pipeline.run()
+    with pytest.raises(Unavailable):
+        pipeline.checkpoint()  # as a client does that revokes partitions when it is closed
+    assert rows(store) == {}
+    again, collected = make_pipeline(batches([]), store)
+    again.run()
+    assert collected.anomalies
+
+
+@pytest.mark.parametrize("stored", [-1.0, 1e13, 1e300])
+def test_a_record_stored_at_an_impossible_time_does_not_stop_the_stream(stored: float) -> None:
+    untimed = events([{"stream": "s", "value": 1}])
+    pipeline, collected = make_pipeline([raw_batch(untimed, stored=stored), raw_batch(EVENTS, 1)])
+    pipeline.run()
+    assert collected.reasons[0] == "bad_time"
+    assert collected.scored == 160
+
+
+def test_events_of_a_detector_that_is_gone_are_not_passed_over() -> None:
+    batch = replace(raw_batch(EVENTS), detector="gone")
+    pipeline, _ = make_pipeline([batch])
+    with pytest.raises(StateError, match="'gone'"):
+        pipeline.run()
 
 
 def test_new_features_are_discovered_and_old_memories_go_on() -> None:
@@ -141,8 +192,16 @@ def test_new_features_are_discovered_and_old_memories_go_on() -> None:
 
     alone, _ = make_pipeline([raw_batch(one)])
     alone.run()
-    kept = alone.detectors["default"].stream("s")
+    kept = alone.detectors["default"].arena.row("s")
     assert kept is not None
+    reader, _ = make_pipeline([raw_batch(one), raw_batch(two[:1], 60)])
+    reader.restore()
+    reader.run_once()
+    reader.detectors["default"].decode(raw_batch(two[:1], 60))
+    widened = reader.detectors["default"].arena.row("s")
+    assert widened is not None
+    assert np.array_equal(widened.states[0, 0], kept.states[0, 0])
+    assert widened.features[0, 0] == kept.features[0, 0]
     again, _ = make_pipeline([], store)
     again.run()
     assert again.detectors["default"].stream("s") == detail
