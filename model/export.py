@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from model.artifact import DESCRIPTION, GRAPH, WEIGHTS, Artifact, Description, digest
 from model.autoencoder import Autoencoder
@@ -69,7 +69,7 @@ def _strip(where: Path) -> None:
 def write_artifact(network: Autoencoder, description: Description, folder: Path) -> Artifact:
     """Write all three files and load the artifact back, checked."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(network.state_dict(), str(folder / WEIGHTS))
+    (folder / WEIGHTS).write_bytes(save(network.state_dict()))
     export_step(network, folder / GRAPH)
     digests = {name: digest(folder / name) for name in (WEIGHTS, GRAPH)}
     text = replace(description, files=digests).to_json()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -161,11 +162,15 @@ def replay(
     artifact: Path | None,
     keep: bool,
     config: Path | None,
-) -> None:
-    """Run the serving pipeline on CSV files: one row out for each row in."""
-    from service.replay import ReplayOptions
+) -> int:
+    """Run the serving pipeline on CSV files: one row out for each row in.
+
+    Rows that cannot be scored are told in DIR/<file>.rejected.csv; status 1 where none could be.
+    """
+    from service.replay import ReplayOptions, rejected_file
     from service.replay import replay as run
     from service.settings import load_settings
+    from service.telemetry.logging import configure_logging
 
     asked: dict[str, Any] = {"direction": direction} if direction else {}
     if artifact:
@@ -174,11 +179,22 @@ def replay(
     options = ReplayOptions(out, key, time, features, tuple(ignore or ()), keep)
     if "default" not in settings.detectors:
         raise SettingsError("replay runs the detector `default`; the settings have none")
-    for output, tally in run(files, settings.detectors["default"], settings.limits, options):
+    configure_logging(logging.WARNING)  # the summary says it
+    tallies = run(files, settings.detectors["default"], settings.limits, options)
+    for output, tally in tallies:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in tally.reasons.items())
+        told = f" ({reasons}: see {rejected_file(output)})" if reasons else ""
         click.echo(
-            f"{output}: {tally.rows} rows, {tally.rows - tally.scored} rejected, "
+            f"{output}: {tally.rows} rows, {tally.rows - tally.scored} rejected{told}, "
             f"{tally.anomalies} anomalous, {tally.alarms} alarms"
         )
+        if tally.unused and not (key or features):
+            click.echo(
+                f"  not numbers, and not used: {', '.join(tally.unused)}; "
+                "where one of them names the stream, say so with --key",
+                err=True,
+            )
+    return int(any(tally.rows and not tally.scored for _, tally in tallies))
 
 
 @main.command()
@@ -233,6 +249,8 @@ def train(
     from model.training import TrainingSettings
     from service.train import Selection, read_series
 
+    if (out / "artifact.json").exists():
+        click.echo(f"{out}: holds an artifact; it will be replaced", err=True)
     selection = Selection(key, time, features, tuple(ignore or ()), where)
     series, watched = read_series(files, selection)
     with tqdm(total=epochs, desc="training", unit="epoch", disable=None) as bar:

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 EARLIEST, LATEST = 0.0, 4e9  # Unix seconds: 1970 to 2096
+TIME_NAMES = ("time", "timestamp")  # where nothing else is said; the first that is there counts
 MILLISECONDS_FROM = 1e11  # a larger number is taken for milliseconds
 # Longer than any RFC 3339 time: bounds the work on a hostile string.
 LONGEST_TEXT = 40

@@ -95,6 +95,7 @@ class Pipeline:
             self.metrics.announce(detector.name, detector.scorer.budget_per_week)
             detector.restore(self.store)
             detector.warm_up()
+            self._count_memories(detector)
             log.info("restored", detector=detector.name, streams=len(detector.arena))
         self.positions = self.store.positions()
         self._saved_positions = dict(self.positions)
@@ -219,6 +220,11 @@ class Pipeline:
         while not self._questions.empty():
             self._questions.get()()
 
+    def _count_memories(self, detector: Detector) -> None:
+        arena = detector.arena
+        self.metrics.streams.labels(detector.name).set(len(arena))
+        self.metrics.memory_bytes.labels(detector.name).set(len(arena) * arena.layout.row_bytes)
+
     def _count(self, detector: Detector, processed: Processed) -> None:
         name, metrics, delivery = detector.name, self.metrics, processed.delivery
         metrics.records.labels(name).inc(len(delivery.raw))
@@ -228,8 +234,7 @@ class Pipeline:
         metrics.ignored_fields.labels(name).inc(processed.ignored_fields)
         metrics.missing_values.labels(name).inc(processed.missing_values)
         metrics.stream_seconds.labels(name).inc(processed.stream_seconds)
-        metrics.streams.labels(name).set(len(detector.arena))
-        metrics.memory_bytes.labels(name).set(len(detector.arena) * detector.arena.layout.row_bytes)
+        self._count_memories(detector)
         for letter in delivery.dead_letters:
             metrics.rejected.labels(name, letter.reason).inc()
         for anomaly in delivery.anomalies:

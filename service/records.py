@@ -28,11 +28,10 @@ REASONS = {
     "malformed_json": "the record is not one JSON object (NaN and Infinity are not JSON)",
     "missing_key": "neither the record nor its body names a stream",
     "bad_key": "the stream's name is empty, too long, not text, or has control characters",
-    "bad_time": "the time field is not RFC 3339 text, Unix seconds or milliseconds",
+    "bad_time": "the time is not RFC 3339 text (without a zone: UTC), Unix seconds or milliseconds",
     "future": "the event's time is too far ahead of the time stored with its record",
-    "bad_value": "a feature is neither a finite number nor null",
+    "bad_value": "a feature that the settings list is neither a finite number nor null",
     "no_features": "none of the features is there",
-    "too_many_features": "the detector would have more features than limits.max_features",
     "late": "too far behind its stream's newest time (the tenth in a row is scored)",
     "repeated": "the stream's last event again: the same time, the same values",
 }

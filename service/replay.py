@@ -1,7 +1,8 @@
 """`wakeful replay`: the serving pipeline on files, each scored row written out."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import NoReturn
@@ -48,16 +49,19 @@ class Tally:
     """A sink that counts, for the summary and the progress bar."""
 
     bar: "tqdm[NoReturn]"
+    unused: tuple[str, ...]  # columns that nothing was read from
     rows: int = 0
     scored: int = 0
     anomalies: int = 0
     alarms: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # rejected rows
 
     def deliver(self, delivery: Delivery) -> None:
         self.rows += len(delivery.raw)
         self.scored += len(delivery.scored)
         self.anomalies += len(delivery.anomalies)
         self.alarms += sum(anomaly["alarm"] for anomaly in delivery.anomalies)
+        self.reasons.update(letter.reason for letter in delivery.dead_letters)
         self.bar.update(len(delivery.raw))
 
     def flush(self) -> None:
@@ -72,10 +76,14 @@ def replay(
 ) -> list[tuple[Path, Tally]]:
     """Replay files in order; with `keep` memories go on from one to the next."""
     outputs = [options.out / f"{stem(file)}.csv" for file in files]
-    if len(set(outputs)) < len(outputs):
+    written = [*outputs, *map(rejected_file, outputs)]
+    if len(set(written)) < len(written):
         raise SettingsError(
             "two files have the same name: their outputs would overwrite each other"
         )
+    inputs = {file.resolve() for file in files if str(file) != "-"}
+    if inputs & {file.resolve() for file in written}:
+        raise SettingsError(f"--out {options.out} holds the file to replay: choose another folder")
     options.out.mkdir(parents=True, exist_ok=True)
     store = InMemoryStore()
     tallies = []
@@ -84,6 +92,11 @@ def replay(
             store = InMemoryStore()
         tallies.append((output, _replay_file(file, output, store, settings, limits, options)))
     return tallies
+
+
+def rejected_file(output: Path) -> Path:
+    """Where the rejected rows of a replay are told, beside its output."""
+    return output.with_suffix(".rejected.csv")
 
 
 def _replay_file(
@@ -105,10 +118,10 @@ def _replay_file(
         columns = read_columns(file, first, key, time, wanted, ignore)
         detector = _detector(settings, limits, columns.features)
         source = FileSource(file, columns, chain(first[1:], rows), BATCH_ROWS)
-        sink = CsvSink(output, detector.features)
+        sink = CsvSink(output, rejected_file(output), detector.features)
         bar: tqdm[NoReturn] = tqdm(desc=stem(file), unit=" rows", disable=None)
         with bar:
-            tally = Tally(bar)
+            tally = Tally(bar, columns.unused(ignore))
             pipeline = Pipeline(
                 source, [detector], {detector.name: [source.partition[0]]}, store,
                 [sink, tally], Metrics(), checkpoint_interval_seconds=3600.0,

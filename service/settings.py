@@ -4,9 +4,10 @@ A file (YAML, TOML or JSON), then the environment (`WAKEFUL_SECTION__NAME`), the
 ones win. Parts of the service receive plain values, never this tree.
 """
 
-import json
 import os
+import re
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import (
@@ -28,9 +30,12 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from service.clock import TIME_NAMES
 from service.errors import SettingsError
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+DETECTOR_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+FOREIGN = {"test_bootstrap_servers"}  # WAKEFUL_ variables that are no settings
 DIRECTIONS = {"low": -1, "both": 0, "high": 1}
 
 
@@ -128,7 +133,12 @@ class LimitSettings(Section):
     max_stream_bytes: int = Field(
         256, gt=0, description="Longest stream name in UTF-8; a longer one is rejected (`bad_key`)."
     )
-    max_features: int = Field(64, gt=0, le=64, description="Most features of a detector.")
+    max_features: int = Field(
+        64,
+        gt=0,
+        le=64,
+        description="Most features of a detector; where they are found in the events, further fields are ignored and counted.",
+    )
     max_batch_events: int = Field(
         4096, gt=0, description="Most records taken from a source at once."
     )
@@ -151,7 +161,7 @@ class DetectorSettings(Section):
     time: str = Field(
         "time",
         min_length=1,
-        description="Field with the event's time; where it is missing, the time stored with the record counts.",
+        description="Field with the event's time (where it is `time`, `timestamp` is taken too); where it is missing, the time stored with the record counts.",
     )
     features: list[str] | None = Field(
         None,
@@ -179,9 +189,13 @@ class DetectorSettings(Section):
     def _features_differ(self) -> "DetectorSettings":
         if self.features and len(set(self.features)) != len(self.features):
             raise ValueError("features: a name stands twice")
-        if self.features and (clash := {self.key, self.time} & set(self.features)):
+        if self.features and (clash := {self.key, *self.times()} & set(self.features)):
             raise ValueError(f"features: {sorted(clash)} is the key or the time")
         return self
+
+    def times(self) -> tuple[str, ...]:
+        """The fields that may hold an event's time, in the order in which they are looked for."""
+        return TIME_NAMES if self.time == TIME_NAMES[0] else (self.time,)
 
     def directions(self) -> dict[str, int]:
         return {name: DIRECTIONS[direction] for name, direction in self.direction.items()}
@@ -222,23 +236,71 @@ class Settings(BaseSettings):
         file = InitSettingsSource(settings_cls, given.get("file", {}))
         return (flags, env_settings, file)
 
+    @field_validator("detectors")
+    @classmethod
+    def _named(cls, detectors: dict[str, DetectorSettings]) -> dict[str, DetectorSettings]:
+        for name in detectors:
+            if not DETECTOR_NAME.fullmatch(name):  # variables of the environment know no capitals
+                raise ValueError(f"{name!r}: a detector's name is of a-z, 0-9, - and _")
+        return detectors
+
+    @model_validator(mode="after")
+    def _no_loop(self) -> "Settings":
+        written = {self.kafka.anomalies_topic, self.kafka.dead_letters_topic}
+        read = {topic for name in self.detectors for topic in self.topics_of(name)}
+        if loop := sorted(written & read):
+            raise ValueError(
+                f"kafka.topics: {', '.join(loop)} is written to: it cannot be read too"
+            )
+        return self
+
     def topics_of(self, detector: str) -> list[str]:
         return self.detectors[detector].topics or self.kafka.topics
 
 
 def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
     """Read file, environment and flags; SettingsError lists each problem with its place."""
+    if unknown := _unknown_variables():
+        raise SettingsError("\n".join(unknown))
     body = read_file(file) if file else {}
     try:
         return Settings(file=body, flags=flags or {})  # type: ignore[call-arg]
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise SettingsError("\n".join(problems)) from None
+        raise SettingsError("\n".join(_in_words(problem) for problem in error.errors())) from None
     except SourceError as error:
         raise SettingsError(_not_json(error)) from None
+
+
+def _in_words(problem: Any) -> str:
+    """One of pydantic's problems as a place and what to do."""
+    place = ".".join(map(str, problem["loc"])) or "settings"
+    if problem["type"] != "extra_forbidden":
+        return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+    known = _names_at(problem["loc"][:-1])
+    near = get_close_matches(str(problem["loc"][-1]), known, 1)
+    return f"{place}: no such setting; " + (
+        f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    )
+
+
+def _names_at(place: tuple[Any, ...]) -> list[str]:
+    """The names of the settings in a section, or of the sections."""
+    section = Settings.model_fields[place[0]].annotation if place else Settings
+    if place and place[0] == "detectors":
+        section = DetectorSettings
+    return list(getattr(section, "model_fields", {}))
+
+
+def _unknown_variables() -> list[str]:
+    """Variables of the environment that start like settings and are none."""
+    unknown = []
+    for variable in sorted(os.environ):
+        section, *_ = variable.removeprefix("WAKEFUL_").lower().split("__")
+        if variable.startswith("WAKEFUL_") and section not in {*Settings.model_fields, *FOREIGN}:
+            near = get_close_matches(section, Settings.model_fields, 1)
+            hint = f"; did you mean WAKEFUL_{near[0].upper()}?" if near else ""
+            unknown.append(f"{variable}: no such setting{hint}")
+    return unknown
 
 
 def _not_json(error: SourceError) -> str:
@@ -246,7 +308,10 @@ def _not_json(error: SourceError) -> str:
     text = getattr(error.__cause__, "doc", None)
     named = [name for name, value in os.environ.items() if value == text]
     variables = [name for name in named if name.startswith("WAKEFUL_")]
-    return f"{', '.join(variables) or error}: is not JSON ({error.__cause__})"
+    return (
+        f"{', '.join(variables) or error}: is not JSON ({error.__cause__}); "
+        """a list is written as '["a", "b"]', an object as '{"a": 1}'"""
+    )
 
 
 def read_file(file: Path) -> dict[str, Any]:
@@ -256,7 +321,12 @@ def read_file(file: Path) -> dict[str, Any]:
         body = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeError) as error:
+    except yaml.YAMLError as error:  # its text quotes the file, which may hold a secret
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
+        what = getattr(error, "problem", None) or "is not YAML"
+        raise SettingsError(f"{where}: {what}") from None
+    except (tomllib.TOMLDecodeError, UnicodeError) as error:
         raise SettingsError(f"{file}: {error}") from None
     if body is None:
         return {}

@@ -76,7 +76,9 @@ def _time(name: str, text: str | None) -> float | None:
 def _number(cursor: str | None) -> int | None:
     if cursor is None:
         return None
-    if not (cursor.isascii() and cursor.isdigit() and int(cursor) <= LARGEST_CURSOR):
+    if not (
+        cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) <= LARGEST_CURSOR
+    ):
         raise ProblemError(400, "cursor: take it from a page's next_cursor")
     return int(cursor)
 

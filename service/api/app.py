@@ -28,7 +28,8 @@ def create_app(service: Service) -> FastAPI:
         description="Streaming anomaly detection that never forgets a stream.",
     )
     problems.install(app)
-    guard = [Depends(_guard(service.settings.api.secret()))]
+    token = service.settings.api.secret()
+    guard = [Depends(_guard(token)), Depends(_known_query)]
     for router in (events_router(service), streams_router(service), anomalies_router(service)):
         app.include_router(router, prefix="/api/v1", dependencies=guard)
 
@@ -48,7 +49,12 @@ def create_app(service: Service) -> FastAPI:
             body["lag_records"] = pipeline.lag_records
         return JSONResponse(body, 200 if pipeline.ready else 503)
 
-    @app.get("/metrics", tags=["operations"], response_class=Response)
+    @app.get(
+        "/metrics",
+        tags=["operations"],
+        response_class=Response,
+        dependencies=[] if token else guard[:1],  # scrapers know no token
+    )
     def metrics() -> Response:
         """Prometheus metrics."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -60,15 +66,26 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
+def _known_query(request: Request) -> None:
+    """Refuse a query parameter that the route does not have: a misspelt filter filters nothing."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    if unknown := sorted(set(request.query_params) - known):
+        raise ProblemError(
+            422, f"query: no {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
+
+
 def _guard(token: str | None) -> Callable[[Request], Awaitable[None]]:
     async def check(request: Request) -> None:
         if token is None:  # then only loopback is served, and no other site's page may use it
-            host = request.url.hostname
-            if host not in LOOPBACK or request.headers.get("sec-fetch-site") == "cross-site":
-                raise ProblemError(403, f"not from another site, nor as {host!r}")
+            host, origin = request.headers.get("host", ""), request.headers.get("origin")
+            foreign = origin is not None and origin.partition("://")[2] != host
+            foreign |= request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+            if request.url.hostname not in LOOPBACK or foreign:
+                raise ProblemError(403, f"not from another site, nor as {request.url.hostname!r}")
             return
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            raise ProblemError(401, "send the API's token as `Authorization: Bearer …`")
+        given = request.headers.get("authorization", "").encode("latin-1")  # the bytes as sent
+        if not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            raise ProblemError(401, "the API asks for its token, as a bearer token")
 
     return check

@@ -45,7 +45,11 @@ def events_router(service: Service) -> APIRouter:
     async def send_events(
         request: Request, scores: bool = False, detector: str | None = None
     ) -> Ingested:
-        """Take an event, an array of events, or NDJSON; each is accepted or rejected by itself."""
+        """Take an event, an array of events, or NDJSON; each is accepted or rejected by itself.
+
+        Without `scores`, accepted means stored to be scored. What only the stream's memory can
+        tell, that an event is `late` or `repeated`, is then in the dead letters.
+        """
         log = service.log
         if log is None:
             topics = ", ".join(service.settings.kafka.topics)
@@ -64,7 +68,8 @@ def events_router(service: Service) -> APIRouter:
             await run_in_threadpool(log.append, target.name, records)
             reply = await run_in_threadpool(_reply, target, records)
         if not whole:
-            raise ProblemError(400, "the body is not JSON", reply.model_dump(exclude_none=True))
+            detail = "the body is not one JSON value; lines of JSON go as application/x-ndjson"
+            raise ProblemError(400, detail, reply.model_dump(exclude_none=True))
         return reply
 
     return router

@@ -8,10 +8,12 @@ Severity = Literal["minor", "major", "critical"]
 
 
 class FeatureResult(BaseModel):
+    """In input units."""
+
     actual: float
     expected: float | None = Field(description="Reconstruction made before the value came.")
     low: float | None = Field(description="Lower end of the band that holds 99 % of normal values.")
-    high: float | None
+    high: float | None = Field(description="Upper end of the band.")
     share: float = Field(description="This feature's part of the surprise, 0 to 1.")
 
 
@@ -19,7 +21,7 @@ class Result(BaseModel):
     """One scored event."""
 
     stream: str
-    time: str
+    time: str = Field(description="Of the event, RFC 3339 in UTC.")
     score: float = Field(description="How surprising this event is; 1.0 at the threshold.")
     level: float = Field(description="How abnormal the stream is now, smoothed.")
     threshold: float = Field(description="Tail probability at which the score is 1.0.")
@@ -35,12 +37,12 @@ class Result(BaseModel):
 class Anomaly(Result):
     """An anomalous event: a result with its name and its place."""
 
-    id: str
+    id: str = Field(description="`<detector>:<topic>:<partition>:<offset>`, safe in a URL.")
     detector: str
-    severity: Severity
-    topic: str
+    severity: Severity = Field(description="minor from a score of 1, major 1.5, critical 2.5.")
+    topic: str = Field(description="Where the event came from; `log` is the embedded log.")
     partition: int
-    offset: int
+    offset: int = Field(description="Of the event's record in its partition.")
 
 
 class AnomalyPage(BaseModel):
@@ -83,15 +85,15 @@ class StreamSummary(BaseModel):
 class FeatureMemory(BaseModel):
     """What a stream is remembered by, for one feature; in input units."""
 
-    value: float
-    level: float
-    fast: float
-    slow: float
-    expected: float
-    scale: float
-    step: float
-    spread: float
-    count: int
+    value: float = Field(description="The last one.")
+    level: float = Field(description="Robust mean over about 3,000 events.")
+    fast: float = Field(description="Running mean over about 5 events.")
+    slow: float = Field(description="Running mean over about 33 events.")
+    expected: float = Field(description="The next value, as the network expects it.")
+    scale: float = Field(description="Mean absolute deviation from the level.")
+    step: float = Field(description="Mean absolute increment.")
+    spread: float = Field(description="How far the next value may be from the expected one.")
+    count: int = Field(description="Values seen.")
 
 
 class StreamDetail(StreamSummary):

@@ -15,10 +15,14 @@ from service.records import DeadLetter, EventBatch, RawBatch, event_id
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Which fields of an event are read. With `discover`, new numeric fields become features."""
+    """Which fields of an event are read. With `discover`, new numeric fields become features, as
+    many as there may be; another kind of value in such a field is then no error.
+
+    The first of `times` that an event has is its time.
+    """
 
     key: str
-    time: str
+    times: tuple[str, ...]
     ignore: frozenset[str]
     discover: bool
 
@@ -133,15 +137,15 @@ class JsonDecoder:
         return text
 
     def _time(self, body: dict[str, Any], timestamp: float) -> tuple[float, bool]:
-        value = body.get(self.fields.time)
-        if value is None:
+        name = next((name for name in self.fields.times if body.get(name) is not None), None)
+        if name is None:
             if not EARLIEST <= timestamp <= LATEST:
                 raise RecordRejected("bad_time", f"its record was stored at {timestamp:g}")
             return timestamp, False
         try:
-            time = parse_time(value)
+            time = parse_time(body[name])
         except (ValueError, OverflowError) as error:
-            raise RecordRejected("bad_time", f"{self.fields.time!r}: {error}") from None
+            raise RecordRejected("bad_time", f"{name!r}: {error}") from None
         ahead = time - timestamp
         if ahead > self.limits.max_clock_skew_seconds:
             raise RecordRejected("future", f"{ahead:.0f} s ahead of its record")
@@ -153,25 +157,24 @@ class JsonDecoder:
         values: dict[str, float] = {}
         ignored = 0
         for name, value in body.items():
-            if name in (self.fields.key, self.fields.time):
+            if name == self.fields.key or name in self.fields.times:
                 continue
-            if name in columns:
+            if name in columns and not self.fields.discover:
                 if value is not None:
                     values[name] = _number(name, value)
             elif isinstance(value, int | float) and not isinstance(value, bool):
-                if self.fields.discover and name not in self.fields.ignore:
+                grown = len(columns) + sum(more not in columns for more in values)
+                if name in columns or (self._discovers(name) and grown < self.limits.max_features):
                     values[name] = _number(name, value)
                 else:
                     ignored += 1
         if not values:
             wanted = ", ".join(columns) or "any number"
-            raise RecordRejected("no_features", f"none of: {wanted}"[:500])
-        grown = len(columns) + sum(name not in columns for name in values)
-        if grown > self.limits.max_features:
-            raise RecordRejected(
-                "too_many_features", f"{grown}, at most {self.limits.max_features}"
-            )
+            raise RecordRejected("no_features", f"has none of the watched fields: {wanted}"[:500])
         return values, ignored
+
+    def _discovers(self, name: str) -> bool:
+        return self.fields.discover and name not in self.fields.ignore
 
 
 def _number(name: str, value: object) -> float:

@@ -2,11 +2,12 @@
 
 import csv
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from service.clock import format_time
-from service.records import Delivery
+from service.records import DeadLetter, Delivery
 
 COLUMNS = (
     "row", "time", "stream", "score", "level", "threshold", "tail_probability", "anomalous",
@@ -15,12 +16,18 @@ COLUMNS = (
 
 
 class CsvSink:
-    """Writes `file`, in row order. A rejected row has score 0 and confidence 0: nothing is said."""
+    """Writes `file`, in row order, and why rows were rejected to `rejected`, if any were.
 
-    def __init__(self, file: Path, features: tuple[str, ...]) -> None:
+    A rejected row has no stream, score 0 and confidence 0: nothing is said of it.
+    """
+
+    def __init__(self, file: Path, rejected: Path, features: tuple[str, ...]) -> None:
         self._file = file.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
         self._features = features
+        self._rejected = rejected
+        self._rejections: TextIO | None = None
+        rejected.unlink(missing_ok=True)  # of an earlier replay
         self._writer.writerow([*COLUMNS, *(f"expected_{name}" for name in features)])
 
     def deliver(self, delivery: Delivery) -> None:
@@ -43,12 +50,25 @@ class CsvSink:
                 *("" if np.isnan(x) else float(x) for x in scored.expected[i, at]),
             ]
         self._writer.writerows(rows)
+        self._note(delivery.dead_letters)
 
     def flush(self) -> None:
         self._file.flush()
 
     def close(self) -> None:
         self._file.close()
+        if self._rejections is not None:
+            self._rejections.close()
+
+    def _note(self, letters: list[DeadLetter]) -> None:
+        if not letters:
+            return
+        if self._rejections is None:
+            self._rejections = self._rejected.open("w", encoding="utf-8", newline="")
+            csv.writer(self._rejections).writerow(("row", "reason", "detail"))
+        csv.writer(self._rejections).writerows(
+            (letter.offset, letter.reason, letter.detail) for letter in letters
+        )
 
 
 def _nothing(row: int, features: int) -> list[object]:

@@ -1,11 +1,12 @@
 """Kafka as a sink: anomalies keyed by stream, and dead letters with their context as headers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from service.errors import Unavailable
 from service.kafka_options import client_options
@@ -15,7 +16,7 @@ FLUSH_SECONDS = 30.0
 BLOCK_MS = 5000  # for which sending waits for the broker or a topic
 RECONNECT_MS = 2000
 MAX_UNACKNOWLEDGED = 10_000  # messages; beyond it the pipeline waits for the broker
-MAX_VALUE_BYTES = 512 * 1024  # of a dead letter: a longer record would be refused again
+MAX_KEY_BYTES, MAX_VALUE_BYTES = 1024, 512 * 1024  # of a dead letter; a longer one is cut
 
 Header = tuple[str, bytes]
 
@@ -29,6 +30,19 @@ class Message:
     value: bytes | None
     headers: list[Header]
     sent: Any = None
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.sent is not None and bool(self.sent.succeeded())
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the broker refused it for its size."""
+        return self.sent is not None and isinstance(self.sent.exception, MessageSizeTooLargeError)
+
+    def shrink(self) -> None:
+        """Leave the context alone, for a broker that takes less than we cut to."""
+        self.key, self.value = None, b""
 
 
 class KafkaSink:
@@ -59,24 +73,8 @@ class KafkaSink:
         self._refused = "not sent"
 
     def deliver(self, delivery: Delivery) -> None:
-        messages = [
-            Message(
-                self._anomalies_topic,
-                anomaly["stream"].encode(),
-                json.dumps(anomaly).encode(),
-                [("wakeful.id", anomaly["id"].encode())],
-            )
-            for anomaly in delivery.anomalies
-        ]
-        messages += [
-            Message(
-                self._dead_letters_topic,
-                letter.key,
-                letter.value and letter.value[:MAX_VALUE_BYTES],
-                headers_of(letter),
-            )
-            for letter in delivery.dead_letters
-        ]
+        messages = [self._of_anomaly(anomaly) for anomaly in delivery.anomalies]
+        messages += [self._of_dead_letter(letter) for letter in delivery.dead_letters]
         if len(self._unacknowledged) > MAX_UNACKNOWLEDGED:
             self.flush()  # where the broker is away, the pipeline waits here
         self._unacknowledged += messages
@@ -85,15 +83,16 @@ class KafkaSink:
     def flush(self) -> None:
         if not self._unacknowledged:
             return
+        for message in self._unacknowledged:
+            if message.too_large:
+                message.shrink()
         self._send([m for m in self._unacknowledged if m.sent is None or m.sent.failed()])
         try:
             self._connected().flush(timeout=FLUSH_SECONDS)
         except KafkaError as error:
             raise Unavailable(f"kafka: {error!r}; is the broker up?") from error
         self._unacknowledged = [
-            message
-            for message in self._unacknowledged
-            if message.sent is None or not message.sent.succeeded()
+            message for message in self._unacknowledged if not message.acknowledged
         ]
         if self._unacknowledged:
             first = self._unacknowledged[0]
@@ -107,17 +106,39 @@ class KafkaSink:
         if self._producer is not None:
             self._producer.close(timeout=FLUSH_SECONDS)
 
+    def _of_anomaly(self, anomaly: Mapping[str, Any]) -> Message:
+        return Message(
+            self._anomalies_topic,
+            anomaly["stream"].encode(),
+            json.dumps(anomaly).encode(),
+            [("wakeful.id", anomaly["id"].encode())],
+        )
+
+    def _of_dead_letter(self, letter: DeadLetter) -> Message:
+        """Cut where it is long; a record of nothing at all becomes an empty value."""
+        key = None if letter.key is None else letter.key[:MAX_KEY_BYTES]
+        value = None if letter.value is None else letter.value[:MAX_VALUE_BYTES]
+        empty = b"" if key is None else None
+        topic = self._dead_letters_topic
+        return Message(topic, key, empty if value is None else value, headers_of(letter))
+
     def _send(self, messages: list[Message]) -> None:
         """Send until one is refused: the rest would wait as long. `flush` tries again."""
         for message in messages:
             message.sent = None
         try:
             for message in messages:
-                message.sent = self._connected().send(
-                    message.topic, value=message.value, key=message.key, headers=message.headers
-                )
+                message.sent = self._send_one(message)
         except KafkaError as error:
             self._refused = repr(error)
+
+    def _send_one(self, message: Message) -> Any:
+        send = self._connected().send
+        try:
+            return send(message.topic, message.value, message.key, message.headers)
+        except MessageSizeTooLargeError:  # by the client's own limit, before it is sent
+            message.shrink()
+            return send(message.topic, message.value, message.key, message.headers)
 
     def _connected(self) -> Any:
         if self._producer is None:
@@ -134,6 +155,7 @@ def headers_of(letter: DeadLetter) -> list[Header]:
         "__connect.errors.offset": str(letter.offset),
         "__connect.errors.exception.message": f"{letter.reason}: {letter.detail}",
         "wakeful.id": letter.id,
+        "wakeful.key_bytes": str(len(letter.key or b"")),
         "wakeful.value_bytes": str(len(letter.value or b"")),
         "wakeful.detector": letter.detector,
         "wakeful.reason": letter.reason,

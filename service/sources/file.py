@@ -14,13 +14,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.clock import parse_time
+from service.clock import TIME_NAMES, parse_time
 from service.errors import SettingsError
 from service.memory.store import Positions
 from service.records import RawBatch
 
 SNIFFED_ROWS = 1000  # rows that decide which columns are numbers
-TIME_COLUMNS = ("time", "timestamp")
 KEY_COLUMN = "stream"
 KEY_FIELD, TIME_FIELD = "\0stream", "\0time"  # in the records: no column can have these names
 MISSING = {"", "nan", "na", "null", "none", "-"}
@@ -38,6 +37,11 @@ class Columns:
     time: str | None
     stream: str
 
+    def unused(self, ignore: Sequence[str]) -> tuple[str, ...]:
+        """Columns that nothing is read from and that nobody asked to leave out."""
+        read = {self.key, self.time, *self.features, *ignore}
+        return tuple(name for name in self.names if name not in read)
+
 
 def open_text(file: Path) -> io.TextIOWrapper:
     """A CSV or CSV.gz file, or standard input for `-`."""
@@ -52,7 +56,7 @@ def open_text(file: Path) -> io.TextIOWrapper:
 
 def read_rows(file: Path, text: io.TextIOWrapper) -> Iterator[Row]:
     """The rows of a CSV file, without empty lines; SettingsError where it cannot be read."""
-    rows = csv.reader(text)
+    rows, width = csv.reader(text), 0
     while True:
         try:
             row = next(rows)
@@ -60,8 +64,9 @@ def read_rows(file: Path, text: io.TextIOWrapper) -> Iterator[Row]:
             return
         except (UnicodeDecodeError, csv.Error, OSError, EOFError, zlib.error) as error:
             raise SettingsError(f"{file}: line {rows.line_num + 1}: {error}") from None
-        if row:
+        if row or width == 1:  # an empty line of one column is a missing value
             yield row
+        width = width or len(row)
 
 
 def stem(file: Path) -> str:
@@ -92,13 +97,30 @@ def read_columns(
     for asked in [name for name in (key, time, *(features or ()), *ignore) if name]:
         if asked not in names:
             raise SettingsError(f"{file}: has no column {asked!r}; it has {', '.join(names)}")
+    if features and len(set(features)) < len(features):
+        raise SettingsError("--features: a name stands twice")
     key = key or (KEY_COLUMN if KEY_COLUMN in names else None)
-    time = time or next((name for name in TIME_COLUMNS if name in names), None)
+    time = time or next((name for name in TIME_NAMES if name in names), None)
     others = [name for name in names if name not in {key, time, *ignore}]
     chosen = features or [name for name in others if _numeric(rows[1:], names.index(name))]
     if not chosen:
-        raise SettingsError(f"{file}: has no numeric column to watch; name them with --features")
+        raise SettingsError(f"{file}: {_no_number(names, others, rows)}")
     return Columns(names, tuple(chosen), key, time, stem(file))
+
+
+def _no_number(names: tuple[str, ...], others: Sequence[str], rows: Sequence[Row]) -> str:
+    """Why there is nothing to watch, in words."""
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        return f"expected commas between the columns, its header is {names[0]!r}"
+    for name in others:
+        for line, row in enumerate(rows[1:], 2):
+            at = names.index(name)
+            if at < len(row) and isinstance(value_of(row[at]), str):
+                return (
+                    f"has no numeric column to watch: {name} is {row[at][:40]!r} in row {line}; "
+                    "mend it, or name the columns with --features to reject such rows"
+                )
+    return "has no numeric column to watch; name them with --features"
 
 
 def _numeric(rows: Sequence[Row], at: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -17,7 +17,7 @@ from service.records import RawBatch
 from service.telemetry.logging import log
 
 QUIET_SECONDS = 3.0  # without records, before it is asked whether the brokers are there
-CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
 DEFAULT_PORT = "9092"
 RECONNECT_MS = 2000  # at most between attempts: a broker that is back is found soon
 
@@ -29,6 +29,9 @@ class KafkaSource:
     group committed; without one, from the start of its retention: a memory is made of all events
     (or from its end, where the option `auto.offset.reset` says `latest`). Commits to the group are
     for those who watch its lag.
+
+    The client calls `arrived` and `revoked` in its own thread, while `poll` waits for it. Nothing
+    may ask a broker there; so partitions arrive paused, and the next poll places and resumes them.
     """
 
     def __init__(
@@ -39,21 +42,24 @@ class KafkaSource:
         options: dict[str, Any],
         max_batch_events: int,
     ) -> None:
+        ours = client_options(options, KafkaConsumer.DEFAULT_CONFIG)
+        self._from_end = ours.pop("auto_offset_reset", "earliest") == "latest"
         self._topics = topics
         self._config: dict[str, Any] = {
-            "auto_offset_reset": "earliest",
             "reconnect_backoff_max_ms": RECONNECT_MS,
-            **client_options(options, KafkaConsumer.DEFAULT_CONFIG),
+            **ours,
             "bootstrap_servers": bootstrap_servers,
             "group_id": group_id,
+            "auto_offset_reset": "earliest",  # where retention overtakes us, no more is skipped
             "enable_auto_commit": False,
             "isolation_level": "read_committed",
             "max_poll_records": max_batch_events,
         }
         self._consumer: Any = None
         self._positions: Positions = {}
+        self._unplaced: set[TopicPartition] = set()
         self._next_check = 0.0
-        self._broken: StateError | None = None
+        self._committing: dict[TopicPartition, OffsetAndMetadata] | None = None
         self._checkpoint: Callable[[], None] = lambda: None
 
     def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
@@ -62,12 +68,12 @@ class KafkaSource:
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         try:
-            records = self._connected().poll(timeout_ms=int(timeout_seconds * 1000))
+            consumer = self._connected()
+            self._place()
+            records = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+            self._check_alive(bool(records))
         except KafkaError as error:
             raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
-        if self._broken is not None:
-            raise self._broken
-        self._check_alive(bool(records))
         return [_batch(partition, part) for partition, part in records.items() if part]
 
     def wake(self) -> None:
@@ -77,26 +83,27 @@ class KafkaSource:
         """Tell the group; only a note for its lag, so a failure is logged and no more."""
         ours = {TopicPartition(*partition) for partition in positions}
         assigned = self._consumer.assignment() & ours if self._consumer else set()
-        if not assigned:
-            return
         offsets = {
             partition: OffsetAndMetadata(positions[(partition.topic, partition.partition)], "", -1)
             for partition in assigned
         }
-        try:
-            self._consumer.commit(offsets)
-        except KafkaError as error:
-            log.warning("group commit failed; the checkpoint stands", error=repr(error))
+        if self._committing is not None:  # within `revoked`, which commits when it may wait
+            self._committing.update(offsets)
+        elif offsets:
+            try:
+                self._consumer.commit(offsets)
+            except KafkaError as error:
+                _not_committed(error)
 
     def lag(self) -> int:
+        """Records behind the ends of our partitions; markers of transactions are not counted."""
         if self._consumer is None:
             return 0
         total = 0
-        for partition in self._consumer.assignment():
+        for partition in self._consumer.assignment() - self._unplaced:
             end = self._consumer.highwater(partition)
-            position = self._positions.get((partition.topic, partition.partition))
-            if end is not None and position is not None:
-                total += max(0, end - position)
+            if end is not None:
+                total += max(0, end - self._consumer.position(partition))
         return total
 
     @property
@@ -108,6 +115,28 @@ class KafkaSource:
         if self._consumer is not None:
             self._consumer.close()
 
+    def arrived(self, partitions: set[TopicPartition]) -> None:
+        """Hold them until they are placed."""
+        self._consumer.pause(*partitions)
+        self._unplaced |= partitions
+
+    async def revoked(self, partitions: set[TopicPartition]) -> None:
+        """Save before the partitions go, and tell the group."""
+        if not partitions:
+            return
+        self._unplaced -= partitions
+        self._committing = {}
+        try:
+            self._checkpoint()
+            if self._committing:
+                await self._consumer.commit_async(self._committing)
+        except Unavailable as error:
+            log.warning("no checkpoint before partitions went", error=str(error))
+        except KafkaError as error:
+            _not_committed(error)
+        finally:
+            self._committing = None
+
     def _connected(self) -> Any:
         if self._consumer is None:
             consumer = KafkaConsumer(**self._config)
@@ -115,78 +144,88 @@ class KafkaSource:
             self._consumer = consumer
         return self._consumer
 
+    def _place(self) -> None:
+        """Go to where the memories are; a partition without a position gets one, saved at once."""
+        partitions = sorted(self._unplaced)
+        if not partitions:
+            return
+        first = self._consumer.beginning_offsets(partitions)
+        end = self._consumer.end_offsets(partitions)
+        new = [p for p in partitions if (p.topic, p.partition) not in self._positions]
+        for partition in new:
+            position = end[partition] if self._from_end else first[partition]
+            self._positions[(partition.topic, partition.partition)] = position
+        if new:
+            self._checkpoint()
+        for partition in partitions:
+            position = self._positions[(partition.topic, partition.partition)]
+            _check_position(partition, position, first[partition], end[partition])
+            self._consumer.seek(partition, max(position, first[partition]))
+            self._consumer.resume(partition)
+            self._unplaced.discard(partition)
+            log.info(
+                "partition assigned",
+                topic=partition.topic,
+                partition=partition.partition,
+                position=position,
+            )
+
     def _check_alive(self, heard: bool) -> None:
-        """Raise Unavailable where no broker takes a connection: `poll` is silent then."""
+        """Raise where no broker answers, or a topic is not there: `poll` is silent then."""
         now = time.monotonic()
         if heard:
             self._next_check = now + QUIET_SECONDS
         if now < self._next_check:
             return
-        if not any(_answers(server) for server in self._config["bootstrap_servers"]):
+        assigned = sorted(self._consumer.assignment())
+        if assigned:
+            self._consumer.end_offsets(assigned, timeout_ms=int(ANSWER_SECONDS * 1000))
+        elif not any(_answers(server) for server in self._config["bootstrap_servers"]):
             servers = ", ".join(self._config["bootstrap_servers"])
             raise Unavailable(f"kafka: none of {servers} takes a connection; is the broker up?")
+        elif missing := [t for t in self._topics if not self._consumer.partitions_for_topic(t)]:
+            raise Unavailable(f"kafka: no topic {', '.join(missing)} yet, or we may not see it")
         self._next_check = now + QUIET_SECONDS
 
-    def assigned(self, partitions: list[TopicPartition]) -> None:
-        """Go to where the memories are; called by the client within `poll`."""
-        first = self._consumer.beginning_offsets(partitions)
-        end = self._consumer.end_offsets(partitions)
-        for partition in partitions:
-            position = self._positions.get((partition.topic, partition.partition))
-            if position is not None and position > end[partition]:
-                self._broken = StateError(
-                    f"{partition.topic}-{partition.partition} ends at {end[partition]}, the "
-                    f"memories are current to {position}: the topic was made again; "
-                    "start with another data_dir"
-                )
-            if position is not None and position < first[partition]:
-                log.warning(
-                    "records were deleted before they were read",
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    skipped=first[partition] - position,
-                )
-            if position is not None:
-                self._consumer.seek(partition, position)
-            elif self._config["auto_offset_reset"] == "latest":
-                self._consumer.seek_to_end(partition)
-            else:
-                self._consumer.seek_to_beginning(partition)
-            log.info(
-                "partition assigned",
-                topic=partition.topic,
-                partition=partition.partition,
-                position="none stored" if position is None else position,
-            )
 
-    def revoked(self, partitions: list[TopicPartition]) -> None:
-        """Save before the partitions go; called by the client within `poll`."""
-        if not partitions:
-            return
-        try:
-            self._checkpoint()
-        except Unavailable as error:
-            log.warning("no checkpoint before partitions went", error=str(error))
+def _check_position(partition: TopicPartition, position: int, first: int, end: int) -> None:
+    """StateError where the topic is not the one that was read; a warning where it lost records."""
+    if position > end:
+        raise StateError(
+            f"{partition.topic}-{partition.partition} ends at {end}, the memories are current to "
+            f"{position}: the topic was made again; start with another data_dir"
+        )
+    if position < first:
+        log.warning(
+            "records were deleted before they were read",
+            topic=partition.topic,
+            partition=partition.partition,
+            skipped=first - position,
+        )
+
+
+def _not_committed(error: KafkaError) -> None:
+    log.warning("group commit failed; the checkpoint stands", error=repr(error))
 
 
 def _answers(server: str) -> bool:
     host, _, port = server.rpartition(":") if ":" in server else (server, "", DEFAULT_PORT)
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS):
             return True
     except (OSError, ValueError):
         return False
 
 
-class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
+class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, source: KafkaSource) -> None:
         self._source = source
 
-    def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        self._source.assigned(assigned)
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._source.arrived(set(assigned))
 
-    def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        self._source.revoked(revoked)
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._source.revoked(set(revoked))
 
 
 def _batch(partition: TopicPartition, records: list[Any]) -> RawBatch:

@@ -74,6 +74,15 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    def suspend(self) -> None:
+        """A broker that takes connections and answers nothing."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
     def _answers(self) -> bool:
         with socket.socket() as attempt:
             attempt.settimeout(0.5)

@@ -176,23 +176,24 @@ def test_poison_records_go_to_the_dead_letters_with_their_context(
     for value in [*poison, None]:
         producer.send(topics.events, key=b"s", value=value, partition=0)
     producer.send(topics.events, value=b'{"value": 1}', partition=0)  # nobody's
+    producer.send(topics.events, value=b"", partition=0)
     producer.send(topics.events, key=b"s", value=b'{"value": 1}', partition=0)
     producer.flush()
     producer.close()
     with wakeful(
         "serve", "--data-dir", str(tmp_path), "--port", "0", environment=topics.environment()
     ) as process:
-        wait_scored(process, len(poison) + 3)
+        wait_scored(process, len(poison) + 4)
         assert process.get("/api/v1/streams/s")["events"] == 1
         listed = process.pages("/api/v1/dead-letters")
 
     letters = consume(topics.servers, topics.dead_letters)
-    assert len(letters) == len(listed) == len(poison) + 2
+    assert len(letters) == len(listed) == len(poison) + 3
     headers = dict(letters[0].headers)
     assert headers["__connect.errors.topic"].decode() == topics.events
     assert headers["__connect.errors.offset"] == b"0"
     assert headers["wakeful.reason"] == b"malformed_json"
-    assert [letter.value for letter in letters] == [*poison, None, b'{"value": 1}']
+    assert [letter.value for letter in letters] == [*poison, None, b'{"value": 1}', b""]
 
 
 def test_without_its_broker_it_is_alive_and_not_ready_and_goes_on_when_it_is_back(

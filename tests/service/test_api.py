@@ -146,7 +146,12 @@ def test_with_a_token_the_api_is_closed_and_the_probes_are_open(tmp_path: Path) 
 
 def test_without_a_token_no_other_sites_page_may_use_it(client: TestClient) -> None:
     event = {"stream": "s", "value": 1}
-    for headers in ({"host": "evil.example"}, {"sec-fetch-site": "cross-site"}):
+    for headers in (
+        {"host": "evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"origin": "http://localhost:3000"},
+        {"origin": "null"},
+    ):
         assert client.post("/api/v1/events", json=event, headers=headers).status_code == 403
         assert client.get("/api/v1/anomalies", headers=headers).status_code == 403
     assert client.post("/api/v1/events", json=event).status_code == 200
@@ -187,3 +192,20 @@ def test_it_is_ready_only_after_the_memories_are_restored(tmp_path: Path) -> Non
 def test_what_is_called_is_described(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     assert {"/api/v1/events", "/api/v1/streams", "/api/v1/anomalies"} <= set(description["paths"])
+
+
+def test_a_token_may_be_any_text(tmp_path: Path) -> None:
+    for _, client in running(tmp_path, api={"token": "gehéim"}):
+        headers = {b"authorization": "Bearer gehéim".encode()}
+        assert client.get("/api/v1/streams", headers=headers).status_code == 200
+
+
+def test_a_cursor_of_any_length_is_refused_with_a_word(client: TestClient) -> None:
+    reply = client.get("/api/v1/anomalies", params={"cursor": "1" * 5000})
+    assert reply.status_code == 400
+
+
+def test_a_query_that_nobody_asks_for_is_refused(client: TestClient) -> None:
+    reply = client.get("/api/v1/anomalies?since=2026")
+    assert reply.status_code == 422
+    assert "since" in reply.json()["detail"]

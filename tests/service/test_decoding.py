@@ -15,8 +15,12 @@ from tests.service.parts import STORED, events, raw_batch
 LIMITS = Limits(
     max_event_bytes=1000, max_stream_bytes=20, max_features=4, max_clock_skew_seconds=3600.0
 )
-LISTED = JsonDecoder("d", Fields("stream", "time", frozenset(), discover=False), LIMITS)
-OPEN = JsonDecoder("d", Fields("stream", "time", frozenset({"id"}), discover=True), LIMITS)
+LISTED = JsonDecoder(
+    "d", Fields("stream", ("time", "timestamp"), frozenset(), discover=False), LIMITS
+)
+OPEN = JsonDecoder(
+    "d", Fields("stream", ("time", "timestamp"), frozenset({"id"}), discover=True), LIMITS
+)
 
 TREES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
@@ -123,8 +127,23 @@ def test_without_a_list_every_numeric_field_is_a_feature_but_the_ignored_ones() 
     assert np.array_equal(decoded.events.values, [[1, np.nan], [np.nan, 2]], equal_nan=True)
 
 
-def test_a_record_that_would_bring_too_many_features_is_rejected_and_brings_none() -> None:
-    many = {"stream": "s", **{f"f{n}": n for n in range(5)}}
-    decoded = OPEN.decode(raw_batch(events([many, {"stream": "s", "x": 1}])), ())
-    assert [letter.reason for letter in decoded.dead_letters] == ["too_many_features"]
+def test_fields_beyond_the_most_features_are_ignored_and_counted() -> None:
+    many = {"stream": "s", **{f"f{n}": n for n in range(6)}}
+    decoded = OPEN.decode(raw_batch(events([many, {"stream": "s", "x": 1, "f0": 2}])), ())
+    assert decoded.features == ("f0", "f1", "f2", "f3")
+    assert decoded.ignored_fields == 3
+    assert len(decoded.events) == 2
+
+
+def test_a_discovered_field_may_hold_text_elsewhere() -> None:
+    rows = [{"stream": "a", "status": 5}, {"stream": "b", "status": "ok", "x": 1}]
+    decoded = OPEN.decode(raw_batch(events(rows)), ())
+    assert decoded.dead_letters == []
+    assert np.isnan(decoded.events.values[1, 0])
+
+
+def test_timestamp_is_the_time_where_there_is_no_time() -> None:
+    rows = [{"stream": "s", "timestamp": STORED - 5, "x": 1}]
+    decoded = OPEN.decode(raw_batch(events(rows)), ())
     assert decoded.features == ("x",)
+    assert decoded.events.times[0] == STORED - 5

@@ -185,3 +185,47 @@ def test_anomalous_rows_of_a_real_plant_score_higher_than_normal_ones(
     score, label = np.array(scores), np.array(labels)
     assert score[label].mean() > score[~label].mean()
     assert np.median(score[label]) > np.median(score[~label])
+
+
+def test_rejected_rows_are_told_with_their_reasons(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.csv", "time,x\n2026-01-01T00:00:00Z,1\n10/01/2026,2\n")
+    result = replay(tmp_path / "out", file)
+    assert "1 bad_time" in result.output
+    (rejected,) = read(tmp_path / "out" / "x.rejected.csv")
+    assert (rejected["row"], rejected["reason"]) == ("1", "bad_time")
+    replay(tmp_path / "out", write(tmp_path / "x.csv", "time,x\n2026-01-01T00:00:00Z,1\n"))
+    assert not (tmp_path / "out" / "x.rejected.csv").exists()
+
+
+def test_a_file_of_which_nothing_could_be_scored_is_a_failure(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.csv", "time,x\n10/01/2026,2\n")
+    assert wakeful("replay", file, "--out", tmp_path / "out").exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.rejected.csv"])
+def test_an_input_is_never_written_over(tmp_path: Path, name: str) -> None:
+    files = [write(tmp_path / file, "x\n1\n") for file in ("x.csv", name)]
+    result = wakeful("replay", *set(files), "--out", tmp_path)
+    assert result.exit_code == 2
+    assert files[0].read_text() == "x\n1\n"
+
+
+def test_an_empty_line_of_one_column_is_a_row(tmp_path: Path) -> None:
+    replay(tmp_path / "out", write(tmp_path / "x.csv", "x\n1\n2\n\n4\n"))
+    assert len(read(tmp_path / "out" / "x.csv")) == 4
+
+
+def test_columns_that_could_name_the_stream_are_pointed_at(tmp_path: Path) -> None:
+    result = replay(tmp_path / "out", write(tmp_path / "x.csv", "host,x\na,1\nb,2\n"))
+    assert "host" in result.output
+    assert "--key" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a;b\n1;2\n", "commas"), ('x\n"1,5"\n', "'1,5' in row 2"), ("x\n\n", "--features")],
+)
+def test_a_file_without_a_number_says_why(tmp_path: Path, text: str, says: str) -> None:
+    result = wakeful("replay", write(tmp_path / "x.csv", text), "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert says in result.output

@@ -1,5 +1,6 @@
 """How settings are read, and what is said when they are wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,33 @@ def test_an_environment_variable_that_is_not_json_is_named(monkeypatch: pytest.M
     monkeypatch.setenv("WAKEFUL_KAFKA__TOPICS", "not json")
     with pytest.raises(SettingsError, match="WAKEFUL_KAFKA__TOPICS"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("detectors: {default: {feature: [a]}}", "did you mean features?"),
+        ("apis: {}", "did you mean api?"),
+        ("api: {xyzzy: 1}", "there are host, port"),
+        ("detectors: {Web: {}}", "a-z"),
+        ("kafka: {topics: [a, wakeful.anomalies]}", "cannot be read too"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_would_be_right(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(says)):
+        load_settings(write(tmp_path, text))
+
+
+def test_a_misspelt_variable_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAKEFUL_DETECTOR__DEFAULT__KEY", "card")
+    with pytest.raises(SettingsError, match="did you mean WAKEFUL_DETECTORS"):
+        load_settings()
+
+
+def test_a_file_that_is_not_yaml_is_placed_and_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_settings(write(tmp_path, 'api:\n  token: "Secret123\n  host: x\n'))
+    assert "Secret123" not in str(error.value)
+    assert "wakeful.yaml:" in str(error.value)

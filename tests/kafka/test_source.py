@@ -1,0 +1,250 @@
+"""Where a partition is read from: the memories' position, whatever the group committed."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from model.surprise import SCORE
+from service.errors import StateError, Unavailable
+from service.memory.store import Positions
+from service.records import DeadLetter, Delivery, RawBatch, ScoredBatch
+from service.sinks.kafka import KafkaSink
+from service.sources.kafka import KafkaSource
+from tests.conftest import HOW_TO_KAFKA, kafka_home
+from tests.kafka.broker import running_broker
+
+WAIT_SECONDS = 60.0
+
+
+@pytest.fixture
+def topic(bootstrap_servers: str) -> Iterator[str]:
+    name = f"s{uuid.uuid4().hex[:10]}"
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        admin.create_topics({name: {"num_partitions": 2, "replication_factor": 1}})
+        yield name
+        admin.delete_topics([name])
+
+
+def produce(servers: str, topic: str, values: range, partition: int = 0) -> None:
+    with closing(KafkaProducer(bootstrap_servers=servers)) as producer:
+        for value in values:
+            producer.send(topic, value=json.dumps(value).encode(), partition=partition)
+        producer.flush()
+
+
+@contextmanager
+def reading(
+    servers: str,
+    topic: str,
+    positions: Positions,
+    options: dict[str, str] | None = None,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> Iterator[KafkaSource]:
+    source = KafkaSource([servers], [topic], topic, options or {}, 1000)
+    source.start(positions, checkpoint)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def read(source: KafkaSource, count: int, positions: Positions) -> list[int]:
+    """Poll until this many records came, moving positions on as the pipeline does."""
+    values: list[int] = []
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(values) < count and time.monotonic() < deadline:
+        for batch in source.poll(0.1):
+            values += _values(batch)
+            positions[batch.partition] = batch.next_offset
+    return values
+
+
+def _values(batch: RawBatch) -> list[int]:
+    return [json.loads(value) for value in batch.values if value is not None]
+
+
+def _delivery(letters: list[DeadLetter]) -> Delivery:
+    nothing = np.zeros((0, 0))
+    none = np.zeros(0, np.int64)
+    raw = RawBatch(("t", 0), none, np.zeros(0), [], [])
+    scored = ScoredBatch(
+        "d", ("t", 0), (), [], none, none, np.zeros(0), nothing, np.zeros(0, SCORE), nothing,
+        nothing, nothing,
+    )  # fmt: skip
+    return Delivery(raw, scored, [], letters, 0)
+
+
+def commit(servers: str, topic: str, offset: int) -> None:
+    with closing(KafkaConsumer(bootstrap_servers=servers, group_id=topic)) as consumer:
+        partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+        consumer.assign(partitions)
+        consumer.commit({p: OffsetAndMetadata(offset, "", -1) for p in partitions})
+
+
+def test_reading_starts_at_the_memories_position_not_at_the_groups(
+    bootstrap_servers: str, topic: str
+) -> None:
+    produce(bootstrap_servers, topic, range(10))
+    commit(bootstrap_servers, topic, 10)
+    positions: Positions = {(topic, 0): 4}
+    with reading(bootstrap_servers, topic, positions) as source:
+        assert read(source, 6, positions) == [4, 5, 6, 7, 8, 9]
+
+
+def test_without_a_position_all_that_is_retained_is_read(
+    bootstrap_servers: str, topic: str
+) -> None:
+    produce(bootstrap_servers, topic, range(5))
+    commit(bootstrap_servers, topic, 5)
+    positions: Positions = {}
+    with reading(bootstrap_servers, topic, positions) as source:
+        assert read(source, 5, positions) == [0, 1, 2, 3, 4]
+
+
+def test_latest_is_decided_once_and_saved_before_anything_is_read(
+    bootstrap_servers: str, topic: str
+) -> None:
+    produce(bootstrap_servers, topic, range(5))
+    saved: list[Positions] = []
+    positions: Positions = {}
+    latest = {"auto.offset.reset": "latest"}
+    with reading(
+        bootstrap_servers, topic, positions, latest, lambda: saved.append(dict(positions))
+    ) as source:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not saved and time.monotonic() < deadline:
+            assert source.poll(0.1) == []
+    assert saved[0] == {(topic, 0): 5, (topic, 1): 0}
+
+    produce(bootstrap_servers, topic, range(5, 8))  # while nobody reads
+    with reading(bootstrap_servers, topic, saved[0], latest) as source:
+        assert read(source, 3, {}) == [5, 6, 7]
+
+
+def test_what_retention_deleted_is_skipped_and_no_more(bootstrap_servers: str, topic: str) -> None:
+    produce(bootstrap_servers, topic, range(10))
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        admin.delete_records({TopicPartition(topic, 0): 6})
+    positions: Positions = {(topic, 0): 2, (topic, 1): 0}
+    with reading(bootstrap_servers, topic, positions, {"auto.offset.reset": "latest"}) as source:
+        assert read(source, 4, positions) == [6, 7, 8, 9]
+
+
+def test_a_topic_that_ends_before_the_memories_was_made_again(
+    bootstrap_servers: str, topic: str
+) -> None:
+    produce(bootstrap_servers, topic, range(3))
+    positions: Positions = {(topic, 0): 9, (topic, 1): 0}
+    with (
+        reading(bootstrap_servers, topic, positions) as source,
+        pytest.raises(StateError, match="made again"),
+    ):
+        read(source, 1, positions)
+
+
+def test_a_partition_that_comes_back_is_read_on_from_our_own_position(
+    bootstrap_servers: str, topic: str
+) -> None:
+    """Two members: a partition goes to the second and comes back; the first misses nothing."""
+    for partition in (0, 1):
+        produce(bootstrap_servers, topic, range(5), partition)
+    first: Positions = {}
+    saved: list[Positions] = []
+    with reading(bootstrap_servers, topic, first, {}, lambda: saved.append(dict(first))) as source:
+        assert sorted(read(source, 10, first)) == sorted([*range(5), *range(5)])
+        with reading(bootstrap_servers, topic, {}) as other:
+            taken: list[RawBatch] = []
+            deadline = time.monotonic() + WAIT_SECONDS
+            while not taken and time.monotonic() < deadline:
+                assert source.poll(0.1) == []
+                taken += other.poll(0.1)
+            ((_, moved),) = {batch.partition for batch in taken}
+            assert saved[-1] == {(topic, 0): 5, (topic, 1): 5}  # before the partition went
+            produce(bootstrap_servers, topic, range(5, 8), moved)
+            assert read(other, 3, {})[-1] == 7
+        assert read(source, 3, first) == [5, 6, 7]
+
+
+def test_the_lag_is_nothing_when_all_is_read_markers_of_transactions_or_not(
+    bootstrap_servers: str, topic: str
+) -> None:
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id=topic)
+    producer.init_transactions()
+    for end in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        for value in range(5):
+            producer.send(topic, value=json.dumps(value).encode(), partition=0)
+        end()
+    producer.close()
+    positions: Positions = {}
+    with reading(bootstrap_servers, topic, positions) as source:
+        assert read(source, 5, positions) == [0, 1, 2, 3, 4]
+        deadline = time.monotonic() + WAIT_SECONDS
+        while source.lag() and time.monotonic() < deadline:
+            source.poll(0.1)
+        assert source.lag() == 0
+
+
+def test_a_topic_that_is_not_there_is_said(bootstrap_servers: str) -> None:
+    with (
+        reading(bootstrap_servers, "no-such-topic", {}) as source,
+        pytest.raises(Unavailable, match="no topic no-such-topic"),
+    ):
+        read(source, 1, {})
+
+
+def test_a_broker_that_hangs_is_noticed(tmp_path: Path) -> None:
+    home = kafka_home()
+    if home is None:
+        pytest.skip(f"no broker to stop: {HOW_TO_KAFKA}")
+    with running_broker(home, tmp_path / "kafka") as broker:
+        with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+            admin.create_topics({"t": {"num_partitions": 2, "replication_factor": 1}})
+        produce(broker.address, "t", range(1))
+        with reading(broker.address, "t", {}) as source:
+            assert read(source, 1, {}) == [0]
+            broker.suspend()
+            with pytest.raises(Unavailable):
+                read(source, 1, {})
+            broker.resume()
+
+
+def test_a_record_of_nothing_at_all_is_a_dead_letter_too(
+    bootstrap_servers: str, topic: str
+) -> None:
+    sink = KafkaSink([bootstrap_servers], topic, topic, {})
+    letter = DeadLetter("id", "d", ("t", 0), 7, 0.0, "missing_key", "", key=None, value=None)
+    sink.deliver(_delivery([letter]))
+    sink.flush()
+    sink.close()
+
+
+def test_a_dead_letter_that_the_broker_finds_too_large_goes_as_its_context(
+    bootstrap_servers: str, topic: str
+) -> None:
+    sink = KafkaSink([bootstrap_servers], topic, topic, {"max.request.size": 2000})
+    letter = DeadLetter(
+        "id", "d", ("t", 0), 7, 0.0, "bad_value", "", key=b"k" * 10_000, value=b"v" * 10_000
+    )
+    sink.deliver(_delivery([letter]))
+    for _ in range(3):
+        try:
+            sink.flush()
+            break
+        except Unavailable:
+            continue
+    sink.close()
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
+    consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+    (record,) = (r for part in consumer.poll(timeout_ms=10_000).values() for r in part)
+    consumer.close()
+    assert (record.key, record.value) == (None, b"")
+    assert dict(record.headers)["wakeful.key_bytes"] == b"10000"
