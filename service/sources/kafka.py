@@ -2,12 +2,12 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndMetadata
 
 from service.errors import StateError, Unavailable
@@ -72,6 +72,8 @@ class KafkaSource:
             self._place()
             records = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
             self._check_alive(bool(records))
+        except UnknownTopicOrPartitionError as error:
+            raise _no_topic(error.args) from error
         except KafkaError as error:
             raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
         return [_batch(partition, part) for partition, part in records.items() if part]
@@ -184,7 +186,7 @@ class KafkaSource:
             servers = ", ".join(self._config["bootstrap_servers"])
             raise Unavailable(f"kafka: none of {servers} takes a connection; is the broker up?")
         elif missing := [t for t in self._topics if not self._consumer.partitions_for_topic(t)]:
-            raise Unavailable(f"kafka: no topic {', '.join(missing)} yet, or we may not see it")
+            raise _no_topic(missing)
         self._next_check = now + QUIET_SECONDS
 
 
@@ -202,6 +204,10 @@ def _check_position(partition: TopicPartition, position: int, first: int, end: i
             partition=partition.partition,
             skipped=first - position,
         )
+
+
+def _no_topic(names: Sequence[object]) -> Unavailable:
+    return Unavailable(f"kafka: no topic {', '.join(map(str, names))} yet, or we may not see it")
 
 
 def _not_committed(error: KafkaError) -> None:
