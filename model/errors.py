@@ -11,3 +11,7 @@ class ArtifactError(ModelError):
 
 class TrainingDataError(ModelError):
     """The given series cannot be trained on."""
+
+
+class LabelledDataError(ModelError):
+    """A file of labelled data cannot be read as a series."""
