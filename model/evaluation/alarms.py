@@ -81,12 +81,10 @@ def pooled(parts: Iterable[FalseAlarms]) -> FalseAlarms:
 
 
 def _excused(times: F64, intervals: I64, margin_seconds: float) -> Bools:
-    """(T,): True within an interval, and up to the margin after its last row."""
+    """(T,): True within an interval, and for less than the margin after its last row."""
     last = times[intervals[:, 1] - 1]
-    behind = np.searchsorted(times, last + margin_seconds, side="right")
+    behind = np.searchsorted(times, last + margin_seconds, side="left")
     stretched = np.column_stack([intervals[:, 0], np.maximum(behind, intervals[:, 1])])
-    if margin_seconds == 0.0:
-        stretched = intervals
     return rows_of(stretched, len(times))
 
 

@@ -1,10 +1,10 @@
-"""The score of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015), as its version 1.1 counts.
+"""The score of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015), as published results count.
 
 Each window of a stream earns credit for its first alarm, more the earlier that alarm comes; each
 alarm outside every window costs, less the closer it follows the window before it; each window
 without an alarm costs. Both credit and cost follow one sigmoid of the position relative to the
 window: 1 at its first row, 0 past its last, -1 far behind it or before any window. The three are
-weighted by a profile. Rows of the probation period count for nothing.
+weighted by a profile. Rows of the probation period count for nothing, nor does a window within it.
 
 A corpus' score is the sum over its streams, placed between the detector that stays silent (0) and
 the one that alarms on the first row of every window and nowhere else (100).

@@ -3,7 +3,7 @@
 A real range is recalled by `alpha` for holding any alarm, and by the rest for how much of it
 alarms: its alarmed rows, weighted by `bias`, times the cardinality factor, which is less if several
 runs of alarms share it. Recall is the mean over real ranges. A run of alarms is precise by how much
-of it lies in real ranges, weighted the same way; precision is the mean over runs.
+of it lies in real ranges, all rows alike, times its own factor; precision is the mean over runs.
 """
 
 import math
@@ -30,7 +30,7 @@ def range_quality(
 ) -> Quality:
     """Alarms (T,) against labels (T,). Without any alarm precision is 0; NaN without an anomaly.
 
-    `alpha` in [0, 1] and a `bias` other than flat shape recall only: precision has no existence.
+    `alpha`, in [0, 1], and `bias` shape recall only.
     """
     real, raised = intervals_of(labels), intervals_of(alarms)
     if len(real) == 0:

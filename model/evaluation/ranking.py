@@ -58,7 +58,7 @@ def steps_of(scores: F64, labels: Bools) -> Steps:
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-    return Steps(falling[last], last + 1, np.cumsum(labels[order])[last])
+    return Steps(falling[last], last + 1, np.cumsum(labels[order], dtype=np.int64)[last])
 
 
 def average_precision(scores: F64, labels: Bools) -> float:
