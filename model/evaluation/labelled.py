@@ -24,7 +24,8 @@ from model.evaluation.intervals import F64, I64, Bools, intervals_of
 
 WINDOWS_FILE = "windows.json"
 SUFFIXES = (".csv", ".csv.gz")
-LEARNED_FROM = ("train", "probation")
+PROBATION = "probation"
+LEARNED_FROM = ("train", PROBATION)
 REQUIRED = {"timestamp", "label", "part"}
 NO_FEATURES = REQUIRED | {"scenario"}
 PART_CHARACTERS = 16
@@ -37,7 +38,8 @@ class LabelledSeries:
     """One series with its labels.
 
     times: (T,) Unix seconds. values: (T, F), NaN where missing. labels: (T,), True where anomalous.
-    training: (T,), True where a model may learn. windows: (K, 2), first row and the row behind the
+    training: (T,), True where a model may learn; probation: (T,), those of them that a detector
+    settles on, rather than one is trained on. windows: (K, 2), first row and the row behind the
     last of each interval in which an alarm counts. extra: (T,) each, columns that were asked for.
     """
 
@@ -47,6 +49,7 @@ class LabelledSeries:
     features: tuple[str, ...]
     labels: Bools
     training: Bools
+    probation: Bools
     windows: I64
     extra: dict[str, npt.NDArray[Any]]
 
@@ -54,12 +57,24 @@ class LabelledSeries:
         return len(self.times)
 
 
-def read_set(folder: Path, keep: tuple[str, ...] = ()) -> list[LabelledSeries]:
-    """Every series of a folder, by name."""
+def files_of(folder: Path) -> list[Path]:
+    """The files of a folder that are series, by name."""
     files = sorted(file for file in folder.iterdir() if file.name.endswith(SUFFIXES))
     if not files:
         raise LabelledDataError(f"{folder} holds no file that ends in {' or '.join(SUFFIXES)}")
-    return [read_series(file, keep) for file in files]
+    return files
+
+
+def columns_of(file: Path) -> list[str]:
+    """The names in a file's head line."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8") as text:
+        return text.readline().strip().split(",")
+
+
+def read_set(folder: Path, keep: tuple[str, ...] = ()) -> list[LabelledSeries]:
+    """Every series of a folder, by name."""
+    return [read_series(file, keep) for file in files_of(folder)]
 
 
 def read_series(file: Path, keep: tuple[str, ...] = ()) -> LabelledSeries:
@@ -78,6 +93,7 @@ def read_series(file: Path, keep: tuple[str, ...] = ()) -> LabelledSeries:
         features=features,
         labels=labels,
         training=np.isin(columns["part"], LEARNED_FROM),
+        probation=columns["part"] == PROBATION,
         windows=_windows(file.parent / WINDOWS_FILE, name, times, labels),
         extra={column: _integers_if_whole(columns[column]) for column in keep},
     )

@@ -7,7 +7,7 @@ import pytest
 
 from model.errors import LabelledDataError
 from model.evaluation.intervals import intervals_of
-from model.evaluation.labelled import read_series, read_set
+from model.evaluation.labelled import columns_of, read_series, read_set
 
 PLAIN = """timestamp,load,card_id,heat,label,scenario,part
 10,1.5,7,,0,0,train
@@ -38,6 +38,13 @@ def test_a_series_is_read_with_its_labels(tmp_path: Path, name: str) -> None:
 
 def test_train_and_probation_rows_are_for_training(tmp_path: Path) -> None:
     assert read_series(written(tmp_path)).training.tolist() == [True, True, False, False]
+    assert read_series(written(tmp_path)).probation.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["one.csv", "one.csv.gz"])
+def test_the_columns_of_a_file_are_told_without_its_rows(tmp_path: Path, name: str) -> None:
+    file = written(tmp_path, name=name)
+    assert columns_of(file) == PLAIN.partition("\n")[0].split(",")
 
 
 def test_columns_that_are_no_features_come_along_when_asked_for(tmp_path: Path) -> None:
