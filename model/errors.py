@@ -15,3 +15,7 @@ class TrainingDataError(ModelError):
 
 class LabelledDataError(ModelError):
     """A file of labelled data cannot be read as a series."""
+
+
+class EvaluationError(ModelError):
+    """Detectors cannot be compared as they were asked to be."""

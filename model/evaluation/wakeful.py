@@ -1,0 +1,125 @@
+"""The product's own detectors, through the scorer that serves.
+
+`wakeful` does what the product would: it trains on training rows where there are any, and takes the
+base artifact otherwise. This is the one place in which evaluation meets training and serving.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.artifact import BASE, Artifact
+from model.config import Cell
+from model.errors import EvaluationError, TrainingDataError
+from model.evaluation.detector import Events, Outputs
+from model.evaluation.intervals import I64
+from model.row import RowTable
+from model.scorer import Scorer
+from model.series import Series
+
+BUDGET_PER_WEEK = 1.0  # false alarms: the settings' default
+SKEW_SECONDS = 604800.0  # the same
+BATCH_EVENTS = 4096  # the same
+ORIGIN = 1
+
+Structured = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class WakefulDetector:
+    """A Detector. cell: of the network to train; None: the artifact as it is."""
+
+    name: str
+    cell: Cell | None = "lstm"
+    artifact: Path = BASE
+    seed: int = 0
+    trained_only: bool = False
+    promised_per_day: float = BUDGET_PER_WEEK / 7.0
+
+    def score(self, series: Sequence[Events], training: Sequence[Series]) -> list[Outputs]:
+        """Each series from fresh memories, all with one artifact."""
+        if self.cell is None or not training:
+            artifact = Artifact(self.artifact)
+        else:
+            artifact = self._trained(training, series[0].features, self.cell)
+        return [score_events(artifact, one) for one in series]
+
+    def _trained(
+        self, training: Sequence[Series], features: tuple[str, ...], cell: Cell
+    ) -> Artifact:
+        """Where there is too little to train on, the untrained one, as training itself advises."""
+        from model.trainer import train_artifact
+        from model.training import TrainingSettings
+
+        settings = TrainingSettings(seed=self.seed)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                return train_artifact(training, features, Path(folder), settings, cell)
+            except TrainingDataError:
+                return Artifact(self.artifact)
+
+
+def score_events(artifact: Artifact, events: Events) -> Outputs:
+    """One causal pass over all streams of a series.
+
+    An event that is refused, as one that is its stream's last again, stands as the last did.
+    """
+    columns = _columns(artifact, events)
+    names = tuple(events.features[f] for f in columns)
+    values = np.ascontiguousarray(events.values[:, columns])
+    scorer = Scorer(artifact, events.directions[columns], BUDGET_PER_WEEK, SKEW_SECONDS)
+    streams = int(events.streams.max()) + 1
+    rows = np.repeat(artifact.fresh_rows(names), streams, axis=0)
+    table = RowTable(artifact.layout(len(names)), rows)
+    _score(scorer, RowTable(table.layout, rows.copy()), events, values, slice(0, 1))  # compiles
+    started = time.process_time()
+    parts = [
+        _score(scorer, table, events, values, slice(start, start + BATCH_EVENTS))
+        for start in range(0, len(events), BATCH_EVENTS)
+    ]
+    seconds = time.process_time() - started
+    admitted = np.concatenate([part[0] for part in parts])
+    return _said(events, admitted, np.concatenate([part[1] for part in parts]), seconds)
+
+
+def _columns(artifact: Artifact, events: Events) -> list[int]:
+    """Which features are read: those that the artifact was trained on, or all."""
+    wanted = artifact.config.features or events.features
+    if missing := set(wanted) - set(events.features):
+        raise EvaluationError(
+            f"{events.name} has no {', '.join(sorted(missing))}, which {artifact.folder} "
+            "was trained on: evaluate it on series like those, or leave --artifact out"
+        )
+    return [events.features.index(name) for name in wanted]
+
+
+def _score(
+    scorer: Scorer, table: RowTable, events: Events, values: npt.NDArray[Any], at: slice
+) -> tuple[I64, Structured]:
+    """The rows admitted of a slice (m,), and their scores (m,) of SCORE."""
+    offsets = np.arange(len(events))[at]
+    timed = np.ones(len(offsets), np.bool_)
+    scored = scorer.score(
+        table, events.streams[at], offsets, ORIGIN, events.times[at], timed, values[at]
+    )
+    return offsets[scored.admitted], scored.scores
+
+
+def _said(events: Events, admitted: I64, scores: Structured, seconds: float) -> Outputs:
+    """Scores (m,) of the admitted rows to outputs of all T, stream by stream."""
+    place = np.full(len(events), -1)
+    place[admitted] = np.arange(len(admitted))
+    for rows in events.rows_of_streams():
+        place[rows] = np.maximum.accumulate(place[rows])
+    known = place >= 0
+    alarm = np.zeros(len(events), np.bool_)
+    alarm[admitted] = scores["alarm"]
+    score = np.where(known, scores["score"][place], 0.0)
+    level = np.where(known, scores["level"][place], 0.0)
+    return Outputs(score, level, score >= 1.0, alarm, seconds)
