@@ -1,0 +1,81 @@
+"""The detectors by name. Those that need more packages import them when they are built."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+
+from model.artifact import BASE
+from model.errors import EvaluationError
+from model.evaluation.baselines.ewma import ewma
+from model.evaluation.baselines.moving_z_score import moving_z_score
+from model.evaluation.baselines.online import OnlineBaseline
+from model.evaluation.detector import Detector, Options
+from model.evaluation.wakeful import WakefulDetector
+
+EXTRA = "pip install 'wakeful[evaluate]'"
+
+
+def require(names: Sequence[str]) -> None:
+    """EvaluationError where a name is not known, or needs a package that is not installed."""
+    for name in names:
+        if name not in BUILDERS:
+            raise EvaluationError(f"no detector {name}; there are {', '.join(BUILDERS)}")
+        package = PACKAGES.get(name)
+        if package and importlib.util.find_spec(package) is None:
+            raise EvaluationError(
+                f"{name} needs {package}: {EXTRA}, or choose others with --detectors"
+            )
+
+
+def build(name: str, options: Options) -> Detector:
+    """The detector of that name."""
+    require([name])
+    return BUILDERS[name](options)
+
+
+def _wakeful(options: Options) -> Detector:
+    if options.artifact is not None:
+        return WakefulDetector("wakeful", None, options.artifact)
+    return WakefulDetector("wakeful", "lstm", BASE, options.seed)
+
+
+def _half_space_trees(options: Options) -> Detector:
+    from model.evaluation.baselines.half_space_trees import half_space_trees
+
+    return OnlineBaseline("half-space-trees", half_space_trees, options.seed)
+
+
+def _random_cut_forest(options: Options) -> Detector:
+    from model.evaluation.baselines.random_cut_forest import random_cut_forest
+
+    return OnlineBaseline("random-cut-forest", random_cut_forest, options.seed)
+
+
+def _windowed_lstm(options: Options) -> Detector:
+    from model.evaluation.baselines.windowed_lstm import WindowedLstm
+
+    return WindowedLstm(options.seed)
+
+
+BUILDERS: dict[str, Callable[[Options], Detector]] = {
+    "wakeful": _wakeful,
+    "wakeful-base": lambda _: WakefulDetector("wakeful-base", None),
+    "wakeful-gru": lambda options: WakefulDetector(
+        "wakeful-gru", "gru", seed=options.seed, trained_only=True
+    ),
+    "wakeful-rnn": lambda options: WakefulDetector(
+        "wakeful-rnn", "rnn", seed=options.seed, trained_only=True
+    ),
+    "moving-z-score": lambda _: OnlineBaseline("moving-z-score", moving_z_score),
+    "ewma": lambda _: OnlineBaseline("ewma", ewma),
+    "half-space-trees": _half_space_trees,
+    "random-cut-forest": _random_cut_forest,
+    "windowed-lstm": _windowed_lstm,
+}
+PACKAGES = {
+    "wakeful-gru": "torch",
+    "wakeful-rnn": "torch",
+    "half-space-trees": "river",
+    "random-cut-forest": "krcf",
+    "windowed-lstm": "torch",
+}
+"""What a detector needs beyond what serving does."""
