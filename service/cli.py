@@ -17,6 +17,8 @@ from service.errors import SettingsError, WakefulError
 F = TypeVar("F", bound=Callable[..., Any])
 FILES = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+SET = click.Path(exists=True, file_okay=False, path_type=Path)
+OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -263,6 +265,44 @@ def train(
         artifact = train_artifact(series, watched, out, settings, cell, hidden, show)
     click.echo(f"{out}: trained on {', '.join(watched)}")
     click.echo(json.dumps(artifact.description.training))
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, type=SET)
+@click.option("--artifact", type=SET, help="Artifact of the detector `wakeful` [it trains one].")
+@click.option("--json", "file", type=OUTPUT, help="File to write the figures to.")
+@click.option("--detectors", callback=names, metavar="A,B", help="Which to compare [all].")
+@click.option(
+    "--direction",
+    multiple=True,
+    callback=pairs,
+    metavar="FEATURE=low|high|both",
+    help="Which deviation of a feature counts.",
+)
+@click.option("--key", metavar="COL", help="Column that names the stream [the first in _id].")
+@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@click.option("--quick", is_flag=True, help="Three series of a set, 100 streams of a series.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@reported
+def evaluate(
+    folders: tuple[Path, ...],
+    artifact: Path | None,
+    file: Path | None,
+    detectors: list[str] | None,
+    direction: dict[str, str],
+    key: str | None,
+    jobs: int,
+    quick: bool,
+    seed: int,
+) -> None:
+    """Measure detectors on folders of labelled series. Needs: pip install 'wakeful[evaluate]'."""
+    from service.evaluate import EvaluateOptions, write_figures
+    from service.evaluate import evaluate as run
+
+    options = EvaluateOptions(artifact, tuple(detectors or ()), direction, key, jobs, quick, seed)
+    figures = run(folders, options, click.echo)
+    if file:
+        write_figures(figures, file)
 
 
 @main.command()
