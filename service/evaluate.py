@@ -10,7 +10,7 @@ from tqdm import tqdm
 from model.errors import EvaluationError
 from model.evaluation.detector import Options
 from model.evaluation.detectors import BUILDERS, require
-from model.evaluation.run import run_set, workers
+from model.evaluation.run import asked, run_set, workers
 from model.evaluation.sets import LabelledSet, Task, read_labelled_set, tasks_of
 from model.evaluation.table import SetFigures, to_json, to_text
 from service.errors import SettingsError
@@ -58,10 +58,10 @@ def _run(
     show: Callable[[str], None],
 ) -> list[SetFigures]:
     chosen = Options(options.artifact, options.seed)
-    events = sum(task.events for group in tasks for task in group)
+    total = sum(task.events * len(asked(names, chosen, group)) for group in tasks for task in group)
     figures = []
     with (
-        tqdm(total=events * len(names), desc="scoring", unit=" events", disable=None) as bar,
+        tqdm(total=total, desc="scoring", unit=" events", disable=None) as bar,
         workers(options.jobs) as pool,
     ):
 

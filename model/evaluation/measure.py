@@ -142,10 +142,11 @@ def rank_metrics(parts: Sequence[Counted]) -> Metrics:
         scores = np.concatenate([_scores(part.outputs, prefix) for part in parts])
         best = best_f1(scores, labels)
         rates = error_rates_at(scores, labels, best.threshold)
+        known = not math.isnan(best.threshold)
         metrics[f"{prefix}average_precision"] = average_precision(scores, labels)
         metrics[f"{prefix}auroc"] = area_under_roc(scores, labels)
         metrics[f"{prefix}best_f1"] = best.quality.f1
-        metrics[f"{prefix}best_f1_false_alarm_rate"] = rates.false_alarms
+        metrics[f"{prefix}best_f1_false_alarm_rate"] = rates.false_alarms if known else math.nan
     return metrics
 
 

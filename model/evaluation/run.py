@@ -2,12 +2,12 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from model.evaluation.detector import Detector, Options, Outputs
+from model.evaluation.detector import Options, Outputs
 from model.evaluation.detectors import build
 from model.evaluation.measure import measure
 from model.evaluation.sets import LabelledSet, Task
@@ -65,19 +65,11 @@ def run_set(
     progress: Progress = lambda _: None,
 ) -> list[Measured]:
     """Every detector that can be asked, on every task of a set; metrics in the order of names."""
-    detectors = [d for d in (build(name, options) for name in names) if _asked(d, tasks)]
-    running = {
-        pool.submit(score, d.name, options, task): (d.name, task)
-        for d in detectors
-        for task in tasks
-    }
-    outputs: dict[str, dict[int, Outputs]] = {d.name: {} for d in detectors}
-    for done in as_completed(running):
-        name, task = running[done]
-        outputs[name].update(zip(task.places, done.result(), strict=True))
-        progress(task.events)
+    detectors = [build(name, options) for name in asked(names, options, tasks)]
+    running = [[_submitted(pool, d.name, options, t, progress) for t in tasks] for d in detectors]
     measuring = [
-        pool.submit(measure, labelled, outputs[d.name], d.promised_per_day) for d in detectors
+        pool.submit(measure, labelled, _gathered(tasks, futures), d.promised_per_day)
+        for d, futures in zip(detectors, running, strict=True)
     ]
     return [Measured(d.name, m.result()) for d, m in zip(detectors, measuring, strict=True)]
 
@@ -87,5 +79,26 @@ def score(name: str, options: Options, task: Task) -> list[Outputs]:
     return build(name, options).score(task.series, task.training)
 
 
-def _asked(detector: Detector, tasks: Sequence[Task]) -> bool:
-    return not detector.trained_only or all(task.training for task in tasks)
+def _submitted(
+    pool: Workers, name: str, options: Options, task: Task, progress: Progress
+) -> Future[list[Outputs]]:
+    future = pool.submit(score, name, options, task)
+    future.add_done_callback(lambda _: progress(task.events))
+    return future
+
+
+def _gathered(
+    tasks: Sequence[Task], futures: Sequence[Future[list[Outputs]]]
+) -> dict[int, Outputs]:
+    """Outputs by the number of their series in the set."""
+    return {
+        place: outputs
+        for task, future in zip(tasks, futures, strict=True)
+        for place, outputs in zip(task.places, future.result(), strict=True)
+    }
+
+
+def asked(names: Sequence[str], options: Options, tasks: Sequence[Task]) -> list[str]:
+    """Without those that only make sense trained, where there is nothing to train on."""
+    trained = all(task.training for task in tasks)
+    return [name for name in names if trained or not build(name, options).trained_only]
