@@ -282,7 +282,7 @@ def train(
 @click.option("--key", metavar="COL", help="Column that names the stream [the first in _id].")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
 @click.option("--quick", is_flag=True, help="Three series of a set, 100 streams of a series.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @reported
 def evaluate(
     folders: tuple[Path, ...],

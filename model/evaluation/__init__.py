@@ -1,4 +1,7 @@
-"""How good scores and alarms are, measured against labels: pure functions over numpy arrays.
+"""How good scores and alarms are, measured against labels; and detectors to measure.
+
+The measures are pure functions over numpy arrays. Which rows of a set are trained on and counted is
+said in `sets`, what a detector is in `detector`, which there are in `detectors`.
 
 Rows are events in the order of their times. A label is True where an event is anomalous; an
 interval is a run of such rows, given as its first row and the row behind its last one. A score is

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.evaluation.alarming import best_rested_score
-from model.evaluation.alarms import FalseAlarms, detection_delays, false_alarms
-from model.evaluation.alarms import pooled as pooled_false_alarms
+from model.evaluation.alarms import detection_delays, false_alarms, pooled
 from model.evaluation.detector import Outputs
 from model.evaluation.intervals import F64, I64, Bools, intervals_of, rows_of
 from model.evaluation.labelled import LabelledSeries
@@ -177,12 +176,7 @@ def alarm_metrics(parts: Sequence[Counted], promised_per_day: float) -> Metrics:
     delays = [detection_delays(part.times, part.outputs.alarm, part.windows) for part in parts]
     seconds = np.concatenate([delay.seconds for delay in delays])
     found = seconds[~np.isnan(seconds)]
-    false: FalseAlarms = pooled_false_alarms(
-        false_alarms(
-            part.times, part.outputs.alarm, part.windows, promised_per_day=promised_per_day
-        )
-        for part in parts
-    )
+    false = pooled(false_alarms(part.times, part.outputs.alarm, part.windows) for part in parts)
     return {
         "delay_seconds": float(np.median(found)) if len(found) else math.nan,
         "share_detected": len(found) / len(seconds) if len(seconds) else math.nan,
