@@ -23,10 +23,12 @@ import onnxruntime
 
 from model.config import ModelConfig
 from model.errors import ArtifactError
-from model.row import FEATURE, VIEWS, Bytes, RowLayout, RowTable
-from model.surprise import PRIOR_BLOCKS, summarise
+from model.fresh import fresh_table, layout_of
+from model.population import FeaturePopulation
+from model.row import BLOCKS, Bytes, RowLayout
+from model.views import VIEWS
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, GRAPH, DESCRIPTION = "model.safetensors", "model.onnx", "artifact.json"
 LARGEST_BATCH = 1024  # network runs in one batched call: the plateau of throughput
 BASE = Path(__file__).parent / "base_artifact"
@@ -35,32 +37,25 @@ BASE = Path(__file__).parent / "base_artifact"
 F32 = npt.NDArray[np.float32]
 Maxima = Annotated[
     list[Annotated[int, Field(ge=0, le=254)]],
-    Field(min_length=PRIOR_BLOCKS, max_length=PRIOR_BLOCKS),
+    Field(min_length=1, max_length=BLOCKS),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureStart:
-    """How a new stream's normaliser starts for one feature, from the training data."""
-
-    level: float
-    scale: float
-    step: float
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
     """`artifact.json`.
 
-    `calibration` has, for each view of `model.row.VIEWS`, PRIOR_BLOCKS block maxima as bytes: the
-    history that a new stream starts with. `training` is a record for people: data's fingerprint,
-    sizes, seed, losses. `files` has the SHA-256 of the two files beside it.
+    `calibration` has, for each view of the config, block maxima as bytes, as many for each: the
+    history that a new stream starts with, and that its own replaces in this order. `populations`
+    has for each feature what the training data's streams have in common, where they are many.
+    `training` is a
+    record for people: data's fingerprint, sizes, seed, losses. `files` has the SHA-256 of the two
+    files beside it.
     """
 
     config: ModelConfig
     calibration: dict[str, Maxima]
-    starts: dict[str, FeatureStart]
+    populations: dict[str, FeaturePopulation]
     training: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
 
@@ -88,10 +83,15 @@ class Description:
             raise ArtifactError(
                 f"{where} does not fit: {error}; train the artifact again"
             ) from None
-        if set(description.calibration) != set(VIEWS):
+        if unknown := set(description.config.views) - set(VIEWS):
+            raise ArtifactError(f"{where} has unknown views: {', '.join(sorted(unknown))}")
+        if set(description.calibration) != set(description.config.views):
             raise ArtifactError(
-                f"{where} calibrates other views than {', '.join(VIEWS)}; train again"
+                f"{where} calibrates other views than {', '.join(description.config.views)}; "
+                "train again"
             )
+        if len({len(maxima) for maxima in description.calibration.values()}) != 1:
+            raise ArtifactError(f"{where} calibrates its views unequally; train again")
         return description
 
 
@@ -130,23 +130,22 @@ class Artifact:
         outputs, after = self._session.run(None, {"inputs": inputs, "memory": memory})
         return outputs, after
 
+    @property
+    def populations(self) -> dict[str, FeaturePopulation]:
+        """What the training data's streams have in common, for each feature, where known."""
+        return self.description.populations
+
     def layout(self, features: int) -> RowLayout:
         """The row of a stream with this many features."""
-        runs = 1 if self.config.joint else features
-        return RowLayout(features=features, runs=runs, memory=self.config.memory)
+        return layout_of(self.config, features)
 
-    def fresh_rows(self, features: tuple[str, ...]) -> Bytes:
+    def fresh_rows(self, features: int) -> Bytes:
         """(1, row_bytes): the memory of a stream that nothing was heard of yet."""
-        table = RowTable.zeros(self.layout(len(features)), 1)
+        table = fresh_table(self.config, self.description.calibration, features)
         table.head["fingerprint"] = self.fingerprint
-        table.head["offset"] = -1
-        table.head["ring"] = PRIOR_BLOCKS
-        for v, view in enumerate(VIEWS):
-            table.maxima[0, v, :PRIOR_BLOCKS] = sorted(self.description.calibration[view])
-            summarise(table.tails[0, v], table.maxima[0, v], PRIOR_BLOCKS)
-        for f, name in enumerate(features):
-            if start := self.description.starts.get(name):
-                table.features[0, f] = _started(start)
+        for f, name in enumerate(self.config.features):
+            if population := self.description.populations.get(name):
+                table.features[0, :, f] = population.started()
         return table.bytes
 
     @cached_property
@@ -196,11 +195,3 @@ def _open(graph: bytes, where: Path) -> onnxruntime.InferenceSession:
 def _fingerprint(graph: bytes, text: str) -> int:
     digest = hashlib.sha256(graph + text.encode()).digest()
     return int.from_bytes(digest[:8], "little")
-
-
-def _started(start: FeatureStart) -> npt.NDArray[np.void]:
-    block = np.zeros((), FEATURE)
-    for name in ("value", "level", "fast", "slow"):
-        block[name] = start.level
-    block["scale"], block["step"], block["count"] = start.scale, start.step, start.count
-    return block

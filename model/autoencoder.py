@@ -1,13 +1,16 @@
 """The network: a masked, stateful autoencoder over streams. All of it, in torch.
 
     inputs (B, D) ─► encoder LSTM ─► bottleneck ─► decoder LSTM ─► location, log-spread (B, O)
-                       ▲    │                        ▲    │
-                       └memory┘                      └memory┘        h and c, kept for each stream
+              │        ▲    │  │                     ▲    │              ▲
+              │        └memory┘│                     └memory┘            │ of hidden values alone
+              └────────────────┴─────────────────────────────────────────┘
+                 h and c are kept for each stream
 
 At each event the network reads the normalised values, a mask of what is present, the time since
 the last event and the clock; it gives back, for each feature, what it just read (squeezed through
-the bottleneck) and the value that is still hidden from it, the next one, each as a location and a
-spread. The reconstruction error of the hidden value, once it arrives, is the main surprise.
+the bottleneck) and values that are still hidden from it, the next one and some further on, each as
+a location and a spread. The reconstruction error of a hidden value, once it arrives, is the main
+surprise (a composite autoencoder: Srivastava, Mansimov and Salakhutdinov 2015, ICML).
 
 The standard LSTM (Hochreiter and Schmidhuber 1997, Neural Computation 9(8); the forget gate: Gers,
 Schmidhuber and Cummins 2000, Neural Computation 12(10)), for input x, hidden state h, cell state c:
@@ -29,10 +32,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from model.config import TARGETS, ModelConfig
+from model.config import ModelConfig
 
 FUSED = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 FORGET_BIAS = (0.5, 5.0)  # spread over the units: a range of memories from 2 to 150 events
+
+
+def split(config: ModelConfig, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """outputs (..., O) -> location and log-spread, each (..., width, targets)."""
+    shaped = outputs.reshape(*outputs.shape[:-1], config.width, config.targets, 2)
+    return shaped[..., 0], shaped[..., 1]
 
 
 class Recurrent(nn.Module):
@@ -93,6 +102,11 @@ class Autoencoder(nn.Module):
         self.bottleneck = nn.Linear(config.hidden, config.bottleneck)
         self.decoder = Recurrent(config.cell, config.bottleneck, config.decoder_hidden)
         self.heads = nn.Linear(config.decoder_hidden, config.outputs)
+        self.skip = nn.Linear(config.hidden + config.inputs, config.outputs, bias=False)
+        # What was read must pass the bottleneck; what is hidden may be told from all there is.
+        hidden_values = torch.ones(config.width, config.targets, 2)
+        hidden_values[:, 0] = 0.0
+        self.register_buffer("hidden_values", hidden_values.reshape(-1), persistent=False)
 
     def fresh_memory(self, batch: int) -> Tensor:
         """(B, M) zeros: a stream that nothing was heard of."""
@@ -103,8 +117,8 @@ class Autoencoder(nn.Module):
         split = self.encoder.state
         h, encoder = self.encoder.step(inputs, memory[:, :split])
         code = torch.tanh(self.bottleneck(h))  # (B, bottleneck)
-        h, decoder = self.decoder.step(code, memory[:, split:])
-        return self.heads(h), torch.cat([encoder, decoder], dim=1)
+        d, decoder = self.decoder.step(code, memory[:, split:])
+        return self.given(inputs, h, d), torch.cat([encoder, decoder], dim=1)
 
     def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """A stretch of each stream: inputs (T, B, D), memory (B, M) -> outputs (T, B, O), memory'.
@@ -114,10 +128,10 @@ class Autoencoder(nn.Module):
         split = self.encoder.state
         h, encoder = self.encoder(inputs, memory[:, :split])
         code = torch.tanh(self.bottleneck(h))
-        h, decoder = self.decoder(code, memory[:, split:])
-        return self.heads(h), torch.cat([encoder, decoder], dim=1)
+        d, decoder = self.decoder(code, memory[:, split:])
+        return self.given(inputs, h, d), torch.cat([encoder, decoder], dim=1)
 
-    def targets(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """outputs (..., O) -> location and log-spread, each (..., width, TARGETS)."""
-        shaped = outputs.reshape(*outputs.shape[:-1], self.config.width, TARGETS, 2)
-        return shaped[..., 0], shaped[..., 1]
+    def given(self, inputs: Tensor, encoder: Tensor, decoder: Tensor) -> Tensor:
+        """What the hidden states of encoder and decoder say, (..., O)."""
+        direct = self.skip(torch.cat([encoder, inputs], dim=-1)) * self.hidden_values
+        return cast(Tensor, self.heads(decoder) + direct)

@@ -15,13 +15,16 @@ from model.artifact import BASE, Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import calibrate, uncalibrated
 from model.config import ModelConfig
-from model.export import write_artifact
+from model.export import write_artifact, write_description
 from model.generate import generate
 from model.series import describe
-from model.training import TrainingSettings, fit, lay_out
+from model.training import TrainingSettings, fit
 
 STREAMS, STEPS, HELD_OUT = 1280, 2400, 128
-SETTINGS = TrainingSettings(epochs=14, chunk=200, lanes=128, learning_rate=3e-3, patience=14)
+PRIOR_BLOCKS = 4  # so few that a stream's own soon count more
+SETTINGS = TrainingSettings(
+    updates=1680, chunk=200, chunks=12, lanes=128, learning_rate=3e-3, patience=20, gain=0.0
+)
 
 
 def train_base(streams: int, steps: int, settings: TrainingSettings, folder: Path) -> Artifact:
@@ -30,25 +33,25 @@ def train_base(streams: int, steps: int, settings: TrainingSettings, folder: Pat
     config = ModelConfig()
     generated = [generate(seed, steps) for seed in tqdm(range(streams + HELD_OUT), "generating")]
     described = [part for series in generated for part in describe(config, series)]
-    train, held_out = lay_out(described[:streams], steps), lay_out(described[streams:], steps)
     network = Autoencoder(config)
-    with tqdm(total=settings.epochs, desc="training", unit="epoch") as bar:
+    with tqdm(total=settings.updates, desc="training", unit=" updates") as bar:
 
-        def show(message: str) -> None:
+        def show(updates: int, message: str) -> None:
             bar.set_postfix_str(message)
-            bar.update()
+            bar.update(updates)
 
-        fitted = fit(network, train, held_out, settings, show)
+        fitted = fit(network, described[:streams], described[streams:], settings, show)
     record = {
         "data": f"{streams} generated streams of {steps} events",
         "seed": settings.seed,
-        "epochs": fitted.epochs,
+        "updates": fitted.updates,
         "loss": round(fitted.loss, 4),
         "held_out_loss": round(fitted.held_out_loss, 4),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    description = Description(config, uncalibrated(), {}, record)
-    return write_artifact(network, calibrate(network, description, generated[streams:]), folder)
+    description = Description(config, uncalibrated(config), {}, record)
+    artifact = write_artifact(network, description, folder)
+    return write_description(calibrate(artifact, generated[streams:], PRIOR_BLOCKS), folder)
 
 
 def main() -> None:

@@ -1,50 +1,58 @@
 """How surprised a network is on normal data: the history that a new stream starts with."""
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from model.artifact import Artifact, Description
-from model.autoencoder import Autoencoder
-from model.export import write_artifact
-from model.row import BLOCKS, VIEWS, Bytes, RowTable
+from model.config import ModelConfig
+from model.row import BLOCKS, Bytes, RowTable
 from model.scorer import Scorer, directions_of
 from model.series import Series
-from model.surprise import PRIOR_BLOCKS
+from model.tails import byte_of
+
+HIGHEST_BYTE, UNSPOKEN = 254, 255
+FEWEST_BLOCKS = 20  # of what is held out; with fewer everything counts
 
 
-def uncalibrated() -> dict[str, list[int]]:
-    """A history so wild that nothing is anomalous: what calibration starts from."""
-    return {view: [254] * PRIOR_BLOCKS for view in VIEWS}
+def uncalibrated(config: ModelConfig) -> dict[str, list[int]]:
+    """A history so wild that nothing is anomalous before a stream has its own."""
+    return {view: [HIGHEST_BYTE] for view in config.views}
 
 
 def calibrate(
-    network: Autoencoder, description: Description, series: list[Series], after: float = 0.0
+    artifact: Artifact, series: list[Series], blocks: int, after: float = 0.0
 ) -> Description:
-    """Score `series` as serving would, and keep quantiles of each view's block maxima.
+    """Score `series` as serving would, and keep at most `blocks` quantiles of each view's block
+    maxima, in an order that leaves any number of the last ones a fair sample.
 
     `after` is the share of each series, from its start, that is scored and not counted: what the
     network was trained on. Where too little is left, everything counts.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        artifact = write_artifact(network, description, Path(folder))
-        maxima = np.concatenate([block_maxima(artifact, one, after) for one in series], axis=1)
-        if maxima.shape[1] < PRIOR_BLOCKS:
-            maxima = np.concatenate([block_maxima(artifact, one, 0.0) for one in series], axis=1)
-    places = (np.arange(PRIOR_BLOCKS) + 0.5) / PRIOR_BLOCKS
-    quantiles = np.quantile(maxima, places, axis=1).round().astype(int)  # (PRIOR_BLOCKS, views)
-    calibration = {view: quantiles[:, v].tolist() for v, view in enumerate(VIEWS)}
-    return replace(description, calibration=calibration)
+    maxima = np.concatenate([block_maxima(artifact, one, after) for one in series], axis=1)
+    if maxima.shape[1] < min(blocks, FEWEST_BLOCKS):
+        maxima = np.concatenate([block_maxima(artifact, one, 0.0) for one in series], axis=1)
+    kept = max(1, min(blocks, maxima.shape[1]))
+    places = np.random.default_rng(0).permutation((np.arange(kept) + 0.5) / kept)
+    calibration = {}
+    for v, view in enumerate(artifact.config.views):
+        spoken = maxima[v][maxima[v] != UNSPOKEN]
+        # A view that never spoke: nothing it says is anomalous until a stream has its own history.
+        values = np.quantile(spoken, places) if len(spoken) else np.full(kept, HIGHEST_BYTE)
+        calibration[view] = values.round().astype(int).tolist()
+    return replace(artifact.description, calibration=calibration)
 
 
 def block_maxima(artifact: Artifact, series: Series, after: float) -> Bytes:
-    """(views, blocks): the maxima that one series leaves in a fresh memory, behind `after`."""
+    """(views, blocks): the maxima that one series leaves in a fresh memory, behind `after`.
+
+    UNSPOKEN where a view said nothing; a series shorter than a block is one.
+    """
     n, features = series.values.shape
     names = artifact.config.features or tuple(f"f{f}" for f in range(features))
-    table = RowTable(artifact.layout(features), artifact.fresh_rows(names))
+    table = RowTable(artifact.layout(features), artifact.fresh_rows(features))
     scorer = Scorer(artifact, directions_of(names, {}), budget_per_week=1.0, skew=np.inf)
+    table.maxima[:] = UNSPOKEN
     offsets, blocks = np.arange(n), [0]
     for part in np.split(offsets, [int(n * after)]):
         scorer.score(
@@ -52,5 +60,9 @@ def block_maxima(artifact: Artifact, series: Series, after: float) -> Bytes:
             series.values[part],
         )  # fmt: skip
         blocks.append(int(table.head["blocks"][0]))
+    if blocks[-1] == 0:
+        maxima = table.tails["maximum"][0]
+        bytes_ = [byte_of(x) if x >= 0.0 else UNSPOKEN for x in maxima.tolist()]
+        return np.array(bytes_, np.uint8)[:, None]
     counted = np.arange(blocks[-2], blocks[-1])[-BLOCKS:]
     return table.maxima[0][:, counted % BLOCKS]

@@ -5,14 +5,43 @@ Each event runs the same scalar instructions whatever else shares its batch, so 
 depend on how events were cut into batches. No fast-math: the order of operations stands.
 """
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+numba_settings: Any = numba.config
+HERE = Path(__file__).parent
+
 
 def compiled(function: F) -> F:
     """Compile `function` with numba; the machine code is cached on disk between processes."""
     return cast(F, numba.njit(cache=True, fastmath=False, nogil=True)(function))
+
+
+def cache_folder() -> Path:
+    """Where machine code of exactly these sources is kept.
+
+    A compiled function holds constants and other functions of other modules, but numba compares
+    its own module's file alone: after an upgrade it would go on with what it was compiled with.
+    """
+    sources = hashlib.sha256()
+    for file in sorted(HERE.glob("*.py")):
+        sources.update(file.name.encode() + file.read_bytes())
+    own = HERE / "__pycache__"
+    given: str = numba_settings.CACHE_DIR
+    if given:
+        base = Path(given)
+    elif os.access(own if own.exists() else HERE, os.W_OK):
+        base = own
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wakeful"
+    return base / sources.hexdigest()[:16]
+
+
+numba_settings.CACHE_DIR = str(cache_folder())

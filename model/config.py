@@ -3,24 +3,32 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Cell = Literal["lstm", "gru", "rnn"]
+Cell = Literal["lstm", "gru", "rnn", "linear", "mean"]
+"""What predicts: a recurrent network, a linear map of the inputs, or the stream's mean so far."""
 
-VALUE_CHANNELS = 7
-"""Inputs for each feature: see `model.normalise.observe`."""
+Unit = Literal["increments", "values"]
 
-EVENT_CHANNELS = 6
-"""Inputs for each event: gap, age, sine and cosine of day and of week."""
+VALUE_CHANNELS = 11
+"""Inputs for each feature: see `model.normalise.describe_value`."""
 
-TARGETS = 2
-"""What is reconstructed for each feature: the value just read, and the next one, still hidden."""
+EVENT_CHANNELS = 2
+"""Inputs for each event: its gap, and the stream's age."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The network's shape.
+    """The network's shape, and what is remembered of a stream.
 
     `features` is empty for a network that runs feature by feature with shared weights (it takes
     streams of any features); else the names that the network reads jointly, in this order.
+
+    `resolutions` are the time scales at which the same weights run, each with a memory of its own:
+    one step on the mean of so many events. `horizons` are how many steps before it came a value was
+    hidden when it was reconstructed. Moves are counted in the scale of `unit`: of the stream's
+    increments or of its values. One value counts for `level_clip` scales at most in what is learnt
+    of the stream's level: the fewer, the longer until a change becomes the new normal. `views` are
+    those of `model.views.VIEWS` that count, and `persistence` the steps over which the view `long`
+    averages, twice.
     """
 
     features: tuple[str, ...] = ()
@@ -28,6 +36,15 @@ class ModelConfig:
     hidden: int = 32
     bottleneck: int = 16
     decoder_hidden: int = 16
+    resolutions: tuple[int, ...] = (1, 24)
+    horizons: tuple[int, ...] = (1, 4, 16)
+    unit: Unit = "increments"
+    level_clip: float = 6.0
+    views: tuple[str, ...] = (
+        "near", "middle", "far", "day", "week", "away",
+        "coarse near", "coarse middle", "coarse far",
+    )  # fmt: skip
+    persistence: float = 25.0
 
     @property
     def joint(self) -> bool:
@@ -45,12 +62,24 @@ class ModelConfig:
         return self.width * VALUE_CHANNELS + EVENT_CHANNELS
 
     @property
+    def targets(self) -> int:
+        """Reconstructed for each feature: the value just read, and one hidden for each horizon."""
+        return 1 + len(self.horizons)
+
+    @property
     def outputs(self) -> int:
         """Length of one output vector: (feature, target, location and log-spread)."""
-        return self.width * TARGETS * 2
+        return self.width * self.targets * 2
 
     @property
     def memory(self) -> int:
         """Length of the network's memory: encoder h, c, decoder h, c (no c for gru and rnn)."""
+        if self.cell in {"linear", "mean"}:
+            return 0
         states = 2 if self.cell == "lstm" else 1
         return states * (self.hidden + self.decoder_hidden)
+
+    @property
+    def pending(self) -> int:
+        """Reconstructions of hidden values that wait for their value, for each feature."""
+        return sum(self.horizons)

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import onnx
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from model.artifact import DESCRIPTION, GRAPH, WEIGHTS, Artifact, Description, digest
 from model.autoencoder import Autoencoder
+from model.linear import Memoryless
 
 
 class _Step(torch.nn.Module):
     """`Autoencoder.step` as the forward of a module: what the exporter follows."""
 
-    def __init__(self, network: Autoencoder) -> None:
+    def __init__(self, network: Autoencoder | Memoryless) -> None:
         super().__init__()
         self.network = network
 
@@ -28,7 +29,7 @@ class _Step(torch.nn.Module):
         return self.network.step(inputs, memory)
 
 
-def export_step(network: Autoencoder, where: Path) -> None:
+def export_step(network: Autoencoder | Memoryless, where: Path) -> None:
     """Export the one-step form to ONNX with a free batch size."""
     config = network.config
     example = (torch.zeros(3, config.inputs), torch.zeros(3, config.memory))
@@ -66,19 +67,19 @@ def _strip(where: Path) -> None:
     where.write_bytes(graph.SerializeToString(deterministic=True))
 
 
-def write_artifact(network: Autoencoder, description: Description, folder: Path) -> Artifact:
+def write_artifact(
+    network: Autoencoder | Memoryless, description: Description, folder: Path
+) -> Artifact:
     """Write all three files and load the artifact back, checked."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(save(network.state_dict()))
     export_step(network, folder / GRAPH)
+    return write_description(description, folder)
+
+
+def write_description(description: Description, folder: Path) -> Artifact:
+    """Write what is said of the two files that are there, and load the artifact, checked."""
     digests = {name: digest(folder / name) for name in (WEIGHTS, GRAPH)}
     text = replace(description, files=digests).to_json()
     (folder / DESCRIPTION).write_text(text, encoding="utf-8")
     return Artifact(folder)
-
-
-def load_network(artifact: Artifact) -> Autoencoder:
-    """The torch network of an artifact, to go on training or to compare."""
-    network = Autoencoder(artifact.config)
-    network.load_state_dict(load_file(str(artifact.folder / WEIGHTS)))
-    return network.eval()

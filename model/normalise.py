@@ -1,9 +1,10 @@
 """What a stream's memory says of an event before the network reads it.
 
 `observe` visits events in arrival order. For each it decides whether the event is new to its
-stream, moves the stream's clock, turns the values into the network's inputs, and learns level,
-scale and increments. It learns robustly: one wild value counts as six scales at most, so a burst
-does not become the new normal, and a shift that stays does (within about LEVEL_STEPS events).
+stream, moves the stream's clock, and at each resolution whose step ends with it turns the values
+into the network's inputs and learns level, scale and increments. It learns robustly: one wild
+value counts as a few scales at most, so a burst does not become the new normal. A shift that stays
+does, the sooner the younger the stream is.
 """
 
 import math
@@ -11,28 +12,35 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from model.admission import ADMITTED, SHORTEST_GAP, admit, advance_clock
 from model.compiled import compiled
 from model.config import EVENT_CHANNELS, VALUE_CHANNELS
+from model.profile import (
+    ANCHORED_AT,
+    DAY,
+    WEEK,
+    day_bin,
+    expected_at,
+    follow_error,
+    learn_bin,
+    useful,
+    week_bin,
+)
+from model.row import DAY_BINS, PROFILE_BINS, WEEK_BINS
 
-ADMITTED = 0
-REPLAYED = 1  # at or below the offset that the memory has seen: changes nothing
-LATE = 2  # further behind the stream's newest time than the allowed skew; not the 10th in a row
-REPEATED = 3  # the same time and the same values as the stream's last event
-
-LEVEL_STEPS = 3000.0  # the level's and the scale's memory, in events
+LEVEL_STEPS = 3000.0  # the level's and the scale's memory, in steps
 INCREMENT_STEPS = 300.0
-LEVEL_CLIP = 6.0  # in scales
 INCREMENT_CLIP = 8.0  # in mean absolute increments
 FAST, SLOW = 0.2, 0.03
 SMALLEST_STEP = 0.02  # of the scale: a floor under the increments' scale
 INPUT_CLIP = 8.0
-GAP_WEIGHT = 0.02
-PACE_CLIP = 20.0  # mean gaps: a longer silence counts as this
-SHORTEST_GAP = 1e-3  # seconds
+GROWN_UP_EVENTS = 1000.0  # a stream's scales are settled
 FEWEST_VALUES = 3  # before anything is expected of the next one
-LATE_RUN = 10  # late events in a row that turn the stream's clock back
-DAY, WEEK = 86400.0, 604800.0
+LARGEST_UNIT = 1e38  # what a float32 holds
+PROFILE_CHANNELS = 7  # where the channels of the profiles begin
+CONTEXTS = 3  # distances from the profiles of day and week, and rarity in the population
 
+I16 = npt.NDArray[np.int16]
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -43,6 +51,7 @@ Structured = npt.NDArray[np.void]
 def observe(
     head: Structured,
     blocks: Structured,
+    profiles: I16,
     slots: I64,
     offsets: I64,
     origin: np.uint64,
@@ -50,98 +59,88 @@ def observe(
     timed: npt.NDArray[np.bool_],
     values: F64,
     skew: float,
+    lengths: I64,
     joint: bool,
+    by_values: bool,
+    level_clip: float,
     verdicts: npt.NDArray[np.uint8],
+    steps: F64,
     inputs: F32,
     units: F64,
     scales: F64,
+    contexts: F64,
     paces: F64,
 ) -> None:
-    """Admit and describe n events; the rows of `head` and `blocks` named by `slots` move on.
+    """Admit and describe n events; the rows of `head`, `blocks` and `profiles` at `slots` move on.
 
     slots, offsets: (n,). origin: the hash of the events' topic and partition.
     times: (n,) Unix seconds. timed: (n,) whether the event carried its own time.
     values: (n, F), NaN where missing. skew: seconds that an event may be late.
-    Writes verdicts: (n,); inputs: (n, 1, D) if `joint`, else (n, F, D); units: (n, F), the
-    increment scale in which the network's next location and spread are counted, 0 while too few
-    values were seen; scales: (n, F); paces: (n,) mean seconds between events. Whatever is later
-    said of an event is said from these copies: its row may already have moved on.
+    lengths: (R,), events in a step at each resolution.
+    Writes verdicts: (n,); steps: (n, R, F), the value of the step that ends with the event, NaN
+    where none does; inputs: (n, R, 1, D) if `joint`, else (n, R, F, D); units: (n, R, F), the
+    scale (of values if `by_values`, else of increments) in which the network's locations and
+    spreads are counted, 0 while too few values were seen; scales: (n, R, F); contexts: the first
+    two of (n, F, CONTEXTS), distances in scales, NaN where a profile says nothing; paces: (n,) mean
+    seconds between events. Whatever is later said of an event is said from these copies: its row
+    may already have moved on.
     """
     for i in range(slots.shape[0]):
         row = head[slots[i]]
         features = blocks[slots[i]]
-        if row["origin"] == origin and offsets[i] <= row["offset"]:
-            verdicts[i] = REPLAYED
+        verdicts[i] = admit(
+            row, features[0], origin, offsets[i], times[i], timed[i], values[i], skew
+        )
+        if verdicts[i] != ADMITTED:
             continue
-        row["origin"] = origin
-        row["offset"] = offsets[i]
-        if row["events"] > 0 and times[i] < row["time"] - skew:
-            row["late_run"] += np.uint32(1)
-            if row["late_run"] < LATE_RUN:
-                verdicts[i] = LATE
-                continue
-            row["time"] = times[i]  # so many in a row: the clock was wrong, not the events
-        row["late_run"] = 0
-        if timed[i] and repeats(row, features, times[i], values[i]):
-            verdicts[i] = REPEATED
-            continue
-        verdicts[i] = ADMITTED
         gap = advance_clock(row, times[i])
         paces[i] = row["pace"]
         for f in range(values.shape[1]):
-            run, start = (0, f * VALUE_CHANNELS) if joint else (f, 0)
-            if math.isnan(values[i, f]):
-                inputs[i, run, start : start + VALUE_CHANNELS] = 0.0
-            else:
-                describe_value(features[f], values[i, f], inputs[i, run, start:])
-                learn_value(features[f], values[i, f])
-                features[f]["event"] = row["events"]
-            known = features[f]["count"] >= FEWEST_VALUES
-            units[i, f] = increment_unit(features[f]) if known else 0.0
-            scales[i, f] = max(features[f]["scale"], smallest_unit(features[f]))
-        for run in range(inputs.shape[1]):
-            describe_event(row, gap, inputs[i, run, inputs.shape[2] - EVENT_CHANNELS :])
+            observe_context(
+                row, features[0, f], profiles[slots[i], f], values[i, f], contexts[i, f]
+            )
+        for r in range(lengths.shape[0]):
+            ends = row["events"] % np.uint64(lengths[r]) == 0
+            for f in range(values.shape[1]):
+                feature = features[r, f]
+                x = step_value(feature, values[i, f], ends)
+                steps[i, r, f] = x
+                run, start = (0, f * VALUE_CHANNELS) if joint else (f, 0)
+                channels = inputs[i, r, run, start : start + VALUE_CHANNELS]
+                if math.isnan(x):
+                    channels[:] = 0.0
+                else:
+                    describe_value(feature, x, channels)
+                    describe_profile(
+                        row, features[0, f], feature, profiles[slots[i], f], lengths[r], x, channels
+                    )
+                    learn_value(feature, x, level_clip)
+                known = feature["count"] >= FEWEST_VALUES
+                unit = value_scale(feature) if by_values else increment_unit(feature)
+                units[i, r, f] = unit if known else 0.0
+                scales[i, r, f] = value_scale(feature)
+            for run in range(inputs.shape[2]):
+                at = inputs.shape[3] - EVENT_CHANNELS
+                describe_event(row, gap, inputs[i, r, run, at:])
+        for f in range(values.shape[1]):
+            if not math.isnan(values[i, f]):
+                features[0, f]["last"] = values[i, f]
+                features[0, f]["event"] = row["events"]
+                learn_profile(row, features[0, f], profiles[slots[i], f], values[i, f])
 
 
 @compiled
-def repeats(row: np.void, features: Structured, time: float, values: F64) -> bool:
-    """Whether an event is its stream's last one again."""
-    if row["events"] == 0 or time != row["last_time"]:
-        return False
-    for f in range(values.shape[0]):
-        was_there = features[f]["event"] == row["events"]
-        if was_there == math.isnan(values[f]):
-            return False
-        if was_there and features[f]["value"] != values[f]:
-            return False
-    return True
-
-
-@compiled
-def advance_clock(row: np.void, time: float) -> float:
-    """Count the event and move the stream's time forward; return the gap in seconds."""
-    gap = 0.0
-    if row["events"] == 0:
-        row["first_time"] = time
-        row["time"] = time
-    else:
-        gap = max(0.0, time - row["time"])
-        if time < row["time"]:
-            row["late"] += np.uint32(1)
-        row["time"] = max(row["time"], time)
-        seconds = max(gap, SHORTEST_GAP)
-        weight = max(GAP_WEIGHT, 1.0 / row["events"])
-        if row["events"] == 1:
-            row["gap"] = seconds
-            row["pace"] = gap
-        else:
-            # The arithmetic mean, for a rate: events that share a time do not make it faster.
-            longest = PACE_CLIP * max(row["pace"], SHORTEST_GAP)
-            row["pace"] += weight * (min(gap, longest) - row["pace"])
-            row["gap"] = row["gap"] * math.exp(weight * math.log(seconds / row["gap"]))
-    row["last_time"] = time
-    row["events"] += np.uint64(1)
-    return gap
+def step_value(feature: np.void, x: float, ends: bool) -> float:
+    """Add a value to the step in progress; the step's mean where it ends, else NaN."""
+    if not math.isnan(x):
+        feature["sum"] += x
+        feature["summed"] += np.uint32(1)
+    if not ends or feature["summed"] == 0:
+        return math.nan
+    mean = feature["sum"] / feature["summed"]
+    feature["sum"] = 0.0
+    feature["summed"] = 0
+    return float(mean)
 
 
 @compiled
@@ -152,13 +151,19 @@ def clipped(x: float, limit: float) -> float:
 @compiled
 def smallest_unit(feature: np.void) -> float:
     """The resolution below which a difference is rounding, in input units."""
-    return 1e-6 * max(abs(feature["level"]), abs(feature["value"])) + 1e-30
+    return float(1e-6 * max(abs(feature["level"]), abs(feature["value"])) + 1e-30)
+
+
+@compiled
+def value_scale(feature: np.void) -> float:
+    """The scale of values, floored, in input units."""
+    return float(max(feature["scale"], smallest_unit(feature)))
 
 
 @compiled
 def increment_unit(feature: np.void) -> float:
     """The scale of increments, floored, in input units."""
-    return max(feature["step"], SMALLEST_STEP * feature["scale"], smallest_unit(feature))
+    return float(max(feature["step"], SMALLEST_STEP * feature["scale"], smallest_unit(feature)))
 
 
 @compiled
@@ -170,23 +175,41 @@ def squashed(x: float) -> np.float32:
 @compiled
 def describe_value(feature: np.void, x: float, out: F32) -> None:
     """Seven channels: level, increment, two short contexts, smoothness, repeated, present."""
+    out[6] = 1.0
     if feature["count"] == 0:
         out[0:6] = 0.0
-        out[6] = 1.0
         return
-    unit = increment_unit(feature)
-    scale = max(feature["scale"], smallest_unit(feature))
+    unit, scale = increment_unit(feature), value_scale(feature)
     out[0] = squashed((x - feature["level"]) / scale)
     out[1] = squashed((x - feature["value"]) / unit)
     out[2] = squashed((x - feature["fast"]) / unit)
     out[3] = squashed((x - feature["slow"]) / unit)
     out[4] = np.float32(clipped(math.log(unit / scale), INPUT_CLIP))
     out[5] = np.float32(1.0 if x == feature["value"] else 0.0)
-    out[6] = 1.0
 
 
 @compiled
-def learn_value(feature: np.void, x: float) -> None:
+def describe_profile(
+    row: np.void, profiled: np.void, feature: np.void, profile: I16, length: int, x: float, out: F32
+) -> None:
+    """Four channels: how far it is to what day and week say of the next step, and whether they do.
+
+    `profiled` is the feature at the finest resolution, whose profile it is.
+    """
+    ahead = row["time"] + row["gap"] * 0.5 * (length + 1)
+    for k in range(2):
+        at = day_bin(ahead) if k == 0 else week_bin(ahead)
+        expected = expected_at(profiled, profile, at)
+        known = not math.isnan(expected) and useful(
+            profiled, profiled["day_error"] if k == 0 else profiled["week_error"]
+        )
+        unit = increment_unit(feature)
+        out[PROFILE_CHANNELS + 2 * k] = squashed((expected - x) / unit) if known else 0.0
+        out[PROFILE_CHANNELS + 2 * k + 1] = 1.0 if known else 0.0
+
+
+@compiled
+def learn_value(feature: np.void, x: float, level_clip: float) -> None:
     """Expanding means at first, exponential ones later; deviations clipped to a few scales."""
     count = feature["count"]
     if count == 0:
@@ -197,9 +220,7 @@ def learn_value(feature: np.void, x: float) -> None:
         weight = max(1.0 / (count + 1), 1.0 / LEVEL_STEPS)
         deviation = x - feature["level"]
         if feature["scale"] > 0.0:
-            # A shift that stays carries the running mean along, and so widens its own limit.
-            stays = abs(feature["slow"] - feature["level"])
-            deviation = clipped(deviation, max(LEVEL_CLIP * feature["scale"], stays))
+            deviation = clipped(deviation, level_clip * feature["scale"])
         feature["level"] += weight * deviation
         feature["scale"] += max(1.0 / count, 1.0 / LEVEL_STEPS) * (
             abs(deviation) - feature["scale"]
@@ -211,18 +232,57 @@ def learn_value(feature: np.void, x: float) -> None:
         feature["fast"] += FAST * (x - feature["fast"])
         feature["slow"] += max(1.0 / (count + 1), SLOW) * (x - feature["slow"])
     feature["value"] = x
-    feature["count"] += np.uint64(1)
+    feature["count"] += np.uint32(1)
+
+
+@compiled
+def observe_context(row: np.void, feature: np.void, profile: I16, x: float, out: F64) -> None:
+    """Distances of x, in scales, from what day and week say of it.
+
+    Follows the errors of the profiles and of the level; a profile that is retired says nothing.
+    """
+    out[:2] = math.nan
+    if math.isnan(x) or feature["count"] < FEWEST_VALUES:
+        return
+    scale = value_scale(feature)
+    if profile.shape[0] != PROFILE_BINS:
+        return
+    by_day = (x - expected_at(feature, profile, day_bin(row["time"]))) / scale
+    if math.isnan(by_day) or row["time"] - row["first_time"] < DAY:
+        return
+    feature["level_error"] = follow_error(feature["level_error"], (x - feature["level"]) / scale)
+    feature["day_error"] = follow_error(feature["day_error"], by_day)
+    if useful(feature, feature["day_error"]):
+        out[0] = by_day
+    by_week = (x - expected_at(feature, profile, week_bin(row["time"]))) / scale
+    if math.isnan(by_week) or row["time"] - row["first_time"] < WEEK:
+        return
+    feature["week_error"] = follow_error(feature["week_error"], by_week)
+    if useful(feature, feature["week_error"]):
+        out[1] = by_week
+
+
+@compiled
+def learn_profile(row: np.void, feature: np.void, profile: I16, x: float) -> None:
+    """Move the bins of day and week that an event fell into."""
+    if profile.shape[0] != PROFILE_BINS or feature["count"] < ANCHORED_AT:
+        return
+    if feature["anchor_unit"] == 0.0:
+        feature["anchor"] = feature["level"]
+        feature["anchor_unit"] = np.float32(min(value_scale(feature), LARGEST_UNIT))
+    age = row["time"] - row["first_time"]
+    gap = max(row["gap"], SHORTEST_GAP)
+    learn_bin(feature, profile, day_bin(row["time"]), x, DAY / DAY_BINS / gap, age / DAY)
+    learn_bin(feature, profile, week_bin(row["time"]), x, WEEK / WEEK_BINS / gap, age / WEEK)
 
 
 @compiled
 def describe_event(row: np.void, gap: float, out: F32) -> None:
-    """Six channels: gap against the usual one, age, and the clock's place in day and week."""
+    """Two channels: the gap against the usual one, and how far the stream's scales can be trusted.
+
+    No clock: what a time of day or week means is learnt in the profiles, for each stream; a network
+    that had read a few days' clock would not know the next.
+    """
     usual = max(row["gap"], SHORTEST_GAP)
     out[0] = np.float32(clipped(math.log(max(gap, SHORTEST_GAP) / usual), INPUT_CLIP))
-    out[1] = np.float32(math.log1p(row["events"]) * 0.25)
-    day = 2.0 * math.pi * (row["time"] % DAY) / DAY
-    week = 2.0 * math.pi * (row["time"] % WEEK) / WEEK
-    out[2] = np.float32(math.sin(day))
-    out[3] = np.float32(math.cos(day))
-    out[4] = np.float32(math.sin(week))
-    out[5] = np.float32(math.cos(week))
+    out[1] = np.float32(min(1.0, math.log1p(row["events"]) / math.log1p(GROWN_UP_EVENTS)))

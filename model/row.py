@@ -1,12 +1,13 @@
 """One memory: the fixed-size row that a stream is remembered by.
 
-    [ head | features: one block each | tails | block maxima | network states ]
+    [ head | features | profiles | pending | tails | block maxima | network states ]
 
 A table of rows is one contiguous buffer; `RowTable` gives typed, strided views of its parts, so
 that compiled loops see the same types whatever the number of features.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,15 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the row's layout, stored with every checkpoint."""
 
-VIEWS = ("hidden", "seen", "short", "long", "magnitude", "away")
-"""Views of surprise, in the order in which the row keeps their tails (see `model.surprise`)."""
-
-BLOCKS = 200
+BLOCKS = 192
 """Block maxima remembered for each view."""
+
+DAY_BINS, WEEK_BINS = 48, 168
+PROFILE_BINS = DAY_BINS + WEEK_BINS
+"""Half hours of a day, then hours of a week."""
 
 HEAD = np.dtype(
     [
@@ -36,45 +38,59 @@ HEAD = np.dtype(
         ("gap", "<f8"),  # typical seconds between events: exp of a running mean of logs
         ("pace", "<f8"),  # mean seconds between events, for the rate
         ("last_alarm", "<u8"),  # `scored` at the last alarm, 0 before the first
+        ("anomalies", "<u8"),
+        ("alarms", "<u8"),
         ("alarm_score", "<f4"),  # the last alarm's score
         ("score", "<f4"),  # of the last event
         ("level", "<f4"),
         ("threshold", "<f4"),  # tail probability at which the score is 1
         ("tail_probability", "<f4"),
         ("confidence", "<f4"),
-        ("short", "<f4"),  # running mean of the hidden view, over about 5 events
-        ("long", "<f4"),  # the same, over about 25
+        ("longer", "<f4"),  # running mean of the surprise
+        ("long", "<f4"),  # running mean of `longer`
         ("away", "<f4"),  # running mean of the distance from the level, over about 50 events
+        ("errors", "<f4"),  # running mean of the near surprise, over about 12 events
+        ("distance", "<f4"),  # the same of the distance from the level
+        ("usual_errors", "<f4"),  # slow mean of `errors`
+        ("usual_distance", "<f4"),  # and of `distance`
+        ("credit", "<f4"),  # anomalous blocks that need not be learned from
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
         ("ring", "<u4"),  # how many entries of the ring are in use
         ("late", "<u4"),  # events that came with a time before `time`
         ("late_run", "<u4"),  # events in a row rejected as too late
-        ("anomalies", "<u8"),
-        ("alarms", "<u8"),
+        ("anomalous", "<u4"),  # anomalous events of the block in progress
     ],
     align=True,
 )
 
 FEATURE = np.dtype(
     [
-        ("value", "<f8"),  # the last one
+        ("last", "<f8"),  # the last value, as it came
+        ("value", "<f8"),  # the last step: an event's value, or the mean of several
         ("level", "<f8"),
         ("fast", "<f8"),  # running mean, weight 0.2
         ("slow", "<f8"),  # running mean, weight 0.03
-        ("expected", "<f8"),  # reconstruction of the next value, made before it comes
+        ("anchor", "<f8"),  # of the profile's codes
+        ("sum", "<f8"),  # of the values of the step in progress
         ("scale", "<f8"),  # mean absolute deviation from `level`
         ("step", "<f8"),  # mean absolute increment
-        ("spread", "<f8"),  # of `expected`; 0 where nothing is expected yet
-        ("count", "<u8"),  # values seen
-        ("event", "<u8"),  # number of the event that brought the last one
+        ("error", "<f4"),  # mean square of the near error, in the network's spreads; 0 before any
+        ("anchor_unit", "<f4"),  # 0 before there is a profile
+        ("level_error", "<f4"),  # mean absolute error, in scales, of the level as a forecast
+        ("day_error", "<f4"),  # the same of the profile of the day
+        ("week_error", "<f4"),
+        ("summed", "<u4"),  # values in `sum`
+        ("count", "<u4"),  # steps with a value, observed
+        ("judged", "<u4"),  # and judged: equal to `count` between batches
+        ("event", "<u8"),  # number of the event that brought the last value
     ],
     align=True,
 )
 
 TAIL = np.dtype(
     [
-        ("maximum", "<f4"),  # of the block in progress
-        ("top", "<f4"),  # largest remembered block maximum
+        ("maximum", "<f4"),  # of the block in progress, below 0 where the view said nothing
+        ("top", "<f4"),  # log of the largest remembered block maximum
         ("shape", "<f4"),  # mean log excess of the top tenth over the next one
         ("surprise", "<f4"),  # of the last event
     ]
@@ -85,46 +101,66 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True)
 class RowLayout:
-    """Where each part of a row lies, for `features` features and `runs` network runs an event.
+    """The sizes of a row's parts.
 
-    `runs` is the number of features for a network that runs feature by feature, 1 for a joint one;
-    `memory` is the length of the network's state in each run.
+    `features` of an event; `resolutions` at which each is followed; `runs` of the network at each
+    (the number of features for a network that runs feature by feature, 1 for a joint one);
+    `memory`, the length of the network's state in each run; `pending` reconstructions that wait,
+    for each feature and resolution; `views` whose tails are kept; `profiled`, whether features
+    have profiles of day and week.
     """
 
     features: int
+    resolutions: int
     runs: int
     memory: int
+    pending: int
+    views: int
+    profiled: bool
 
-    @property
-    def features_at(self) -> int:
-        return HEAD.itemsize
-
-    @property
-    def tails_at(self) -> int:
-        return self.features_at + self.features * FEATURE.itemsize
-
-    @property
-    def maxima_at(self) -> int:
-        return self.tails_at + len(VIEWS) * TAIL.itemsize
-
-    @property
-    def states_at(self) -> int:
-        return self.maxima_at + len(VIEWS) * BLOCKS
+    def parts(self) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+        """Name, type and shape of each part of a row, in order."""
+        bins = PROFILE_BINS if self.profiled else 0
+        each = (self.resolutions, self.features)
+        return [
+            ("head", HEAD, ()),
+            ("features", FEATURE, each),
+            ("locations", np.dtype("<f8"), (*each, self.pending)),
+            ("spreads", np.dtype("<f4"), (*each, self.pending)),
+            ("tails", TAIL, (self.views,)),
+            ("states", np.dtype("<f4"), (self.resolutions, self.runs, self.memory)),
+            ("profiles", np.dtype("<i2"), (self.features, bins)),
+            ("maxima", np.dtype("u1"), (self.views, BLOCKS)),
+        ]
 
     @property
     def row_bytes(self) -> int:
-        used = self.states_at + self.runs * self.memory * 4
+        used = sum(kind.itemsize * int(np.prod(shape)) for _, kind, shape in self.parts())
         return -(-used // ALIGNMENT) * ALIGNMENT
 
 
 class RowTable:
     """Rows in one buffer of shape (rows, row_bytes), with typed views of the same bytes.
 
-    `head` (rows,) of HEAD, `features` (rows, F) of FEATURE, `tails` (rows, views) of TAIL,
-    `maxima` (rows, views, BLOCKS) of uint8, `states` (rows, runs, memory) of float32.
+    `head` (rows,) of HEAD; `features` (rows, R, F) of FEATURE; `locations` and `spreads`
+    (rows, R, F, pending), in input units, a spread of 0 where nothing waits; `tails` (rows, views)
+    of TAIL; `states` (rows, R, runs, memory); `profiles` (rows, F, PROFILE_BINS) of int16;
+    `maxima` (rows, views, BLOCKS) of uint8.
     """
 
-    __slots__ = ("bytes", "features", "head", "layout", "maxima", "states", "tails")
+    __slots__ = (
+        "bytes", "features", "head", "layout", "locations", "maxima", "profiles", "spreads",
+        "states", "tails",
+    )  # fmt: skip
+
+    head: npt.NDArray[np.void]
+    features: npt.NDArray[np.void]
+    locations: npt.NDArray[np.float64]
+    spreads: Floats
+    tails: npt.NDArray[np.void]
+    states: Floats
+    profiles: npt.NDArray[np.int16]
+    maxima: Bytes
 
     def __init__(self, layout: RowLayout, buffer: Bytes) -> None:
         if buffer.dtype != np.uint8 or buffer.shape[1:] != (layout.row_bytes,):
@@ -132,24 +168,12 @@ class RowTable:
         rows, size = len(buffer), layout.row_bytes
         self.layout = layout
         self.bytes = buffer
-        raw = buffer.data
-        self.head = np.ndarray((rows,), HEAD, raw, 0, (size,))
-        self.features = np.ndarray(
-            (rows, layout.features), FEATURE, raw, layout.features_at, (size, FEATURE.itemsize)
-        )
-        self.tails = np.ndarray(
-            (rows, len(VIEWS)), TAIL, raw, layout.tails_at, (size, TAIL.itemsize)
-        )
-        self.maxima: Bytes = np.ndarray(
-            (rows, len(VIEWS), BLOCKS), np.uint8, raw, layout.maxima_at, (size, BLOCKS, 1)
-        )
-        self.states: Floats = np.ndarray(
-            (rows, layout.runs, layout.memory),
-            np.float32,
-            raw,
-            layout.states_at,
-            (size, layout.memory * 4, 4),
-        )
+        at = 0
+        for name, kind, shape in layout.parts():
+            strides = np.ndarray(shape, kind, np.empty(0, np.uint8) if 0 in shape else None).strides
+            view = np.ndarray((rows, *shape), kind, buffer.data, at, (size, *strides))
+            setattr(self, name, view)
+            at += kind.itemsize * int(np.prod(shape))
 
     @classmethod
     def zeros(cls, layout: RowLayout, rows: int) -> "RowTable":

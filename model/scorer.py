@@ -5,17 +5,23 @@ network takes waves of distinct streams, each wave one batched call. Nothing her
 events were cut into batches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from model.artifact import LARGEST_BATCH, Artifact
-from model.normalise import ADMITTED, observe
+from model.admission import ADMITTED
+from model.artifact import LARGEST_BATCH
+from model.config import ModelConfig
+from model.judge import BOTH, SCORE, judge
+from model.normalise import observe
+from model.observed import Observed
+from model.population import FeaturePopulation, rarity
 from model.row import RowTable
-from model.surprise import BOTH, SCORE, judge
+from model.views import DAY, RARE, view_numbers
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -27,7 +33,7 @@ Structured = npt.NDArray[np.void]
 class Scored:
     """Verdicts on n events, and the scores of the m admitted ones.
 
-    verdicts: (n,), see `model.normalise`. admitted: (m,), indices into the n events.
+    verdicts: (n,), see `model.admission`. admitted: (m,), indices into the n events.
     scores: (m,) of SCORE. expected, spread, surprise: (m, F), NaN where not known.
     """
 
@@ -39,6 +45,20 @@ class Scored:
     surprise: F64
 
 
+class Network(Protocol):
+    """What steps: an artifact, or a network that is not exported yet."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    @property
+    def populations(self) -> Mapping[str, FeaturePopulation]: ...
+
+    def step(self, inputs: F32, memory: F32) -> tuple[F32, F32]:
+        """inputs (B, D), memory (B, M) -> outputs (B, O), memory' (B, M)."""
+        ...
+
+
 class Scorer:
     """Scores events of streams whose memories are rows of a RowTable.
 
@@ -48,15 +68,19 @@ class Scorer:
 
     def __init__(
         self,
-        artifact: Artifact,
+        network: Network,
         directions: npt.NDArray[np.int8],
         budget_per_week: float,
         skew: float,
     ) -> None:
-        self.artifact = artifact
+        self.network = network
         self.directions = directions
         self.budget_per_week = budget_per_week
         self.skew = skew
+        config = network.config
+        self._lengths = np.array(config.resolutions, np.int64)
+        self._horizons = np.array(config.horizons, np.int64)
+        self._views = view_numbers(config.views)
 
     def score(
         self,
@@ -73,44 +97,64 @@ class Scorer:
         slots, offsets, times (Unix seconds), timed: (n,); values: (n, F), NaN where missing;
         origin: a hash of the topic and partition that the offsets belong to.
         """
-        n, features = values.shape
-        joint = self.artifact.config.joint
-        verdicts = np.empty(n, np.uint8)
-        inputs = np.empty((n, table.layout.runs, self.artifact.config.inputs), np.float32)
-        units, scales = np.ones((n, features)), np.ones((n, features))
-        paces = np.ones(n)
-        observe(
-            table.head, table.features, slots, offsets, np.uint64(origin), times, timed, values,
-            self.skew, joint, verdicts, inputs, units, scales, paces,
-        )  # fmt: skip
+        config = self.network.config
+        seen = self._observe(table, slots, offsets, origin, times, timed, values)
+        verdicts = seen.verdicts
         admitted = np.flatnonzero(verdicts == ADMITTED)
-        slots, values, inputs = slots[admitted], values[admitted], inputs[admitted]
-        outputs = self._step(table, slots, values, inputs)
-        m = len(admitted)
+        slots, values, seen = slots[admitted], values[admitted], seen.only(admitted)
+        for f, name in enumerate(config.features):
+            if population := self.network.populations.get(name):
+                seen.contexts[:, f, RARE - DAY] = rarity(population, values[:, f])
+        outputs = self._step(table, slots, seen)
+        m, features = values.shape
         scores = np.zeros(m, SCORE)
-        expected, spread, surprise = (np.empty((m, features)) for _ in range(3))
+        told = np.empty((m, features, 3))
         judge(
-            table.head, table.features, table.tails, table.maxima, slots, values, inputs,
-            units[admitted], scales[admitted], paces[admitted], outputs, joint,
-            self.directions, self.budget_per_week, scores, expected, spread, surprise,
+            table.head, table.features, table.locations, table.spreads, table.tails, table.maxima,
+            slots, seen.steps, seen.inputs, seen.units, seen.scales, seen.contexts,
+            seen.paces, outputs, config.joint, self.directions, self._horizons, self._views,
+            config.persistence, self.budget_per_week, scores, told,
         )  # fmt: skip
-        return Scored(verdicts, admitted, scores, expected, spread, surprise)
+        return Scored(verdicts, admitted, scores, told[:, :, 0], told[:, :, 1], told[:, :, 2])
 
-    def _step(self, table: RowTable, slots: I64, values: F64, inputs: F32) -> F32:
-        """Run the network over every event, wave by wave; (m, runs, O)."""
-        m, runs = inputs.shape[:2]
-        outputs = np.zeros((m, runs, self.artifact.config.outputs), np.float32)
-        present = np.ones((m, 1), np.bool_) if self.artifact.config.joint else ~np.isnan(values)
-        event, run = np.nonzero(present)
+    def _observe(
+        self,
+        table: RowTable,
+        slots: I64,
+        offsets: I64,
+        origin: int,
+        times: F64,
+        timed: npt.NDArray[np.bool_],
+        values: F64,
+    ) -> Observed:
+        config, layout = self.network.config, table.layout
+        seen = Observed.of(config, layout, len(slots))
+        observe(
+            table.head, table.features, table.profiles, slots, offsets, np.uint64(origin), times,
+            timed, values, self.skew, self._lengths, config.joint, config.unit == "values",
+            config.level_clip, seen.verdicts, seen.steps, seen.inputs, seen.units, seen.scales,
+            seen.contexts, seen.paces,
+        )  # fmt: skip
+        return seen
+
+    def _step(self, table: RowTable, slots: I64, seen: Observed) -> F32:
+        """Run the network over every step that ended, wave by wave; (m, R, runs, O)."""
+        m, resolutions, runs = seen.inputs.shape[:3]
+        outputs = np.zeros((m, resolutions, runs, self.network.config.outputs), np.float32)
+        present: npt.NDArray[np.bool_] = ~np.isnan(seen.steps)
+        if self.network.config.joint:
+            present = np.any(present, axis=2, keepdims=True)
+        event, resolution, run = np.nonzero(present)
         turn = turns(slots)[event]
         order = np.argsort(turn, kind="stable")
-        event, run = event[order], run[order]
-        row, read = slots[event], inputs[event, run]  # in the order in which they are run
-        given = np.empty((len(event), outputs.shape[2]), np.float32)
+        event, resolution, run = event[order], resolution[order], run[order]
+        row = slots[event]
+        read = seen.inputs[event, resolution, run]  # in the order in which they are run
+        given = np.empty((len(event), outputs.shape[3]), np.float32)
         for part in _calls(turn[order]):
-            at = row[part], run[part]
-            given[part], table.states[at] = self.artifact.step(read[part], table.states[at])
-        outputs[event, run] = given
+            at = row[part], resolution[part], run[part]
+            given[part], table.states[at] = self.network.step(read[part], table.states[at])
+        outputs[event, resolution, run] = given
         return outputs
 
 
@@ -142,5 +186,5 @@ def turns(slots: I64) -> I64:
 
 
 def directions_of(features: tuple[str, ...], declared: dict[str, int]) -> npt.NDArray[np.int8]:
-    """(F,) of LOW, BOTH, HIGH for `model.surprise.judge`."""
+    """(F,) of LOW, BOTH, HIGH for `model.judge.judge`."""
     return np.array([declared.get(name, BOTH) for name in features], np.int8)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.config import TARGETS, VALUE_CHANNELS, ModelConfig
+from model.config import VALUE_CHANNELS, ModelConfig
+from model.fresh import layout_of
 from model.normalise import observe
-from model.row import RowLayout, RowTable
+from model.observed import Observed
+from model.row import RowTable
 
-WARM_UP = 40  # first events of a stream, not trained on: their scales are still guesses
+WARM_UP = 40  # first events, not trained on: scales are still guesses; a quarter of a short stream
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -32,8 +34,9 @@ class Series:
 class Described:
     """What the network reads, and should give back, at each event of one run.
 
-    inputs: (T, D). targets: (T, W, TARGETS), the normalised value just read and the next increment
-    in the present scale of increments. weights: the same shape, 0 where there is nothing to learn.
+    inputs: (T, D). targets: (T, W, targets), the normalised value just read and, for each horizon,
+    how far the value moves until then, in the present unit. weights: the same shape, 0 where there
+    is nothing to learn.
     """
 
     inputs: F32
@@ -42,10 +45,16 @@ class Described:
 
 
 def describe(config: ModelConfig, series: Series) -> list[Described]:
-    """Run the serving normaliser over a series; one Described for each run of the network."""
+    """Run the serving normaliser over a series, at the finest resolution.
+
+    One Described for each run of the network; T counts the steps in which a value came.
+    """
+    _, seen = _observed(config, series)
     features = series.values.shape[1]
-    _, inputs, units = _observed(config, series)
-    targets, weights = _targets(series.values, units, _seen(config, inputs, features))
+    ended = ~np.isnan(seen.steps[:, 0]).all(axis=1)
+    steps, units = seen.steps[ended, 0], seen.units[ended, 0]
+    inputs = seen.inputs[ended, 0]
+    targets, weights = _targets(config, steps, units, _seen(config, inputs, features))
     if config.joint:
         return [Described(inputs[:, 0], targets, weights)]
     return [
@@ -54,26 +63,24 @@ def describe(config: ModelConfig, series: Series) -> list[Described]:
     ]
 
 
-def learned(config: ModelConfig, series: Series) -> npt.NDArray[np.void]:
-    """(F,) of FEATURE: what the normaliser knows at a series' end."""
-    return _observed(config, series)[0].features[0].copy()
+def learned_of(config: ModelConfig, series: Series) -> npt.NDArray[np.void]:
+    """(F,) of FEATURE: what the normaliser knows at a series' end, at the finest resolution."""
+    return _observed(config, series)[0].features[0, 0].copy()
 
 
-def _observed(config: ModelConfig, series: Series) -> tuple[RowTable, F32, F64]:
-    """The memory at the end, the network's inputs (T, runs, D), the increment units (T, F)."""
+def _observed(config: ModelConfig, series: Series) -> tuple[RowTable, Observed]:
+    """The memory at the end, and what was said of each event."""
     n, features = series.values.shape
-    runs = 1 if config.joint else features
-    layout = RowLayout(features=features, runs=runs, memory=config.memory)
-    table = RowTable.zeros(layout, 1)
+    layout = layout_of(config, features)
+    table, seen = RowTable.zeros(layout, 1), Observed.of(config, layout, n)
     table.head["offset"] = -1
-    inputs = np.empty((n, runs, config.inputs), np.float32)
-    units, scales = np.ones((n, features)), np.ones((n, features))
     observe(
-        table.head, table.features, np.zeros(n, np.int64), np.arange(n), np.uint64(1),
-        series.times, np.zeros(n, np.bool_), series.values, np.inf, config.joint,
-        np.empty(n, np.uint8), inputs, units, scales, np.empty(n),
+        table.head, table.features, table.profiles, np.zeros(n, np.int64), np.arange(n),
+        np.uint64(1), series.times, np.zeros(n, np.bool_), series.values, np.inf,
+        np.array(config.resolutions), config.joint, config.unit == "values", config.level_clip,
+        seen.verdicts, seen.steps, seen.inputs, seen.units, seen.scales, seen.contexts, seen.paces,
     )  # fmt: skip
-    return table, inputs, units
+    return table, seen
 
 
 def _seen(config: ModelConfig, inputs: F32, features: int) -> F32:
@@ -83,18 +90,21 @@ def _seen(config: ModelConfig, inputs: F32, features: int) -> F32:
     return inputs[:, :, 0]
 
 
-def _targets(values: F64, units: F64, seen: F32) -> tuple[F32, F32]:
-    n, features = values.shape
-    targets = np.zeros((n, features, TARGETS), np.float32)
-    targets[:, :, 0] = seen
-    with np.errstate(over="ignore"):
-        increments = (values[1:] - values[:-1]) / np.maximum(units[:-1], 1e-30)
-    targets[:-1, :, 1] = np.clip(np.nan_to_num(increments), -1e6, 1e6)
+def _targets(config: ModelConfig, steps: F64, units: F64, seen: F32) -> tuple[F32, F32]:
+    n, features = steps.shape
+    targets = np.zeros((n, features, config.targets), np.float32)
     weights = np.zeros_like(targets)
-    present = ~np.isnan(values)
+    present = ~np.isnan(steps)
+    targets[:, :, 0] = seen
     weights[:, :, 0] = present
-    weights[:-1, :, 1] = present[:-1] & present[1:] & (units[:-1] > 0.0)
-    weights[:WARM_UP] = 0.0
+    for j, h in enumerate(config.horizons, 1):
+        if n <= h:
+            continue
+        with np.errstate(over="ignore"):
+            moved = (steps[h:] - steps[:-h]) / np.maximum(units[:-h], 1e-30)
+        targets[:-h, :, j] = np.clip(np.nan_to_num(moved), -1e6, 1e6)
+        weights[:-h, :, j] = present[:-h] & present[h:] & (units[:-h] > 0.0)
+    weights[: min(WARM_UP, n // 4)] = 0.0
     return targets, weights
 
 

@@ -1,25 +1,43 @@
 """Train an artifact on somebody's own normal data."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from model.artifact import Artifact, Description, FeatureStart
+from model.artifact import Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import calibrate, uncalibrated
+from model.choice import Predictor, disturbances_found
 from model.config import Cell, ModelConfig
 from model.errors import TrainingDataError
-from model.export import write_artifact
-from model.series import Described, Series, describe, fingerprint, learned
-from model.training import Progress, TrainingSettings, fit, lay_out
+from model.export import write_artifact, write_description
+from model.linear import Mean, fit_linear
+from model.period import period_of
+from model.population import FEWEST_STREAMS, populations_of
+from model.row import BLOCKS
+from model.series import Described, Series, describe, fingerprint
+from model.training import Progress, TrainingSettings, fit
 
-FEWEST_EVENTS = 200
+FEWEST_EVENTS = 200  # of all series
+SHORTEST = 20  # events of a series that is of any use
 MOST_FEATURES = 64
 HELD_OUT = 0.15  # of each series, its end
-LONGEST_STRETCH, SHORTEST_STRETCH = 2000, 200  # events trained in one go, the state carried
-START_COUNT = 10  # events that the training scales weigh at a new stream: its own soon count more
+CYCLE_STEPS = 64  # a cycle is about so many steps, where a single feature has a period
+UNKNOWN_CYCLE = 50.0
+PRIOR_BLOCKS = 20  # so few that a stream's own soon count more, unless it has few events
+CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network, how well it tells disturbances (`model.choice`), and what to record."""
+
+    network: Predictor
+    found: float
+    record: dict[str, float]
 
 
 def train_artifact(
@@ -27,50 +45,87 @@ def train_artifact(
     features: tuple[str, ...],
     folder: Path,
     settings: TrainingSettings,
-    cell: Cell = "lstm",
+    cell: Cell | None = None,
     hidden: int = 32,
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda _, __: None,
 ) -> Artifact:
     """Train one joint network on all series and write its artifact.
 
-    Each series' last 15 % is held out: for early stopping, and to calibrate how surprised the
-    network is by normal data. Raises TrainingDataError where there is too little to learn from.
+    Each series' last 15 % is held out: for early stopping, to calibrate how surprised the network
+    is by normal data, and, where no `cell` is asked for, to choose between the mean, a linear map
+    and an LSTM: the one that tells disturbances of the series' ends best serves. Raises
+    TrainingDataError where there is too little to learn from.
     """
     torch.set_num_threads(1)  # layers this small lose more to threads than they gain
-    torch.manual_seed(settings.seed)
-    if len(features) > MOST_FEATURES:
-        raise TrainingDataError(
-            f"{len(features)} features, at most {MOST_FEATURES}: choose with --features"
-        )
-    usable = [one for one in series if len(one) >= FEWEST_EVENTS]
-    if not usable:
-        longest = max((len(one) for one in series), default=0)
-        raise TrainingDataError(
-            f"the longest stream has {longest} events, training needs {FEWEST_EVENTS}: "
-            "give more data, or serve with the base artifact, which needs no training"
-        )
-    for f, name in enumerate(features):
-        if all(np.isnan(one.values[:, f]).all() for one in usable):
-            raise TrainingDataError(f"{name} has no value at all: leave it out with --ignore")
-    config = ModelConfig(features=features, cell=cell, hidden=hidden)
+    usable = _usable(series, features)
+    config = shape_of(usable, features, hidden)
     described = [part for one in usable for part in describe(config, one)]
     halves = [_split(part) for part in described]
     train, held_out = [first for first, _ in halves], [last for _, last in halves]
-    length = _stretch(sum(len(part.inputs) for part in train), settings.lanes)
-    network = Autoencoder(config)
-    fitted = fit(network, lay_out(train, length), lay_out(held_out, length), settings, progress)
+    tried = {
+        name: _trained(replace(config, cell=name), train, held_out, usable, settings, progress)
+        for name in ((cell,) if cell else CANDIDATES)
+    }
+    best = max(tried.values(), key=lambda one: one.found)
     record = {
         "fingerprint": fingerprint(usable),
         "series": len(usable),
         "events": sum(map(len, usable)),
         "seed": settings.seed,
-        "epochs": fitted.epochs,
+        "disturbances_found": {name: round(one.found, 4) for name, one in tried.items()},
+        "parameters": sum(p.numel() for p in best.network.parameters()),
+        **best.record,
+    }
+    chosen = best.network.config
+    populations = populations_of(chosen, usable)
+    description = Description(chosen, uncalibrated(chosen), populations, record)
+    blocks = BLOCKS if populations else PRIOR_BLOCKS
+    artifact = write_artifact(best.network, description, folder)
+    return write_description(calibrate(artifact, usable, blocks, 1.0 - HELD_OUT), folder)
+
+
+def _trained(
+    config: ModelConfig,
+    train: list[Described],
+    held_out: list[Described],
+    series: list[Series],
+    settings: TrainingSettings,
+    progress: Progress,
+) -> Trained:
+    if config.cell == "linear":
+        linear = fit_linear(config, train)
+        return Trained(linear, disturbances_found(linear, series, settings.seed), {})
+    if config.cell == "mean":
+        mean = Mean(config)
+        return Trained(mean, disturbances_found(mean, series, settings.seed), {})
+    torch.manual_seed(settings.seed)
+    network = Autoencoder(config)
+    fitted = fit(network, train, held_out, settings, progress)
+    record = {
+        "updates": fitted.updates,
         "loss": round(fitted.loss, 4),
         "held_out_loss": round(fitted.held_out_loss, 4),
-        "parameters": sum(p.numel() for p in network.parameters()),
     }
-    description = Description(config, uncalibrated(), _starts(config, usable), record)
-    return write_artifact(network, calibrate(network, description, usable, 1.0 - HELD_OUT), folder)
+    return Trained(network, disturbances_found(network, series, settings.seed), record)
+
+
+def _usable(series: Sequence[Series], features: tuple[str, ...]) -> list[Series]:
+    """The series that are long enough; TrainingDataError where nothing can be learned."""
+    if len(features) > MOST_FEATURES:
+        raise TrainingDataError(
+            f"{len(features)} features, at most {MOST_FEATURES}: choose with --features"
+        )
+    usable = [one for one in series if len(one) >= SHORTEST]
+    events = sum(map(len, usable))
+    if events < FEWEST_EVENTS:
+        raise TrainingDataError(
+            f"{events} events in streams of {SHORTEST} or more, training needs {FEWEST_EVENTS}: "
+            "give more data, or serve with the base artifact, which needs no training"
+        )
+    for f, name in enumerate(features):
+        if all(np.isnan(one.values[:, f]).all() for one in usable):
+            raise TrainingDataError(f"{name} has no value at all: leave it out with --ignore")
+    return usable
 
 
 def _split(part: Described) -> tuple[Described, Described]:
@@ -79,20 +134,32 @@ def _split(part: Described) -> tuple[Described, Described]:
     return first, Described(part.inputs[at:], part.targets[at:], part.weights[at:])
 
 
-def _stretch(events: int, lanes: int) -> int:
-    """So long that about `lanes` stretches run side by side."""
-    return int(np.clip(events // lanes, SHORTEST_STRETCH, LONGEST_STRETCH))
+def shape_of(series: Sequence[Series], features: tuple[str, ...], hidden: int) -> ModelConfig:
+    """The network's shape for this data: its time scale follows the data's period."""
+    period = _period(series) if len(features) == 1 else None
+    resolution = max(1, round((period or 1) / CYCLE_STEPS))
+    cycle = period / resolution if period else UNKNOWN_CYCLE
+    return ModelConfig(
+        features=features,
+        hidden=hidden,
+        resolutions=(resolution,),
+        horizons=(1, 2, 4),
+        level_clip=3.0,
+        unit="increments" if period else "values",
+        views=_views(len(series), period),
+        persistence=max(1.0, cycle / 2),
+    )
 
 
-def _starts(config: ModelConfig, series: Sequence[Series]) -> dict[str, FeatureStart]:
-    """Medians over the series of what the normaliser had learned at their ends."""
-    blocks = np.stack([learned(config, one) for one in series])  # (series, F)
-    return {
-        name: FeatureStart(
-            level=float(np.median(blocks["level"][:, f])),
-            scale=float(np.median(blocks["scale"][:, f])),
-            step=float(np.median(blocks["step"][:, f])),
-            count=START_COUNT,
-        )
-        for f, name in enumerate(config.features)
-    }
+def _views(streams: int, period: int | None) -> tuple[str, ...]:
+    if period:
+        return ("near", "long")
+    if streams >= FEWEST_STREAMS:
+        return ("near", "rare")
+    return ("near", "middle", "far", "away")
+
+
+def _period(series: Sequence[Series]) -> int | None:
+    """The period of the longest series' only feature, in events."""
+    longest = max(series, key=len).values[:, 0]
+    return period_of(longest[~np.isnan(longest)])

@@ -211,7 +211,9 @@ def replay(
     help="Train on these rows alone; the column is no feature.",
 )
 @click.option(
-    "--cell", type=click.Choice(["lstm", "gru", "rnn"]), default="lstm", show_default=True
+    "--cell",
+    type=click.Choice(["mean", "linear", "lstm", "gru", "rnn"]),
+    help="What predicts [the best of mean, linear and lstm on this data].",
 )
 @click.option(
     "--hidden",
@@ -221,9 +223,9 @@ def replay(
     help="Units of the encoder.",
 )
 @click.option(
-    "--epochs",
-    type=click.IntRange(1, 10_000),
-    default=40,
+    "--updates",
+    type=click.IntRange(1, 1_000_000),
+    default=1500,
     show_default=True,
     help="At most; fewer when it stops getting better.",
 )
@@ -239,7 +241,7 @@ def train(
     where: dict[str, str],
     cell: Any,
     hidden: int,
-    epochs: int,
+    updates: int,
     seed: int,
 ) -> None:
     """Train an artifact on your own normal data. Needs the extra: pip install 'wakeful[train]'."""
@@ -255,13 +257,13 @@ def train(
         click.echo(f"{out}: holds an artifact; it will be replaced", err=True)
     selection = Selection(key, time, features, tuple(ignore or ()), where)
     series, watched = read_series(files, selection)
-    with tqdm(total=epochs, desc="training", unit="epoch", disable=None) as bar:
+    with tqdm(total=updates, desc="training", unit=" updates", disable=None) as bar:
 
-        def show(message: str) -> None:
+        def show(made: int, message: str) -> None:
             bar.set_postfix_str(message)
-            bar.update()
+            bar.update(made)
 
-        settings = TrainingSettings(epochs=epochs, seed=seed)
+        settings = TrainingSettings(updates=updates, seed=seed)
         artifact = train_artifact(series, watched, out, settings, cell, hidden, show)
     click.echo(f"{out}: trained on {', '.join(watched)}")
     click.echo(json.dumps(artifact.description.training))

@@ -7,8 +7,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from model.admission import LATE, REPEATED, REPLAYED
 from model.artifact import Artifact
-from model.normalise import LATE, REPEATED, REPLAYED
 from model.row import RowTable
 from model.scorer import Scored, Scorer, directions_of
 from service.clock import format_time
@@ -94,7 +94,7 @@ class Detector:
     def warm_up(self) -> None:
         """Compile or load the compiled loops now, not on the first event."""
         features = self.features or ("warm-up",)
-        row = self.artifact.fresh_rows(features)
+        row = self.artifact.fresh_rows(len(features))
         table = RowTable(self.artifact.layout(len(features)), row.copy())
         scorer = Scorer(
             self.artifact, directions_of(features, {}), self.scorer.budget_per_week, 0.0
@@ -175,7 +175,7 @@ class Detector:
             "features": {
                 feature: feature_of(table, f)
                 for f, feature in enumerate(self.features)
-                if table.features[0, f]["count"]
+                if table.features[0, 0, f]["count"]
             },
         }
 
@@ -234,7 +234,7 @@ class Detector:
 
     def _new_arena(self, features: tuple[str, ...]) -> Arena:
         self.scorer.directions = directions_of(features, self._declared)
-        return Arena(self.artifact.layout(len(features)), self.artifact.fresh_rows(features))
+        return Arena(self.artifact.layout(len(features)), self.artifact.fresh_rows(len(features)))
 
     def _reshape(self, features: tuple[str, ...]) -> None:
         """Go on with other features: every memory is laid out again, by the features' names."""

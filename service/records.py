@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from model.surprise import BAND
+from model.judge import BAND
 from service.clock import format_time
 
 F64 = npt.NDArray[np.float64]

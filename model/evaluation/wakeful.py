@@ -75,7 +75,7 @@ def score_events(artifact: Artifact, events: Events) -> Outputs:
     values = np.ascontiguousarray(events.values[:, columns])
     scorer = Scorer(artifact, events.directions[columns], BUDGET_PER_WEEK, SKEW_SECONDS)
     streams = int(events.streams.max()) + 1
-    rows = np.repeat(artifact.fresh_rows(names), streams, axis=0)
+    rows = np.repeat(artifact.fresh_rows(len(names)), streams, axis=0)
     table = RowTable(artifact.layout(len(names)), rows)
     _score(scorer, RowTable(table.layout, rows.copy()), events, values, slice(0, 1))  # compiles
     started = time.process_time()

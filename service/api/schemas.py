@@ -89,7 +89,9 @@ class FeatureMemory(BaseModel):
     level: float = Field(description="Robust mean over about 3,000 events.")
     fast: float = Field(description="Running mean over about 5 events.")
     slow: float = Field(description="Running mean over about 33 events.")
-    expected: float = Field(description="The next value, as the network expects it.")
+    expected: float | None = Field(
+        description="The next value, as the network expects it; null before it knows enough."
+    )
     scale: float = Field(description="Mean absolute deviation from the level.")
     step: float = Field(description="Mean absolute increment.")
     spread: float = Field(description="How far the next value may be from the expected one.")

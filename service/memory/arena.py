@@ -3,10 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
-from model.row import FEATURE, Bytes, RowLayout, RowTable
+from model.judge import usual_error
+from model.row import Bytes, RowLayout, RowTable
 
 I64 = npt.NDArray[np.int64]
 
+REMEMBERED = "level", "fast", "slow", "scale", "step", "count"
 FIRST_CAPACITY = 64  # rows
 
 
@@ -78,8 +80,8 @@ def relaid(
 ) -> RowTable:
     """The same memories for another list of features, matched by name.
 
-    For artifacts that run feature by feature: a feature's block and network state move with its
-    name, a new feature starts as in `fresh`, one no longer wanted is left out.
+    For artifacts that run feature by feature: what is known of a feature moves with its name, a new
+    feature starts as in `fresh`, one no longer wanted is left out.
     """
     rows = RowTable(layout, np.repeat(fresh, len(table), axis=0))
     rows.head[:] = table.head
@@ -87,11 +89,22 @@ def relaid(
     rows.maxima[:] = table.maxima
     for f, name in enumerate(want):
         if name in have:
-            rows.features[:, f] = table.features[:, have.index(name)]
-            rows.states[:, f] = table.states[:, have.index(name)]
+            was = have.index(name)
+            rows.features[:, :, f] = table.features[:, :, was]
+            rows.locations[:, :, f] = table.locations[:, :, was]
+            rows.spreads[:, :, f] = table.spreads[:, :, was]
+            rows.states[:, :, f] = table.states[:, :, was]
+            rows.profiles[:, f] = table.profiles[:, was]
     return rows
 
 
-def feature_of(table: RowTable, f: int) -> dict[str, float]:
-    """The normaliser's fields of feature f of a one-row table, by name."""
-    return {name: float(table.features[0, f][name]) for name in FEATURE.names or ()}
+def feature_of(table: RowTable, f: int) -> dict[str, float | None]:
+    """What is known of feature f in a one-row table, by name, at the finest resolution.
+
+    The nearest reconstruction that waits is of the next value.
+    """
+    feature = table.features[0, 0, f]
+    spread = float(table.spreads[0, 0, f, 0]) * usual_error(feature)
+    known = {name: float(feature[name]) for name in REMEMBERED}
+    expected = float(table.locations[0, 0, f, 0]) if spread > 0.0 else None
+    return {**known, "value": float(feature["last"]), "expected": expected, "spread": spread}

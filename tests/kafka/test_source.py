@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from model.surprise import SCORE
+from model.judge import SCORE
 from service.errors import StateError, Unavailable
 from service.memory.store import Positions
 from service.records import DeadLetter, Delivery, RawBatch, ScoredBatch

@@ -10,39 +10,37 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from model.artifact import BASE, Artifact, Description, FeatureStart
+from model.artifact import BASE, Artifact, Description
 from model.autoencoder import Autoencoder
+from model.calibration import uncalibrated
+from model.choice import Predictor
 from model.config import Cell, ModelConfig
 from model.export import write_artifact
+from model.fresh import fresh_table
+from model.linear import Linear, Mean
 from model.normalise import observe
-from model.row import VIEWS, RowLayout, RowTable
-from model.surprise import PRIOR_BLOCKS
+from model.observed import Observed
+from model.row import RowTable
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn")
+RECURRENT: tuple[Cell, ...] = ("lstm", "gru", "rnn")
+MEMORYLESS: tuple[Cell, ...] = ("linear", "mean")
+CELLS = RECURRENT + MEMORYLESS
+JOINT = ("a", "b", "c")
 START_TIME = 1.7e9
+WATCHED = ModelConfig(resolutions=(1, 3))
+"""Two resolutions that both end a step every few events, and profiles of day and week."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
     """A network with seeded weights, and the artifact that was written of it."""
 
-    network: Autoencoder
+    network: Predictor
     artifact: Artifact
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What `model.normalise.observe` wrote; NaN where it wrote nothing."""
-
-    verdicts: npt.NDArray[np.uint8]
-    inputs: F32
-    units: F64
-    scales: F64
-    usual_gaps: F64
 
 
 def network_of(config: ModelConfig, seed: int = 0) -> Autoencoder:
@@ -51,20 +49,30 @@ def network_of(config: ModelConfig, seed: int = 0) -> Autoencoder:
     return Autoencoder(config).eval()
 
 
-def description_of(config: ModelConfig) -> Description:
-    """A plausible description: a calibration of ordinary surprises, starts for joint features."""
-    maxima = np.linspace(110, 170, PRIOR_BLOCKS).astype(int).tolist()
-    starts = {
-        name: FeatureStart(level=10.0 * f, scale=1.0 + f, step=0.5, count=300)
-        for f, name in enumerate(config.features)
-    }
-    return Description(config, dict.fromkeys(VIEWS, maxima), starts, {"seed": 0})
+def predictor_of(config: ModelConfig, seed: int = 0) -> Predictor:
+    """What the config's cell asks for, with seeded, untrained weights."""
+    torch.manual_seed(seed)
+    if config.cell == "linear":
+        return Linear(config).eval()
+    return Mean(config).eval() if config.cell == "mean" else Autoencoder(config).eval()
 
 
-def export(cell: Cell, folder: Path) -> Exported:
-    """A small joint artifact of three features, in `folder`."""
-    config = ModelConfig(("a", "b", "c"), cell, hidden=12, bottleneck=6, decoder_hidden=5)
-    network = network_of(config)
+def description_of(config: ModelConfig, blocks: int = 4) -> Description:
+    """A plausible description: a calibration of so many ordinary surprises for each view."""
+    maxima = np.linspace(110, 170, blocks).astype(int).tolist()
+    return Description(config, dict.fromkeys(config.views, maxima), {}, {"seed": 0})
+
+
+def small(features: tuple[str, ...], cell: Cell) -> ModelConfig:
+    """Everything that the base artifact has, in a network that is quick to run."""
+    return ModelConfig(
+        features, cell, hidden=12, bottleneck=6, decoder_hidden=5, resolutions=(1, 4)
+    )
+
+
+def export(config: ModelConfig, folder: Path) -> Exported:
+    """An artifact of an untrained network, in `folder`."""
+    network = predictor_of(config)
     return Exported(network, write_artifact(network, description_of(config), folder))
 
 
@@ -84,19 +92,25 @@ def base() -> Artifact:
 
 @pytest.fixture(scope="session", params=CELLS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export(request.param, tmp_path_factory.mktemp(request.param))
+    """A joint artifact of three features, of each cell."""
+    return export(small(JOINT, request.param), tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="session")
 def joint(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return export("lstm", tmp_path_factory.mktemp("joint")).artifact
+    """One that reads three features together."""
+    return export(small(JOINT, "lstm"), tmp_path_factory.mktemp("joint")).artifact
 
 
-def fresh_table(features: int, rows: int = 1) -> RowTable:
-    """Rows of streams that nothing was heard of, for a network that runs feature by feature."""
-    table = RowTable.zeros(RowLayout(features=features, runs=features, memory=4), rows)
-    table.head["offset"] = -1
-    return table
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """One that reads feature by feature, as the base artifact does."""
+    return export(small((), "lstm"), tmp_path_factory.mktemp("alone")).artifact
+
+
+def memory_of(features: int, config: ModelConfig = WATCHED) -> RowTable:
+    """One row of a stream that nothing was heard of."""
+    return fresh_table(config, uncalibrated(config), features)
 
 
 def watch(
@@ -107,28 +121,36 @@ def watch(
     offset: int = 0,
     timed: bool = False,
     skew: float = np.inf,
-    joint: bool = False,
-    config: ModelConfig | None = None,
+    config: ModelConfig = WATCHED,
 ) -> Observed:
-    """`observe` one stream (row 0): times (n,), values (n, F); offsets count up from `offset`."""
-    config = config or ModelConfig()
+    """`observe` one stream (row 0): times (n,), values (n, F); offsets count up from `offset`.
+
+    What is not written is 255 in the verdicts, and NaN elsewhere.
+    """
     given = np.array(values, np.float64, ndmin=2)
-    n, features = given.shape
-    verdicts = np.full(n, 255, np.uint8)
-    inputs = np.full((n, 1 if joint else features, config.inputs), np.nan, np.float32)
-    units, scales = np.full((n, features), np.nan), np.full((n, features), np.nan)
-    usual_gaps = np.full(n, np.nan)
+    n = len(given)
+    seen = Observed.of(config, table.layout, n)
+    seen.verdicts[:] = 255
+    for written in (seen.inputs, seen.units, seen.scales, seen.paces):
+        written[:] = np.nan
     observe(
-        table.head, table.features, np.zeros(n, np.int64), offset + np.arange(n), np.uint64(1),
-        np.array(times, np.float64, ndmin=1), np.full(n, timed), given, skew, joint, verdicts,
-        inputs, units, scales, usual_gaps,
+        table.head, table.features, table.profiles, np.zeros(n, np.int64), offset + np.arange(n),
+        np.uint64(1), np.array(times, np.float64, ndmin=1), np.full(n, timed), given, skew,
+        np.array(config.resolutions, np.int64), config.joint, config.unit == "values",
+        config.level_clip, seen.verdicts, seen.steps, seen.inputs, seen.units, seen.scales,
+        seen.contexts, seen.paces,
     )  # fmt: skip
-    return Observed(verdicts, inputs, units, scales, usual_gaps)
+    return seen
 
 
 def ticks(n: int, gap: float = 60.0, start: float = START_TIME) -> F64:
     """Times of n regular events."""
     return start + gap * np.arange(n, dtype=np.float64)
+
+
+def noisy(seed: int, n: int, features: int = 1) -> F64:
+    """(n, features) of white noise."""
+    return np.random.default_rng(seed).normal(size=(n, features))
 
 
 def changed_fields(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> set[str]:

@@ -24,8 +24,8 @@ from model.artifact import (
 )
 from model.config import ModelConfig
 from model.errors import ArtifactError, ModelError
-from model.row import VIEWS, RowTable
-from model.surprise import PRIOR_BLOCKS
+from model.row import BLOCKS, RowTable
+from model.views import ABSENT, VIEWS
 from tests.model.conftest import CELLS, description_of
 
 FILES = (WEIGHTS, GRAPH, DESCRIPTION)
@@ -54,8 +54,9 @@ def refusal(folder: Path) -> str:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("features", [(), ("latency ms", "größe")], ids=["alone", "joint"])
 def test_a_description_comes_back_as_it_was_written(features: tuple[str, ...], cell: Any) -> None:
-    """Config, calibration, starts and the training record survive JSON."""
-    description = description_of(ModelConfig(features, cell, 8, 4, 3))
+    """Config, calibration and the training record survive JSON."""
+    config = ModelConfig(features, cell, 8, 4, 3, (2, 7), (1, 5), "values", 3.0, VIEWS[:4], 12.5)
+    description = description_of(config, blocks=7)
     assert Description.from_json(description.to_json(), Path(DESCRIPTION)) == description
 
 
@@ -107,7 +108,7 @@ def test_json_that_is_no_object_is_refused(copy: Path) -> None:
     assert "has format None" in refusal(copy)
 
 
-@pytest.mark.parametrize("field", ["config", "calibration", "starts", "training"])
+@pytest.mark.parametrize("field", ["config", "calibration", "training"])
 def test_a_missing_field_is_refused(copy: Path, field: str) -> None:
     """The message names the file and the field, and says to train again."""
     edit(copy, lambda body: body.pop(field))
@@ -117,37 +118,65 @@ def test_a_missing_field_is_refused(copy: Path, field: str) -> None:
     assert "train the artifact again" in message
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", ModelConfig().views)
 def test_a_calibration_without_a_view_is_refused(copy: Path, view: str) -> None:
-    """Every view of surprise needs its history; the message names the one that lacks."""
+    """Every view that counts needs its history; the message names the one that lacks."""
     edit(copy, lambda body: body["calibration"].pop(view))
     message = refusal(copy)
     assert f"{copy / DESCRIPTION} calibrates other views than" in message
     assert view in message
 
 
-@pytest.mark.parametrize("length", [0, PRIOR_BLOCKS - 1, PRIOR_BLOCKS + 1])
+def test_a_calibration_of_a_view_that_does_not_count_is_refused(copy: Path) -> None:
+    """A history for nothing is a description of another artifact."""
+    edit(copy, lambda body: body["calibration"].update(long=[100] * 4))
+    assert f"{copy / DESCRIPTION} calibrates other views than" in refusal(copy)
+
+
+def test_a_view_that_is_not_known_is_refused(copy: Path) -> None:
+    """The message names the file and the view."""
+    edit(copy, lambda body: body["config"]["views"].append("sideways"))
+    assert f"{copy / DESCRIPTION} has unknown views: sideways" in refusal(copy)
+
+
+@pytest.mark.parametrize("length", [0, BLOCKS + 1])
 def test_a_calibration_of_another_length_is_refused(copy: Path, length: int) -> None:
-    """The message names the file and how many block maxima are needed."""
-    edit(copy, lambda body: body["calibration"].update(short=[100] * length))
+    """A view has at least one block maximum and as many as a memory holds at most."""
+    edit(copy, lambda body: body["calibration"].update(near=[100] * length))
     message = refusal(copy)
-    assert str(copy / DESCRIPTION) in message
-    assert "calibration.short" in message
-    assert f"{PRIOR_BLOCKS} items" in message
+    assert f"{copy / DESCRIPTION} does not fit" in message
+    assert "calibration.near" in message
     assert "train the artifact again" in message
+
+
+@pytest.mark.parametrize("length", [1, BLOCKS])
+def test_a_calibration_may_be_as_long_as_a_memory_holds(copy: Path, length: int) -> None:
+    """From one block maximum to BLOCKS, as many for each view: a new stream starts with them."""
+    edit(copy, lambda body: body.update(calibration={v: [7] * length for v in ModelConfig().views}))
+    artifact = Artifact(copy)
+    table = RowTable(artifact.layout(3), artifact.fresh_rows(3))
+    assert table.head["ring"].tolist() == [length]
+    assert (table.maxima[0, :, :length] == 7).all()
+    assert not table.maxima[0, :, length:].any()
+
+
+def test_views_that_are_calibrated_unequally_are_refused(copy: Path) -> None:
+    """All views remember the same blocks."""
+    edit(copy, lambda body: body["calibration"].update(near=[100] * 5))
+    assert f"{copy / DESCRIPTION} calibrates its views unequally" in refusal(copy)
 
 
 @pytest.mark.parametrize("byte", [-1, 255, "x"])
 def test_a_calibration_that_is_not_of_bytes_is_refused(copy: Path, byte: object) -> None:
     """Block maxima are bytes; 255 is not used."""
-    edit(copy, lambda body: body["calibration"].update(short=[byte] * PRIOR_BLOCKS))
-    assert "calibration.short.0" in refusal(copy)
+    edit(copy, lambda body: body["calibration"].update(near=[byte] * 4))
+    assert "calibration.near.0" in refusal(copy)
 
 
 @pytest.mark.parametrize(
     "config",
-    [{"features": None}, {"features": 3}, {"hidden": "many"}, {"cell": "elman"}],
-    ids=["null", "int", "hidden", "cell"],
+    [{"features": None}, {"features": 3}, {"hidden": "many"}, {"cell": "elman"}, {"unit": "m"}],
+    ids=["null", "int", "hidden", "cell", "unit"],
 )
 def test_a_config_that_does_not_fit_is_refused(copy: Path, config: dict[str, object]) -> None:
     """A field of the config that is of another type names the file."""
@@ -204,34 +233,23 @@ def test_the_fingerprint_is_of_what_scores(copy: Path, joint: Artifact) -> None:
     """Another calibration is another artifact; the same files elsewhere are the same one."""
     assert joint.fingerprint_text == f"{joint.fingerprint:016x}"
     assert 0 <= joint.fingerprint < 2**64
-    edit(copy, lambda body: body["calibration"].update(short=[100] * PRIOR_BLOCKS))
+    edit(copy, lambda body: body["calibration"].update(near=[100] * 4))
     assert Artifact(copy).fingerprint != joint.fingerprint
 
 
-def test_a_fresh_row_starts_where_the_training_data_ended(joint: Artifact) -> None:
-    """A known feature starts at its level and scale; an unknown one starts with nothing."""
-    table = RowTable(joint.layout(3), joint.fresh_rows(("a", "unheard of", "c")))
-    known, unknown, start = (
-        table.features[0, 2],
-        table.features[0, 1],
-        joint.description.starts["c"],
-    )
-    assert all(known[name] == start.level for name in ("value", "level", "fast", "slow"))
-    assert (known["scale"], known["step"]) == (start.scale, start.step)
-    assert known["count"] == start.count
-    assert all(unknown[name] == 0 for name in unknown.dtype.names)
-
-
 def test_a_fresh_row_has_the_artifacts_history(joint: Artifact) -> None:
-    """Its block maxima are the calibration's, the smallest first, and it has seen no event."""
-    table = RowTable(joint.layout(3), joint.fresh_rows(("a", "b", "c")))
-    for v, view in enumerate(VIEWS):
-        remembered = table.maxima[0, v, :PRIOR_BLOCKS].tolist()
-        assert remembered == sorted(joint.description.calibration[view])
-    assert table.head["ring"].tolist() == [PRIOR_BLOCKS]
+    """Its block maxima are the calibration's, in their order, and it has seen no event."""
+    table = RowTable(joint.layout(3), joint.fresh_rows(3))
+    assert table.head["fingerprint"].tolist() == [joint.fingerprint]
+    for v, view in enumerate(joint.config.views):
+        maxima = joint.description.calibration[view]
+        assert table.maxima[0, v, : len(maxima)].tolist() == maxima
+        assert table.head["ring"].tolist() == [len(maxima)]
+    assert (table.tails["surprise"] == ABSENT).all()
     assert table.head["offset"].tolist() == [-1]
     assert table.head["events"].tolist() == [0]
-    assert not table.states.any()
+    for part in (table.features["count"], table.profiles, table.states, table.spreads):
+        assert not part.any()
 
 
 def test_the_base_artifact_loads(base: Artifact) -> None:
@@ -242,6 +260,12 @@ def test_the_base_artifact_loads(base: Artifact) -> None:
         layout = base.layout(features)
         assert (layout.features, layout.runs) == (features, features)
         assert layout.memory == base.config.memory
+        assert layout.resolutions == len(base.config.resolutions)
+
+
+def test_the_base_artifact_is_the_one_that_this_version_trains(base: Artifact) -> None:
+    """Its shape is the config's default: nothing was changed since it was trained."""
+    assert base.config == ModelConfig()
 
 
 def test_the_base_artifact_is_small() -> None:
@@ -251,7 +275,7 @@ def test_the_base_artifact_is_small() -> None:
 
 def test_a_fresh_row_of_the_base_artifact_names_it(base: Artifact) -> None:
     """A new memory carries the fingerprint of the artifact that made it."""
-    table = RowTable(base.layout(2), base.fresh_rows(("x", "y")))
+    table = RowTable(base.layout(2), base.fresh_rows(2))
     assert table.head["fingerprint"].tolist() == [base.fingerprint]
 
 

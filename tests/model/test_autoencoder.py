@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.autoencoder import FORGET_BIAS, Autoencoder, Recurrent
-from model.config import TARGETS, Cell, ModelConfig
-from tests.model.conftest import CELLS, network_of
+from model.autoencoder import FORGET_BIAS, Autoencoder, Recurrent, split
+from model.config import Cell, ModelConfig
+from tests.model.conftest import RECURRENT, network_of
 
 INPUTS, HIDDEN, BATCH, STEPS = 5, 7, 3, 20
 TORCH_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
-each_cell = pytest.mark.parametrize("cell", CELLS)
+each_cell = pytest.mark.parametrize("cell", RECURRENT)
 each_features = pytest.mark.parametrize("features", [(), ("a", "b", "c")], ids=["alone", "joint"])
 
 
@@ -134,11 +134,30 @@ def test_the_configs_sizes_are_the_networks(features: tuple[str, ...], cell: Cel
     assert memory.shape == (BATCH, config.memory)
 
 
-def test_targets_are_location_and_log_spread_of_each_target_of_each_feature() -> None:
+@pytest.mark.parametrize("horizons", [(1,), (1, 4, 16)], ids=["one", "three"])
+def test_each_target_of_each_feature_has_a_location_and_a_log_spread(
+    horizons: tuple[int, ...],
+) -> None:
     """An output vector is ordered by feature, then target, then location and log-spread."""
-    network = Autoencoder(ModelConfig(("a", "b", "c")))
-    outputs = torch.arange(float(network.config.outputs)).expand(STEPS, BATCH, -1)
-    location, log_spread = network.targets(outputs)
-    assert location.shape == log_spread.shape == (STEPS, BATCH, 3, TARGETS)
-    assert location[0, 0].tolist() == [[0.0, 2.0], [4.0, 6.0], [8.0, 10.0]]
-    assert log_spread[0, 0].tolist() == [[1.0, 3.0], [5.0, 7.0], [9.0, 11.0]]
+    config = ModelConfig(("a", "b", "c"), horizons=horizons)
+    outputs = torch.arange(float(config.outputs)).expand(STEPS, BATCH, -1)
+    location, log_spread = split(config, outputs)
+    assert location.shape == log_spread.shape == (STEPS, BATCH, 3, 1 + len(horizons))
+    evens = torch.arange(0.0, config.outputs, 2.0).reshape(3, -1)
+    assert torch.equal(location[0, 0], evens)
+    assert torch.equal(log_spread[0, 0], evens + 1.0)
+
+
+@each_features
+@torch.no_grad()
+def test_what_was_read_comes_back_through_the_bottleneck_alone(features: tuple[str, ...]) -> None:
+    """With the bottleneck shut, what was just read has no part in its own reconstruction.
+
+    Hidden values are told past it as well.
+    """
+    network, inputs, memory = case(features, "lstm")
+    network.bottleneck.weight.zero_()
+    first, again = (split(network.config, network(x, memory)[0]) for x in (inputs, inputs + 1.0))
+    for part, other in zip(first, again, strict=True):
+        assert torch.equal(part[..., 0], other[..., 0])
+        assert (part[..., 1:] != other[..., 1:]).all()

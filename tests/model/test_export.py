@@ -1,9 +1,9 @@
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
-from model.artifact import Artifact
-from model.export import load_network
-from tests.model.conftest import F32, Exported
+from model.artifact import WEIGHTS, Artifact
+from tests.model.conftest import F32, MEMORYLESS, Exported
 
 SIZES = (1, 2, 3, 5, 8, 13, 64, 257)
 
@@ -59,10 +59,18 @@ def test_an_artifact_is_three_files(exported: Exported) -> None:
     assert written == {"model.safetensors", "model.onnx", "artifact.json"}
 
 
-@torch.no_grad()
-def test_the_network_comes_back_from_its_artifact(exported: Exported) -> None:
-    """`load_network` gives the very weights that were written, to go on training."""
-    loaded = load_network(exported.artifact).state_dict()
+def test_the_weights_come_back_from_an_artifact(exported: Exported) -> None:
+    """The weights in the folder are the very ones that were written, to go on training."""
+    loaded = load_file(exported.artifact.folder / WEIGHTS)
     written = exported.network.state_dict()
     assert loaded.keys() == written.keys()
     assert all(torch.equal(loaded[name], written[name]) for name in written)
+
+
+def test_an_artifact_without_a_memory_serves_like_any_other(exported: Exported) -> None:
+    """Its step takes and gives a memory of width 0; a recurrent one's is never empty."""
+    artifact = exported.artifact
+    inputs, memory = readings(artifact, 5)
+    _, after = artifact.step(inputs, memory)
+    assert after.shape == (5, artifact.config.memory)
+    assert (artifact.config.memory == 0) == (artifact.config.cell in MEMORYLESS)

@@ -5,48 +5,57 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.admission import ADMITTED
 from model.config import EVENT_CHANNELS, VALUE_CHANNELS, ModelConfig
 from model.normalise import (
-    ADMITTED,
     FEWEST_VALUES,
+    GROWN_UP_EVENTS,
     INPUT_CLIP,
-    LATE,
-    LATE_RUN,
-    LEVEL_CLIP,
     LEVEL_STEPS,
-    REPEATED,
-    REPLAYED,
+    PROFILE_CHANNELS,
 )
-from tests.model.conftest import F64, START_TIME, changed_fields, fresh_table, ticks, watch
+from model.profile import DAY
+from tests.model.conftest import (
+    START_TIME,
+    WATCHED,
+    changed_fields,
+    memory_of,
+    noisy,
+    ticks,
+    watch,
+)
 
 FEATURES = 2
 NAN = math.nan
+REPEATED_CHANNEL, PRESENT_CHANNEL = 5, 6
+FINE = ModelConfig(resolutions=(1,))
+LEARNED = ("value", "level", "fast", "slow", "scale", "step")
 
 numbers = st.one_of(
-    st.floats(-1e100, 1e100),
+    st.floats(-1e30, 1e30),
     st.floats(-100, 100),
-    st.sampled_from([0.0, 1.0, -1e100, 1e100, 5e-324, NAN]),
+    st.sampled_from([0.0, 1.0, -1e30, 1e30, 5e-324, NAN]),
 )
 events = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=40)
 gaps = st.one_of(st.just(0.0), st.floats(0.0, 1e6))
 seeds = st.integers(0, 2**32 - 1)
 modest = settings(deadline=None, max_examples=60)
+units = pytest.mark.parametrize(
+    "config", [WATCHED, ModelConfig(resolutions=(1, 3), unit="values")], ids=["moves", "values"]
+)
 
 
-def noisy(seed: int, n: int, features: int = 1) -> F64:
-    return np.random.default_rng(seed).normal(size=(n, features))
-
-
+@units
 @modest
 @given(events, st.data())
 def test_inputs_are_finite_whatever_the_values(
-    values: list[tuple[float, float]], data: st.DataObject
+    config: ModelConfig, values: list[tuple[float, float]], data: st.DataObject
 ) -> None:
-    """Any finite values up to 1e100, and any missing ones, give finite, bounded inputs."""
+    """Any finite values, and any missing ones, give finite, bounded inputs."""
     n = len(values)
     times = START_TIME + np.cumsum(data.draw(st.lists(gaps, min_size=n, max_size=n)))
-    table = fresh_table(FEATURES)
-    seen = watch(table, times, values)
+    table = memory_of(FEATURES, config)
+    seen = watch(table, times, values, config=config)
     assert (seen.verdicts == ADMITTED).all()
     assert np.isfinite(seen.inputs).all()
     assert np.abs(seen.inputs).max() <= INPUT_CLIP
@@ -54,8 +63,18 @@ def test_inputs_are_finite_whatever_the_values(
     assert np.isfinite(seen.scales).all()
     assert (seen.scales > 0.0).all()
     assert (seen.units >= 0.0).all()
-    assert (seen.usual_gaps >= 0.0).all()
-    for name in ("value", "level", "fast", "slow", "scale", "step"):
+    assert (seen.paces >= 0.0).all()
+    for name in LEARNED:
+        assert np.isfinite(table.features[name]).all()
+
+
+@pytest.mark.parametrize("size", [1e50, 1e100])
+def test_the_largest_values_that_are_accepted_give_finite_inputs(size: float) -> None:
+    """A stream may have values up to 1e100; what is learnt of them stays finite as well."""
+    table = memory_of(1)
+    seen = watch(table, ticks(60), size * np.sign(noisy(0, 60)))
+    assert np.isfinite(seen.inputs).all()
+    for name in LEARNED:
         assert np.isfinite(table.features[name]).all()
 
 
@@ -64,19 +83,20 @@ def test_inputs_are_finite_whatever_the_values(
 def test_a_missing_value_is_read_as_nothing_and_teaches_nothing(
     values: list[tuple[float, float]],
 ) -> None:
-    """A NaN leaves its feature's memory as it was, and its channels, the mask included, are 0."""
-    table = fresh_table(FEATURES)
+    """A NaN leaves what is known of its feature as it was; its channels, the mask too, are 0."""
+    table = memory_of(FEATURES, FINE)
     for k, pair in enumerate(values):
-        before = table.features.copy()
-        seen = watch(table, [START_TIME + k], [pair], offset=k)
+        before, profiles = table.features.copy(), table.profiles.copy()
+        seen = watch(table, [START_TIME + k], [pair], offset=k, config=FINE)
         for f, value in enumerate(pair):
-            channels = seen.inputs[0, f, :VALUE_CHANNELS]
-            changed = changed_fields(before[0, f], table.features[0, f])
+            channels = seen.inputs[0, 0, f, :VALUE_CHANNELS]
+            changed = changed_fields(before[0, :, f], table.features[0, :, f])
             if math.isnan(value):
                 assert not channels.any()
                 assert not changed
+                assert np.array_equal(profiles[0, f], table.profiles[0, f])
             else:
-                assert channels[-1] == 1.0
+                assert channels[PRESENT_CHANNEL] == 1.0
                 assert "count" in changed
 
 
@@ -85,10 +105,38 @@ def test_a_missing_value_is_read_as_nothing_and_teaches_nothing(
 def test_nothing_is_expected_of_a_feature_before_its_first_values(
     values: list[tuple[float, float]],
 ) -> None:
-    """The unit of the next value is 0 exactly while fewer than FEWEST_VALUES were seen."""
-    seen = watch(fresh_table(FEATURES), ticks(len(values)), values)
-    counts = np.cumsum(~np.isnan(np.array(values)), axis=0)
+    """At each resolution the unit is 0 exactly while fewer than FEWEST_VALUES steps were seen."""
+    seen = watch(memory_of(FEATURES), ticks(len(values)), values)
+    counts = np.cumsum(~np.isnan(seen.steps), axis=0)
     np.testing.assert_array_equal(seen.units > 0.0, counts >= FEWEST_VALUES)
+
+
+@modest
+@given(events)
+def test_a_step_is_the_mean_of_its_events(values: list[tuple[float, float]]) -> None:
+    """Each third event ends a step: the mean of what came in it; no other event has one."""
+    seen = watch(memory_of(FEATURES), ticks(len(values)), values)
+    given_values = np.array(values)
+    np.testing.assert_array_equal(seen.steps[:, 0], given_values)
+    for k in range(len(values)):
+        for f in range(FEATURES):
+            part = given_values[k - 2 : k + 1, f] if k % 3 == 2 else np.array([])
+            came = part[~np.isnan(part)]
+            expected = came.mean() if len(came) else NAN
+            np.testing.assert_allclose(seen.steps[k, 1, f], expected, rtol=1e-9, atol=1e20)
+
+
+@modest
+@given(seeds)
+def test_a_coarse_step_is_described_as_an_event_would_be(seed: int) -> None:
+    """The coarse memory is that of a stream whose events are the means."""
+    seen = watch(memory_of(1), ticks(90), noisy(seed, 90))
+    means = seen.steps[2::3, 1]
+    of_means = watch(memory_of(1, FINE), ticks(30), means, config=FINE)
+    own = slice(0, PROFILE_CHANNELS)
+    np.testing.assert_array_equal(seen.inputs[2::3, 1, :, own], of_means.inputs[:, 0, :, own])
+    np.testing.assert_array_equal(seen.units[2::3, 1], of_means.units[:, 0])
+    np.testing.assert_array_equal(seen.scales[2::3, 1], of_means.scales[:, 0])
 
 
 @modest
@@ -96,170 +144,43 @@ def test_nothing_is_expected_of_a_feature_before_its_first_values(
 def test_a_joint_network_reads_what_single_ones_would(values: list[tuple[float, float]]) -> None:
     """A joint input is the features' own channels side by side, then the event's channels."""
     times = ticks(len(values))
-    alone = watch(fresh_table(FEATURES), times, values).inputs
-    config = ModelConfig(("a", "b"))
-    together = watch(fresh_table(FEATURES), times, values, joint=True, config=config).inputs[:, 0]
-    np.testing.assert_array_equal(together[:, :VALUE_CHANNELS], alone[:, 0, :VALUE_CHANNELS])
-    second = together[:, VALUE_CHANNELS : 2 * VALUE_CHANNELS]
-    np.testing.assert_array_equal(second, alone[:, 1, :VALUE_CHANNELS])
-    np.testing.assert_array_equal(together[:, -EVENT_CHANNELS:], alone[:, 0, -EVENT_CHANNELS:])
+    alone = watch(memory_of(FEATURES), times, values)
+    config = ModelConfig(("a", "b"), resolutions=WATCHED.resolutions)
+    joint = watch(memory_of(FEATURES, config), times, values, config=config)
+    together = joint.inputs[:, :, 0]
+    for f in range(FEATURES):
+        own = together[..., f * VALUE_CHANNELS : (f + 1) * VALUE_CHANNELS]
+        np.testing.assert_array_equal(own, alone.inputs[:, :, f, :VALUE_CHANNELS])
+    event = alone.inputs[:, :, 0, -EVENT_CHANNELS:]
+    np.testing.assert_array_equal(together[..., -EVENT_CHANNELS:], event)
+    for name in ("verdicts", "steps", "units", "scales", "paces"):
+        np.testing.assert_array_equal(getattr(joint, name), getattr(alone, name))
 
 
+@units
 @modest
-@given(seeds, st.floats(-1e3, 1e3), st.floats(-6, 6))
+@given(seeds, st.floats(-100, 100), st.floats(-6, 6))
 def test_the_unit_and_the_zero_of_a_feature_do_not_matter(
-    seed: int, shift: float, log_scale: float
+    config: ModelConfig, seed: int, shift: float, log_scale: float
 ) -> None:
     """Celsius or Fahrenheit, bytes or gigabytes: shifted and scaled values give the same inputs."""
     values = noisy(seed, 60)
-    known = slice(10, None)
-    given_inputs = watch(fresh_table(1), ticks(60), values).inputs[known]
-    other = watch(fresh_table(1), ticks(60), (values + shift) * 10.0**log_scale).inputs[known]
-    np.testing.assert_allclose(other, given_inputs, rtol=0, atol=1e-3)
+    given_inputs = watch(memory_of(1, config), ticks(60), values, config=config).inputs
+    moved = (values + shift) * 10.0**log_scale
+    other = watch(memory_of(1, config), ticks(60), moved, config=config).inputs
+    np.testing.assert_allclose(other[10:], given_inputs[10:], rtol=0, atol=2e-3)
 
 
 @modest
-@given(events, st.lists(st.tuples(st.integers(0, 39), numbers, gaps), min_size=1, max_size=10))
-def test_a_replayed_event_changes_nothing(
-    values: list[tuple[float, float]], replays: list[tuple[int, float, float]]
-) -> None:
-    """An offset at or below the one seen changes not one byte, whatever it now carries."""
-    table = fresh_table(FEATURES)
-    watch(table, ticks(len(values)), values)
-    before = table.bytes.copy()
-    for offset, value, ahead in replays:
-        at = START_TIME + 1e6 + ahead
-        seen = watch(table, [at], [(value, 1.0)], offset=min(offset, len(values) - 1))
-        assert seen.verdicts.tolist() == [REPLAYED]
-        assert np.isnan(seen.inputs).all()
-        np.testing.assert_array_equal(table.bytes, before)
-
-
-def test_a_replayed_batch_is_skipped_up_to_what_is_new() -> None:
-    """Events 0 to 9 after events 0 to 6 count as 7 to 9 alone."""
-    whole, torn = fresh_table(1), fresh_table(1)
-    values = noisy(0, 10)
-    watch(whole, ticks(10), values)
-    watch(torn, ticks(7), values[:7])
-    seen = watch(torn, ticks(10), values)
-    assert seen.verdicts.tolist() == [REPLAYED] * 7 + [ADMITTED] * 3
-    np.testing.assert_array_equal(torn.bytes, whole.bytes)
-
-
-@modest
-@given(events, st.floats(0.0, 1e5), st.floats(0.001, 1e6), st.tuples(numbers, numbers))
-def test_a_late_event_is_counted_as_seen_and_no_more(
-    values: list[tuple[float, float]], skew: float, beyond: float, late: tuple[float, float]
-) -> None:
-    """An event beyond the skew moves the offset; nothing else that the stream knows changes."""
-    n = len(values)
-    times = ticks(n)
-    table = fresh_table(FEATURES)
-    watch(table, times, values)
-    before = table.head.copy(), table.features.copy()
-    seen = watch(table, [times[-1] - skew - beyond], [late], offset=n, skew=skew)
-    assert seen.verdicts.tolist() == [LATE]
-    assert changed_fields(before[0], table.head) == {"offset", "late_run"}
-    assert not changed_fields(before[1], table.features)
-    assert table.head["offset"][0] == n
-
-
-def test_a_wrong_clock_does_not_silence_a_stream() -> None:
-    """Of LATE_RUN late events in a row the last turns the clock back, and later ones count."""
-    table = fresh_table(1)
-    watch(table, [START_TIME + 1e9], [[0.5]], skew=60.0)
-    n = LATE_RUN + 5
-    seen = watch(table, ticks(n), noisy(0, n), offset=1, skew=60.0)
-    assert seen.verdicts.tolist() == [LATE] * (LATE_RUN - 1) + [ADMITTED] * 6
-    assert table.head["time"][0] == ticks(n)[-1]
-    assert np.isfinite(seen.inputs[LATE_RUN - 1 :]).all()
-
-
-def test_late_events_between_others_never_turn_the_clock_back() -> None:
-    """Only late events in a row count towards a wrong clock: an admitted one starts anew."""
-    table = fresh_table(1)
-    newest = ticks(4 * LATE_RUN)
-    for k in range(4 * LATE_RUN):
-        late = k % LATE_RUN != 0
-        time = START_TIME - 1e6 if late else newest[k]
-        seen = watch(table, [time], [[float(k)]], offset=k, skew=60.0)
-        assert seen.verdicts.tolist() == [LATE if late else ADMITTED]
-
-
-@pytest.mark.parametrize("behind", [0.0, 1.0, 60.0])
-def test_an_event_within_the_skew_is_admitted(behind: float) -> None:
-    """An event that is behind by the skew, and no more, is scored like any other."""
-    table = fresh_table(1)
-    watch(table, ticks(5), noisy(0, 5))
-    seen = watch(table, [ticks(5)[-1] - behind], [[0.5]], offset=5, skew=60.0)
-    assert seen.verdicts.tolist() == [ADMITTED]
-    assert table.head["late"][0] == (behind > 0.0)
-
-
-@modest
-@given(st.lists(st.tuples(*[st.floats(-1e100, 1e100)] * FEATURES), min_size=1, max_size=20))
-def test_an_event_that_comes_twice_counts_once(values: list[tuple[float, float]]) -> None:
-    """The same time and values again, at a new offset, move the offset and nothing else."""
-    n = len(values)
-    table = fresh_table(FEATURES)
-    watch(table, ticks(n), values, timed=True)
-    before = table.head.copy(), table.features.copy()
-    seen = watch(table, ticks(n)[-1:], values[-1:], offset=n, timed=True)
-    assert seen.verdicts.tolist() == [REPEATED]
-    assert changed_fields(before[0], table.head) == {"offset"}
-    assert not changed_fields(before[1], table.features)
-
-
-@pytest.mark.parametrize(
-    ("later", "value", "timed"),
-    [(1.0, 3.0, True), (0.0, 3.5, True), (0.0, 3.0, False)],
-    ids=["another-time", "another-value", "time-of-arrival"],
-)
-def test_an_event_like_the_last_one_is_not_a_repeated_one(
-    later: float, value: float, timed: bool
-) -> None:
-    """Another time, another value, or a time that is not the event's own: it counts."""
-    table = fresh_table(1)
-    watch(table, [START_TIME], [[3.0]], timed=True)
-    seen = watch(table, [START_TIME + later], [[value]], offset=1, timed=timed)
-    assert seen.verdicts.tolist() == [ADMITTED]
-
-
-def test_a_stream_that_moved_to_another_partition_starts_at_any_offset() -> None:
-    """Offsets are compared within one origin only: a lower one from elsewhere is no replay."""
-    table = fresh_table(1)
-    watch(table, ticks(5), noisy(0, 5), offset=100)
-    table.head["origin"] = 2
-    seen = watch(table, [START_TIME + 1000.0], [[0.5]], offset=3)
-    assert seen.verdicts.tolist() == [ADMITTED]
-    assert (table.head["origin"][0], table.head["offset"][0]) == (1, 3)
-
-
-@modest
-@given(st.lists(st.floats(0.0, 4e9), min_size=1, max_size=40))
-def test_the_clock_never_goes_backwards(times: list[float]) -> None:
-    """A stream's time is its newest event's; events behind it are counted, not followed."""
-    table = fresh_table(1)
-    newest, behind = -math.inf, 0
-    for k, time in enumerate(times):
-        watch(table, [time], [[float(k)]], offset=k)
-        behind += time < newest
-        newest = max(newest, time)
-        assert table.head["time"][0] == newest
-        assert table.head["late"][0] == behind
-        assert table.head["events"][0] == k + 1
-    assert table.head["first_time"][0] == times[0]
-
-
-@modest
-@given(seeds, st.floats(0.01, 1e4))
-def test_the_usual_gap_is_followed(seed: int, gap: float) -> None:
-    """A regular stream's usual gap is its interval; irregular ones hover about theirs."""
-    regular = watch(fresh_table(1), ticks(50, gap, start=0.0), noisy(seed, 50)).usual_gaps
-    np.testing.assert_allclose(regular[1:], gap, rtol=1e-6)
-    jitter = np.random.default_rng(seed).uniform(0.5, 1.5, 500)
-    irregular = watch(fresh_table(1), gap * np.cumsum(jitter), noisy(seed, 500)).usual_gaps
-    assert 0.7 * gap < irregular[-1] < 1.3 * gap
+@given(seeds)
+def test_moves_are_counted_in_the_unit_of_the_config(seed: int) -> None:
+    """In the scale of values, or in that of increments, which a smooth stream has smaller."""
+    smooth = np.cumsum(noisy(seed, 200), axis=0)
+    by_values = ModelConfig(resolutions=(1,), unit="values")
+    values = watch(memory_of(1, by_values), ticks(200), smooth, config=by_values)
+    np.testing.assert_array_equal(values.units[FEWEST_VALUES:], values.scales[FEWEST_VALUES:])
+    moves = watch(memory_of(1, FINE), ticks(200), smooth, config=FINE)
+    assert (moves.units[-1] < moves.scales[-1]).all()
 
 
 @modest
@@ -268,17 +189,31 @@ def test_one_wild_value_is_not_the_new_normal(
     seed: int, n: int, sign: float, scales: float
 ) -> None:
     """A value 1000 scales away moves level and scale by no more than its clipped share."""
-    table = fresh_table(1)
+    table = memory_of(1)
     watch(table, ticks(n), noisy(seed, n))
-    before = table.features[0, 0].copy()
+    before = table.features[0, 0, 0].copy()
     wild = before["level"] + sign * scales * before["scale"]
     watch(table, [START_TIME + 60.0 * n], [[wild]], offset=n)
-    after = table.features[0, 0]
+    after = table.features[0, 0, 0]
     share = max(1.0 / (n + 1), 1.0 / LEVEL_STEPS)
+    most = WATCHED.level_clip * float(before["scale"])
     moved = sign * (after["level"] - before["level"])
-    assert 0.0 < moved <= share * LEVEL_CLIP * before["scale"] * (1 + 1e-6)
-    grown = after["scale"] - before["scale"]
-    assert grown <= max(1.0 / n, 1.0 / LEVEL_STEPS) * LEVEL_CLIP * before["scale"]
+    assert 0.0 < moved <= share * most * (1 + 1e-6)
+    grown = float(after["scale"]) - float(before["scale"])
+    assert grown <= max(1.0 / n, 1.0 / LEVEL_STEPS) * most * (1 + 1e-6)
+
+
+def test_the_fewer_scales_a_value_counts_for_the_longer_a_change_takes() -> None:
+    """`level_clip` says how soon a shift of ten scales becomes the new normal."""
+    values = noisy(0, 3000)
+    values[2000:] += 10.0
+    levels = []
+    for clip in (1.0, 3.0, 6.0):
+        config = ModelConfig(resolutions=(1,), level_clip=clip)
+        table = memory_of(1, config)
+        watch(table, ticks(3000), values, config=config)
+        levels.append(float(table.features[0, 0, 0]["level"]))
+    assert 0.0 < levels[0] < levels[1] < levels[2] < 10.0
 
 
 @pytest.mark.parametrize("shift", [3.0, -10.0, 100.0])
@@ -288,10 +223,10 @@ def test_a_shift_that_stays_is_followed(shift: float, history: int) -> None:
     stays = 5 * int(LEVEL_STEPS)
     values = noisy(1, history + stays)
     values[history:] += shift
-    table = fresh_table(1)
-    seen = watch(table, ticks(history + stays), values)
-    assert abs(table.features[0, 0]["level"] - shift) < 0.1 * abs(shift)
-    away = np.abs(seen.inputs[:, 0, 0])
+    table = memory_of(1, FINE)
+    seen = watch(table, ticks(history + stays), values, config=FINE)
+    assert abs(table.features[0, 0, 0]["level"] - shift) < 0.1 * abs(shift)
+    away = np.abs(seen.inputs[:, 0, 0, 0])
     assert away[-500:].mean() < 0.5 * away[history : history + 50].mean()
 
 
@@ -300,12 +235,12 @@ def test_a_change_of_spread_that_stays_is_followed(factor: float) -> None:
     """Five memories after a long-lived stream grew calmer or wilder, its scale is the new one."""
     history, stays = 10 * int(LEVEL_STEPS), 5 * int(LEVEL_STEPS)
     values = noisy(1, history + stays)
-    table = fresh_table(1)
+    table = memory_of(1)
     watch(table, ticks(history), values[:history])
-    before = table.features[0, 0]["scale"]
+    before = table.features[0, 0, 0]["scale"]
     values[history:] *= factor
     watch(table, ticks(history + stays), values)
-    assert table.features[0, 0]["scale"] == pytest.approx(factor * before, rel=0.15)
+    assert table.features[0, 0, 0]["scale"] == pytest.approx(factor * before, rel=0.15)
 
 
 @modest
@@ -313,16 +248,43 @@ def test_a_change_of_spread_that_stays_is_followed(factor: float) -> None:
 def test_a_value_that_stays_is_marked(seed: int) -> None:
     """The repeated channel is 1 exactly where a value equals the one before it."""
     values = np.random.default_rng(seed).integers(0, 3, size=(40, 1)).astype(np.float64)
-    repeated = watch(fresh_table(1), ticks(40), values).inputs[:, 0, 5]
+    repeated = watch(memory_of(1), ticks(40), values).inputs[:, 0, 0, REPEATED_CHANNEL]
     np.testing.assert_array_equal(repeated[1:] == 1.0, values[1:, 0] == values[:-1, 0])
     assert set(repeated.tolist()) <= {0.0, 1.0}
 
 
-@modest
-@given(seeds, st.floats(0.0, 4e9))
-def test_day_and_week_come_round(seed: int, start: float) -> None:
-    """The same hour of the same weekday is described alike, a week later."""
-    times = np.array([start, start + 604800.0])
-    clock = watch(fresh_table(1), times, noisy(seed, 2)).inputs[:, 0, -4:]
-    np.testing.assert_allclose(clock[0], clock[1], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(np.hypot(clock[:, ::2], clock[:, 1::2]), 1.0, rtol=1e-5)
+def test_the_gap_is_read_against_the_usual_one() -> None:
+    """0 for a regular stream, whatever its interval; the log of the ratio for a longer silence."""
+    for gap in (0.1, 60.0, 3600.0):
+        table = memory_of(1)
+        regular = watch(table, ticks(100, gap), noisy(0, 100)).inputs[:, 0, 0, -2]
+        np.testing.assert_allclose(regular[1:], 0.0, atol=1e-3)
+        silence = table.head["time"][0] + 8.0 * gap
+        late = watch(table, [silence], [[0.0]], offset=100).inputs[0, 0, 0, -2]
+        assert late == pytest.approx(math.log(8.0), abs=0.1)
+
+
+def test_the_age_says_how_far_the_scales_can_be_trusted() -> None:
+    """It rises from near 0 to 1 over the first GROWN_UP_EVENTS, and stays there."""
+    n = 2 * int(GROWN_UP_EVENTS)
+    age = watch(memory_of(1), ticks(n), noisy(0, n)).inputs[:, 0, 0, -1]
+    assert age[0] < 0.15
+    assert (np.diff(age) >= 0.0).all()
+    assert (age[: int(GROWN_UP_EVENTS) - 1] < 1.0).all()
+    assert (age[int(GROWN_UP_EVENTS) :] == 1.0).all()
+
+
+def test_what_the_hours_say_of_the_next_value_is_read() -> None:
+    """Once the profile of the day helps, each event reads how far it is to the next hour's value.
+
+    Before, its two channels are 0.
+    """
+    times = ticks(10 * 96, 900.0, start=20_000.25 * DAY)
+    values = np.sin(2.0 * np.pi * (times % DAY) / DAY)[:, None] + 0.01 * noisy(0, len(times))
+    inputs = watch(memory_of(1, FINE), times, values, config=FINE).inputs[:, 0, 0]
+    ahead, says = inputs[:, PROFILE_CHANNELS], inputs[:, PROFILE_CHANNELS + 1]
+    assert not ahead[:96].any()
+    assert not says[:96].any()
+    assert (says[3 * 96 :] == 1.0).all()
+    moves = np.diff(values[8 * 96 :, 0])
+    assert np.corrcoef(ahead[8 * 96 : -1], moves)[0, 1] > 0.7

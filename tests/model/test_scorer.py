@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.admission import ADMITTED, LATE, REPEATED, REPLAYED
 from model.artifact import LARGEST_BATCH, Artifact
-from model.normalise import ADMITTED, LATE, REPEATED, REPLAYED
+from model.judge import HIGH, LOW, SCORE
 from model.row import RowTable
 from model.scorer import Scored, Scorer, directions_of, turns
-from model.surprise import HIGH, LOW, SCORE
 from tests.model.conftest import F64, I64, START_TIME, ticks
 
 NAMES = ("a", "b", "c")
@@ -76,7 +76,7 @@ def scorer_of(artifact: Artifact, features: int, **declared: int) -> Scorer:
 
 
 def table_of(artifact: Artifact, features: int, rows: int) -> RowTable:
-    fresh = artifact.fresh_rows(NAMES[:features])
+    fresh = artifact.fresh_rows(features)
     return RowTable(artifact.layout(features), np.repeat(fresh, rows, axis=0))
 
 
@@ -138,16 +138,16 @@ class Served:
     features: int
 
 
-@pytest.fixture(scope="module", params=["base-1", "base-3", "joint-3"])
-def served(request: pytest.FixtureRequest, base: Artifact, joint: Artifact) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=["alone-1", "alone-3", "joint-3"])
+def served(request: pytest.FixtureRequest, alone: Artifact, joint: Artifact) -> Iterator[Served]:
     kind, features = request.param.split("-")
-    yield Served(base if kind == "base" else joint, int(features))
+    yield Served(alone if kind == "alone" else joint, int(features))
 
 
-def test_the_events_of_these_tests_are_of_every_kind(base: Artifact) -> None:
+def test_the_events_of_these_tests_are_of_every_kind(alone: Artifact) -> None:
     """Among the events drawn here some are admitted, replayed, late, repeated and incomplete."""
     events = some_events(0, [130, 130, 130], 3)
-    told = tell(scorer_of(base, 3), table_of(base, 3, 3), events, events.streams)
+    told = tell(scorer_of(alone, 3), table_of(alone, 3, 3), events, events.streams)
     assert set(told.verdicts.tolist()) == {ADMITTED, REPLAYED, LATE, REPEATED}
     assert (told.verdicts == ADMITTED).mean() > 0.8
     assert np.isnan(events.values[told.verdicts == ADMITTED]).any()
@@ -347,8 +347,32 @@ def test_a_missing_feature_remembers_as_if_time_stood_still(base: Artifact) -> N
     tell(scorer, table, regular(values), np.zeros(30, np.int64))
     before = table.states.copy()
     tell(scorer, table, regular(np.array([[9.0, np.nan, 11.0]]), 30), np.zeros(1, np.int64))
-    moved = (table.states != before).any(axis=(0, 2))
+    moved = (table.states != before).any(axis=(0, 1, 3))
     assert moved.tolist() == [True, False, True]
+
+
+def test_a_coarse_memory_moves_when_a_step_ends(alone: Artifact) -> None:
+    """Each resolution has states of its own: the coarse ones stand between the steps' ends."""
+    fine, coarse = alone.config.resolutions
+    scorer, table = scorer_of(alone, 1), table_of(alone, 1, 1)
+    for k, value in enumerate(noisy_sine(0, 6 * coarse)):
+        before = table.states.copy()
+        tell(scorer, table, regular(value[:, None], k), np.zeros(1, np.int64))
+        moved = (table.states != before).any(axis=(0, 2, 3))
+        assert moved.tolist() == [(k + 1) % fine == 0, (k + 1) % coarse == 0]
+
+
+def test_events_without_any_value_are_scored(alone: Artifact, joint: Artifact) -> None:
+    """A stream that says nothing for a while has scores still, and no expectation."""
+    for artifact in (alone, joint):
+        values = np.concatenate([noisy_sine(seed, 100) for seed in range(3)], axis=1)
+        values[40:70] = np.nan
+        slots = np.zeros(100, np.int64)
+        told = tell(scorer_of(artifact, 3), table_of(artifact, 3, 1), regular(values), slots)
+        for name in ("score", "level", "tail_probability", "confidence"):
+            assert np.isfinite(told.scores[name]).all()
+        assert np.isnan(told.features[40:70]).all()
+        assert np.isfinite(told.features[75:]).all()
 
 
 def test_the_next_value_is_expected_before_it_comes(base: Artifact) -> None:
@@ -360,6 +384,19 @@ def test_the_next_value_is_expected_before_it_comes(base: Artifact) -> None:
     scorer = scorer_of(base, 1)
     told = tell(scorer, table_of(base, 1, 1), regular(values), slots).features[299]
     surprised = tell(scorer, table_of(base, 1, 1), regular(other), slots).features[299]
-    assert told[:2].tobytes() == surprised[:2].tobytes()
+    np.testing.assert_allclose(told[:2], surprised[:2], rtol=1e-9)
     assert surprised[2, 0] > told[2, 0]
     assert abs(told[0, 0] - values[299, 0]) < 1.5
+
+
+def test_the_wildest_value_does_not_change_what_was_expected_of_it(alone: Artifact) -> None:
+    """What is told to have been expected of 1e30 is what was expected, not 0."""
+    values = noisy_sine(0, 100)
+    other = values.copy()
+    other[99] = 1e30
+    slots, scorer = np.zeros(100, np.int64), scorer_of(alone, 1)
+    told, wild = (
+        tell(scorer, table_of(alone, 1, 1), regular(each), slots).features[99, 0]
+        for each in (values, other)
+    )
+    np.testing.assert_allclose(told, wild, rtol=1e-6)

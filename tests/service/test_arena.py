@@ -1,13 +1,17 @@
 """The memories in one buffer."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.row import RowLayout
-from service.memory.arena import FIRST_CAPACITY, Arena
+from model.row import RowLayout, RowTable
+from service.memory.arena import FIRST_CAPACITY, Arena, feature_of, relaid
 
-LAYOUT = RowLayout(features=1, runs=1, memory=4)
+LAYOUT = RowLayout(
+    features=1, resolutions=2, runs=1, memory=4, pending=3, views=2, profiled=True
+)  # fmt: skip
 
 
 def arena() -> Arena:
@@ -46,3 +50,46 @@ def test_what_changed_is_known_until_it_is_saved() -> None:
     row = made.row("b")
     assert row is not None
     assert not row.bytes.any()
+
+
+NAMES = st.lists(st.sampled_from("abcde"), min_size=1, unique=True).map(tuple)
+
+
+def laid_out(features: int, rows: int, seed: int) -> RowTable:
+    """Rows of so many features, each run alone, full of bytes."""
+    layout = replace(LAYOUT, features=features, runs=features)
+    random = np.random.default_rng(seed)
+    return RowTable(layout, random.integers(0, 256, (rows, layout.row_bytes), np.uint8))
+
+
+@given(NAMES, NAMES, st.integers(1, 3))
+def test_what_is_known_of_a_feature_moves_with_its_name(
+    have: tuple[str, ...], want: tuple[str, ...], rows: int
+) -> None:
+    """With another list of features the known ones keep all they had, the new ones start fresh."""
+    table, fresh = laid_out(len(have), rows, 1), laid_out(len(want), 1, 2)
+    moved = relaid(table, have, fresh.layout, want, fresh.bytes)
+    for name in table.head.dtype.names or ():
+        assert moved.head[name].tobytes() == table.head[name].tobytes()
+    assert moved.tails.tobytes() == table.tails.tobytes()
+    assert moved.maxima.tobytes() == table.maxima.tobytes()
+    for f, name in enumerate(want):
+        source, was = (table, have.index(name)) if name in have else (fresh, f)
+        for row in range(rows):
+            at = row if name in have else 0
+            assert moved.profiles[row, f].tobytes() == source.profiles[at, was].tobytes()
+            for part in ("features", "locations", "spreads", "states"):
+                kept = getattr(moved, part)[row, :, f]
+                assert kept.tobytes() == getattr(source, part)[at, :, was].tobytes()
+
+
+def test_a_feature_is_shown_as_events_come() -> None:
+    """What is shown of a feature is its finest resolution's, by name."""
+    table = RowTable.zeros(replace(LAYOUT, features=2, runs=2), 1)
+    table.features[0, 0, 1]["level"] = 7.5
+    table.features[0, 1, 1]["level"] = 8.5
+    shown = feature_of(table, 1)
+    assert shown["level"] == 7.5
+    assert shown["expected"] is None
+    table.spreads[0, 0, 1, 0], table.locations[0, 0, 1, 0] = 0.5, 3.0
+    assert feature_of(table, 1)["expected"] == 3.0

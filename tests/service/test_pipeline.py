@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.normalise import LATE_RUN
+from model.admission import LATE_RUN
 from service.errors import StateError, Unavailable
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint, InMemoryStore, StateStore
@@ -200,8 +200,8 @@ def test_new_features_are_discovered_and_old_memories_go_on() -> None:
     reader.detectors["default"].decode(raw_batch(two[:1], 60))
     widened = reader.detectors["default"].arena.row("s")
     assert widened is not None
-    assert np.array_equal(widened.states[0, 0], kept.states[0, 0])
-    assert widened.features[0, 0] == kept.features[0, 0]
+    assert np.array_equal(widened.states[0, :, 0], kept.states[0, :, 0])
+    assert np.array_equal(widened.features[0, :, 0], kept.features[0, :, 0])
     again, _ = make_pipeline([], store)
     again.run()
     assert again.detectors["default"].stream("s") == detail

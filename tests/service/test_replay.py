@@ -140,7 +140,7 @@ def test_training_on_normal_rows_gives_an_artifact_that_replay_takes(tmp_path: P
     normal = write(tmp_path / "normal.csv", sine(1500))
     other = write(tmp_path / "other.csv", sine(600, spike=500))
     trained = wakeful(
-        "train", normal, "--out", tmp_path / "artifact", "--where", "label=0", "--epochs", 3
+        "train", normal, "--out", tmp_path / "artifact", "--where", "label=0", "--updates", 100
     )
     assert trained.exit_code == 0, trained.output
     artifact = Artifact(tmp_path / "artifact")
@@ -153,7 +153,7 @@ def test_training_on_normal_rows_gives_an_artifact_that_replay_takes(tmp_path: P
 
 def test_an_artifact_refuses_a_file_without_its_features(tmp_path: Path) -> None:
     normal = write(tmp_path / "normal.csv", sine(400))
-    wakeful("train", normal, "--out", tmp_path / "artifact", "--ignore", "label", "--epochs", 1)
+    wakeful("train", normal, "--out", tmp_path / "artifact", "--ignore", "label", "--updates", 50)
     file = write(tmp_path / "x.csv", "time,x\n1700000000,1\n")
     result = wakeful("replay", file, "--out", tmp_path / "o", "--artifact", tmp_path / "artifact")
     assert result.exit_code == 2
@@ -173,13 +173,13 @@ def test_anomalous_rows_of_a_real_plant_score_higher_than_normal_ones(
     folder = labelled_data / "skab"
     ignore = ("--ignore", "label,part")
     normal = folder / "anomaly-free__anomaly-free.csv.gz"
-    trained = wakeful("train", normal, "--out", tmp_path / "artifact", *ignore, "--epochs", 5)
+    trained = wakeful("train", normal, "--out", tmp_path / "artifact", *ignore, "--updates", 200)
     assert trained.exit_code == 0, trained.output
     files = sorted(folder.glob("valve1__*.csv.gz"))
     replay(tmp_path / "out", *files, "--artifact", tmp_path / "artifact", *ignore)
     scores, labels = [], []
     for file in files:
-        scores += [float(row["score"]) for row in read(tmp_path / "out" / f"{file.name[:-7]}.csv")]
+        scores += [float(row["level"]) for row in read(tmp_path / "out" / f"{file.name[:-7]}.csv")]
         with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
             labels += [row["label"] == "1" for row in csv.DictReader(text)]
     score, label = np.array(scores), np.array(labels)

@@ -1,0 +1,40 @@
+"""The memory of a stream that nothing was heard of yet."""
+
+from collections.abc import Mapping, Sequence
+
+from model.config import ModelConfig
+from model.row import RowLayout, RowTable
+from model.tails import SILENT, summarise
+from model.views import ABSENT
+
+
+def layout_of(config: ModelConfig, features: int) -> RowLayout:
+    """The row of a stream with this many features."""
+    return RowLayout(
+        features=features,
+        resolutions=len(config.resolutions),
+        runs=1 if config.joint else features,
+        memory=config.memory,
+        pending=config.pending,
+        views=len(config.views),
+        profiled="day" in config.views or "week" in config.views,
+    )
+
+
+def fresh_table(
+    config: ModelConfig, calibration: Mapping[str, Sequence[int]], features: int
+) -> RowTable:
+    """One row. calibration: for each view the block maxima, as bytes, that it starts with."""
+    table = RowTable.zeros(layout_of(config, features), 1)
+    table.head["offset"] = -1
+    table.tails["surprise"] = ABSENT
+    table.tails["maximum"] = SILENT
+    table.head["credit"] = 1.0
+    for name in ("errors", "usual_errors", "distance", "usual_distance"):
+        table.head[name] = 1.0
+    for v, view in enumerate(config.views):
+        maxima = calibration[view]
+        table.head["ring"] = len(maxima)
+        table.maxima[0, v, : len(maxima)] = maxima
+        summarise(table.tails[0, v], table.maxima[0, v], len(maxima))
+    return table

@@ -1,0 +1,108 @@
+"""Predictors without a memory of their own: what a recurrent network must beat.
+
+`Linear` is a map of an event's inputs, fitted in closed form (ridge regression): on many features
+that move together, what one of them does next is told by the others and their means. `Mean` expects
+the stream's mean so far: where events do not follow from each other, nothing else can be told.
+"""
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from model.config import VALUE_CHANNELS, ModelConfig
+from model.series import Described
+
+PENALTY = 1e-3  # of the mean square of the inputs
+TARGET_CLIP = 8.0  # units: a few wild values must not steer the map
+SMALLEST_SPREAD = 0.1  # units
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+
+class Memoryless(nn.Module):
+    """What `Autoencoder` is to a server, with a memory of width 0."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def fresh_memory(self, batch: int) -> Tensor:
+        """(B, 0)."""
+        return torch.zeros(batch, 0)
+
+    def given(self, inputs: Tensor) -> Tensor:
+        """inputs (B, D) -> outputs (B, O)."""
+        raise NotImplementedError
+
+    def step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """inputs (B, D), memory (B, 0) -> outputs (B, O), memory."""
+        return self.given(inputs), memory
+
+
+class Linear(Memoryless):
+    """A linear map of the inputs."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.map = nn.Linear(config.inputs, config.outputs)
+
+    def given(self, inputs: Tensor) -> Tensor:
+        return cast(Tensor, self.map(inputs))
+
+
+class Mean(Memoryless):
+    """The stream's level, in one unit of spread: every move leads back to it."""
+
+    def given(self, inputs: Tensor) -> Tensor:
+        config = self.config
+        read = inputs[:, : config.width * VALUE_CHANNELS]
+        values = read.reshape(-1, config.width, VALUE_CHANNELS)
+        back = -torch.sinh(values[:, :, :1])  # to the level, in scales of values
+        if config.unit == "increments":
+            back = back * torch.exp(-values[:, :, 4:5])
+        hidden = back.expand(-1, -1, config.targets)
+        return torch.stack([hidden, torch.zeros_like(hidden)], dim=-1).flatten(start_dim=1)
+
+
+def fit_linear(config: ModelConfig, parts: list[Described]) -> Linear:
+    """The least squares map of all parts, with the root mean square of its errors as the spread."""
+    inputs = np.concatenate([part.inputs for part in parts]).astype(np.float64)
+    inputs = np.c_[inputs, np.ones(len(inputs))]
+    shape = (len(inputs), config.width * config.targets)
+    targets = np.concatenate([part.targets for part in parts]).reshape(shape).astype(np.float64)
+    targets = targets.clip(-TARGET_CLIP, TARGET_CLIP)
+    present = np.concatenate([part.weights for part in parts]).reshape(shape) > 0.0
+    weights, spreads = np.zeros((inputs.shape[1], shape[1])), np.ones(shape[1])
+    for rows, columns in _alike(present):
+        if not rows.any():
+            continue
+        weights[:, columns] = _ridge(inputs[rows], targets[np.ix_(rows, columns)])
+        errors = targets[np.ix_(rows, columns)] - inputs[rows] @ weights[:, columns]
+        spreads[columns] = np.sqrt(np.mean(errors**2, axis=0))
+    linear = Linear(config)
+    maps = np.zeros((inputs.shape[1], shape[1], 2))
+    maps[:, :, 0] = weights
+    maps[-1, :, 1] = np.log(np.maximum(spreads, SMALLEST_SPREAD))
+    flat = torch.from_numpy(maps.reshape(len(maps), -1).astype(np.float32))
+    with torch.no_grad():
+        linear.map.weight.copy_(flat[:-1].T)
+        linear.map.bias.copy_(flat[-1])
+    return linear
+
+
+def _alike(present: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray[np.bool_], I64]]:
+    """Columns of `present` that are there in the same rows: (T,) rows and their places."""
+    packed = np.packbits(present, axis=0)
+    _, kinds = np.unique(packed, axis=1, return_inverse=True)
+    groups = [np.flatnonzero(kinds == kind) for kind in range(kinds.max() + 1)]
+    return [(present[:, columns[0]], columns) for columns in groups]
+
+
+def _ridge(inputs: F64, targets: F64) -> F64:
+    gram = inputs.T @ inputs
+    penalty = PENALTY * len(inputs) * np.eye(len(gram))
+    return np.linalg.solve(gram + penalty, inputs.T @ targets).astype(np.float64)

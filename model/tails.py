@@ -1,0 +1,138 @@
+"""How rare a view's value is for its stream.
+
+A view's tail counts episodes, not points: its maxima over blocks of BLOCK_EVENTS events are
+remembered (a log-scaled byte each), and the surprise of a value is -log10 of its smoothed rank
+among them; above the largest, a Hill estimate (Hill 1975) of the top tenth extrapolates. So one
+threshold fits bursty streams and smooth ones. Views are combined without fitted weights: the mean
+within a group, then log10 of the mean over the groups of the inverse tail probabilities.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from model.compiled import compiled
+from model.row import BLOCKS, Bytes
+from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD
+
+BLOCK_EVENTS = 50
+SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
+PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's light prior, in log units
+CREDIT_RATE = 0.05  # a block
+SILENT = -1.0  # the maximum of a block in which a view said nothing
+BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
+LN10 = math.log(10.0)
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Structured = npt.NDArray[np.void]
+
+
+@compiled
+def byte_of(x: float) -> int:
+    """A view's value as a log-scaled byte: 1e-3 to 1e3 in steps of 5.6 %."""
+    if x <= 1e-3:
+        return 0
+    return min(254, math.floor((math.log(x) - BYTE_LOW) / BYTE_STEP + 0.5))
+
+
+@compiled
+def tail_surprise(tail: np.void, ring: Bytes, used: int, x: float) -> float:
+    """-log10 of the probability that a normal block reaches x, from the remembered maxima."""
+    byte = byte_of(x)
+    above, equal = 0, 0
+    for k in range(used):
+        above += ring[k] > byte
+        equal += ring[k] == byte
+    rank = above + 0.5 * equal
+    result = -math.log10((rank + 0.5) / (used + 1.0))
+    excess = math.log(max(x, 1e-3)) - tail["top"]
+    if excess > 0.0:
+        result += excess / tail["shape"] / LN10
+    if result > SURPRISE_KNEE:
+        result = SURPRISE_KNEE + math.log1p(result - SURPRISE_KNEE)
+    return result
+
+
+@compiled
+def combined(tails: Structured, maxima: Bytes, used: int, active: I64, views: F64) -> float:
+    """The surprise of an event, from its views; each tail keeps its own.
+
+    tails, maxima, active: (V,), (V, BLOCKS), (V,) for the views whose tails are kept.
+    """
+    total, count = np.zeros(GROUP_COUNT), np.zeros(GROUP_COUNT)
+    for k in range(active.shape[0]):
+        x = views[active[k]]
+        if x == ABSENT:
+            tails[k]["surprise"] = ABSENT
+        elif x != HELD:
+            tails[k]["surprise"] = np.float32(tail_surprise(tails[k], maxima[k], used, x))
+        if tails[k]["surprise"] != ABSENT:
+            total[GROUPS[active[k]]] += tails[k]["surprise"]
+            count[GROUPS[active[k]]] += 1.0
+    inverse, groups = 0.0, 0.0
+    for g in range(GROUP_COUNT):
+        if count[g] > 0.0:
+            inverse += 10.0 ** (total[g] / count[g])
+            groups += 1.0
+    return math.log10(inverse / groups) if groups > 0.0 else 0.0
+
+
+@compiled
+def learn_blocks(
+    tails: Structured, maxima: Bytes, row: np.void, active: I64, views: F64, anomalous: bool
+) -> None:
+    """Follow the maxima of the block in progress; at its end, remember them.
+
+    Anomalies are not learned from, a change that lasts is: one block in twenty may be left out for
+    holding an anomalous event. What keeps happening is the stream's own way.
+    """
+    for k in range(active.shape[0]):
+        if views[active[k]] > tails[k]["maximum"]:
+            tails[k]["maximum"] = np.float32(views[active[k]])
+    row["anomalous"] += np.uint32(anomalous)
+    if row["scored"] % np.uint64(BLOCK_EVENTS) != 0:
+        return
+    row["credit"] = np.float32(min(1.0, row["credit"] + CREDIT_RATE))
+    left_out = row["anomalous"] > 0 and row["credit"] >= 1.0
+    row["anomalous"] = 0
+    if left_out:
+        row["credit"] = 0.0
+    else:
+        remember(tails, maxima, row)
+    for k in range(active.shape[0]):
+        tails[k]["maximum"] = SILENT
+
+
+@compiled
+def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
+    """Put the block's maxima in the ring: over the artifact's own first, which a new stream has.
+
+    A view that said nothing in the block leaves its ring as it is; where there is no entry yet, the
+    one before stands again.
+    """
+    place = row["blocks"] % np.uint32(BLOCKS)
+    used = row["ring"]
+    row["blocks"] += np.uint32(1)
+    row["ring"] = max(row["ring"], place + np.uint32(1))
+    for k in range(tails.shape[0]):
+        if tails[k]["maximum"] >= 0.0:
+            maxima[k, place] = byte_of(tails[k]["maximum"])
+        elif place >= used:
+            maxima[k, place] = maxima[k, place - 1]
+        summarise(tails[k], maxima[k], row["ring"])
+
+
+@compiled
+def summarise(tail: np.void, ring: Bytes, used: int) -> None:
+    """Set the largest maximum and the Hill shape of the top tenth, with a light prior."""
+    ordered = np.sort(ring[:used])
+    top = ordered[used - 1]
+    tenth = max(1, used // 10)
+    base = ordered[max(0, used - 1 - tenth)]
+    excess = 0.0
+    for k in range(tenth):
+        excess += (ordered[used - 1 - k] - base) * BYTE_STEP
+    tail["top"] = np.float32(BYTE_LOW + top * BYTE_STEP)
+    tail["shape"] = np.float32((excess + PRIOR_EXCESSES * PRIOR_EXCESS) / (tenth + PRIOR_EXCESSES))

@@ -1,0 +1,278 @@
+import math
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.row import BLOCKS, HEAD, TAIL, Bytes
+from model.tails import (
+    BLOCK_EVENTS,
+    BYTE_LOW,
+    BYTE_STEP,
+    SILENT,
+    SURPRISE_KNEE,
+    byte_of,
+    combined,
+    learn_blocks,
+    summarise,
+    tail_surprise,
+)
+from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD, VIEW_COUNT
+from tests.model.conftest import F64, I64
+
+Structured = npt.NDArray[np.void]
+
+ALL = np.arange(VIEW_COUNT)
+KIN = [pair for pair in combinations(range(VIEW_COUNT), 2) if GROUPS[pair[0]] == GROUPS[pair[1]]]
+STRANGERS = [(v, w) for v, w in combinations(range(VIEW_COUNT), 2) if GROUPS[v] != GROUPS[w]]
+
+histories = st.lists(st.integers(0, 200), min_size=1, max_size=BLOCKS)
+surprises = st.one_of(st.floats(0.0, 1e3), st.floats(0.0, 1.0))
+modest = settings(deadline=None, max_examples=100)
+
+
+def surprise_at(history: list[int], x: float) -> float:
+    """The tail surprise of x after these block maxima, as bytes."""
+    tails = np.zeros(1, TAIL)
+    ring = np.zeros(BLOCKS, np.uint8)
+    ring[: len(history)] = history
+    summarise(tails[0], ring, len(history))
+    return tail_surprise(tails[0], ring, len(history), x)
+
+
+@modest
+@given(histories, surprises, surprises)
+def test_a_larger_value_is_never_less_surprising(history: list[int], x: float, y: float) -> None:
+    """Tail surprise rises with the view's value, whatever the history."""
+    low, high = sorted((x, y))
+    assert surprise_at(history, low) <= surprise_at(history, high)
+
+
+@modest
+@given(histories, st.floats(0.0, 1e100))
+def test_surprise_does_not_run_away(history: list[int], x: float) -> None:
+    """It is never negative, and far beyond the knee grows by little: sums stay finite."""
+    surprise = surprise_at(history, x)
+    assert 0.0 <= surprise < 2.0 * SURPRISE_KNEE + 1.0
+    assert math.isfinite(10.0**surprise)
+
+
+@modest
+@given(histories, st.floats(0.0, 900.0), st.integers(1, 54))
+def test_a_history_of_larger_errors_makes_a_value_less_surprising(
+    history: list[int], x: float, more: int
+) -> None:
+    """Every past maximum larger by the same factor: the same value surprises no more."""
+    larger = [byte + more for byte in history]
+    assert surprise_at(larger, x) <= surprise_at(history, x) + 1e-6
+
+
+@modest
+@given(histories, surprises, st.integers(1, 54))
+def test_a_history_with_a_wilder_moment_makes_a_value_less_surprising(
+    history: list[int], x: float, more: int
+) -> None:
+    """A larger largest maximum makes the same value surprise no more."""
+    largest = history.index(max(history))
+    wilder = [*history[:largest], history[largest] + more, *history[largest + 1 :]]
+    assert surprise_at(wilder, x) <= surprise_at(history, x) + 1e-6
+
+
+def test_an_error_beyond_every_earlier_one_surprises_by_how_far() -> None:
+    """Past the largest remembered maximum, surprise goes on rising with the excess."""
+    history = list(range(100, 140))
+    largest = math.exp(BYTE_LOW + max(history) * BYTE_STEP)
+    beyond = [surprise_at(history, factor * largest) for factor in (0.99, 1.5, 2.0)]
+    assert beyond[0] < beyond[1] - 0.5 < beyond[2] - 1.0
+
+
+def test_beyond_the_knee_more_is_still_more() -> None:
+    """Ranks stay: of two values beyond the knee the larger surprises more, if only a little."""
+    history = list(range(100, 140))
+    largest = math.exp(BYTE_LOW + max(history) * BYTE_STEP)
+    beyond = [surprise_at(history, factor * largest) for factor in (1e2, 1e3, 1e4)]
+    assert SURPRISE_KNEE < beyond[0] < beyond[1] < beyond[2] < beyond[0] + 5.0
+
+
+@modest
+@given(st.floats(1.001e-3, 999.0))
+def test_a_byte_holds_a_maximum_within_a_few_percent(x: float) -> None:
+    """A remembered maximum is within 3 % of what it was."""
+    assert math.exp(BYTE_LOW + byte_of(x) * BYTE_STEP) == pytest.approx(x, rel=0.03)
+
+
+@modest
+@given(st.floats(0.0, 1e100), st.floats(0.0, 1e100))
+def test_bytes_keep_the_order_of_maxima(x: float, y: float) -> None:
+    """A larger maximum never gets a smaller byte, and every one fits its byte."""
+    low, high = sorted((x, y))
+    assert 0 <= byte_of(low) <= byte_of(high) <= 254
+
+
+class Tails:
+    """The tails of some views of one stream, with an ordinary history of so many blocks."""
+
+    def __init__(self, active: I64 = ALL, history: int = 40) -> None:
+        self.active = active
+        self.head: Structured = np.zeros(1, HEAD)
+        self.tails: Structured = np.zeros(len(active), TAIL)
+        self.maxima: Bytes = np.zeros((len(active), BLOCKS), np.uint8)
+        self.head["ring"] = history
+        self.tails["surprise"] = ABSENT
+        for tail, ring in zip(self.tails, self.maxima, strict=True):
+            ring[:history] = np.linspace(110, 150, history)
+            summarise(tail, ring, history)
+
+    def combine(self, views: dict[int, float]) -> float:
+        """The event's surprise from these views; the others are absent."""
+        given_views = np.full(VIEW_COUNT, ABSENT)
+        for view, value in views.items():
+            given_views[view] = value
+        used = int(self.head["ring"][0])
+        return combined(self.tails, self.maxima, used, self.active, given_views)
+
+    def block(self, views: F64, anomalous: bool = False) -> None:
+        """One block of events that all have these views; the first is anomalous or not."""
+        for k in range(BLOCK_EVENTS):
+            self.head["scored"] += 1
+            learn_blocks(
+                self.tails, self.maxima, self.head[0], self.active, views, anomalous and k == 0
+            )
+
+    def peak(self, x: float, anomalous: bool = False) -> None:
+        """One block in which every view reaches x."""
+        self.block(np.full(VIEW_COUNT, x), anomalous)
+
+    def top(self) -> float:
+        """The largest remembered maximum of the first view."""
+        return float(np.exp(self.tails["top"][0]))
+
+
+@modest
+@given(st.integers(0, VIEW_COUNT - 1), surprises)
+def test_a_view_alone_is_the_events_surprise(view: int, x: float) -> None:
+    """With nothing else said, the surprise is that of the view."""
+    history = Tails().maxima[0, :40].tolist()
+    assert Tails().combine({view: x}) == pytest.approx(surprise_at(history, x), abs=1e-5)
+
+
+@modest
+@given(st.sampled_from(KIN), surprises, surprises)
+def test_within_a_group_views_are_averaged(pair: tuple[int, int], x: float, y: float) -> None:
+    """Two views of the same kind count as one: their mean."""
+    mean = 0.5 * (Tails().combine({pair[0]: x}) + Tails().combine({pair[1]: y}))
+    assert Tails().combine({pair[0]: x, pair[1]: y}) == pytest.approx(mean, abs=1e-5)
+
+
+@modest
+@given(st.sampled_from(STRANGERS), surprises, surprises)
+def test_across_groups_the_loudest_counts(pair: tuple[int, int], x: float, y: float) -> None:
+    """Of views of different kinds the louder one is heard, less what two looks must cost."""
+    loudest = max(Tails().combine({pair[0]: x}), Tails().combine({pair[1]: y}))
+    together = Tails().combine({pair[0]: x, pair[1]: y})
+    assert loudest - math.log10(GROUP_COUNT) <= together <= loudest + 1e-5
+
+
+def test_nothing_said_surprises_by_nothing() -> None:
+    """An event on which no view has a word has surprise 0."""
+    assert Tails().combine({}) == 0.0
+
+
+def test_a_view_that_has_nothing_new_stays_as_surprised_as_it_was() -> None:
+    """A held view counts as it did at its last word; an absent one no longer counts."""
+    stream = Tails()
+    first = stream.combine({0: 50.0})
+    assert stream.combine({0: HELD}) == pytest.approx(first, abs=1e-6)
+    assert stream.combine({}) == 0.0
+    assert stream.combine({0: HELD}) == 0.0
+
+
+def test_only_active_views_count() -> None:
+    """A view that is not among an artifact's is not looked at."""
+    stream = Tails(np.array([0, VIEW_COUNT - 1]))
+    assert stream.combine({0: 1.0, 1: 1e6}) == stream.combine({0: 1.0})
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, BLOCKS, BLOCKS + 3])
+def test_a_streams_own_history_replaces_the_artifacts(count: int) -> None:
+    """Each block leaves its maximum: first in place of the artifact's, at last of the oldest."""
+    prior = 4
+    stream = Tails(history=prior)
+    first = stream.maxima[0, :prior].tolist()
+    expected = first + [0] * (BLOCKS - prior)
+    for block in range(count):
+        stream.peak(0.1 + block)
+        expected[block % BLOCKS] = byte_of(float(np.float32(0.1 + block)))
+    used = min(max(count, prior), BLOCKS)
+    assert stream.head["blocks"][0] == count
+    assert stream.head["ring"][0] == used
+    assert (stream.maxima == np.array(expected, np.uint8)).all()
+    if count:
+        top = BYTE_LOW + max(expected[:used]) * BYTE_STEP
+        assert stream.tails["top"] == pytest.approx([top] * VIEW_COUNT, rel=1e-5)
+        assert (stream.tails["maximum"] == SILENT).all()
+
+
+def test_a_blocks_maximum_is_that_of_its_events() -> None:
+    """One large event in a block is what is remembered of it, wherever it is."""
+    for place in (0, 7, BLOCK_EVENTS - 1):
+        stream = Tails(history=1)
+        for k in range(BLOCK_EVENTS):
+            stream.head["scored"] += 1
+            views = np.full(VIEW_COUNT, 20.0 if k == place else 0.05)
+            learn_blocks(stream.tails, stream.maxima, stream.head[0], ALL, views, False)
+        assert (stream.maxima[:, 0] == byte_of(20.0)).all()
+
+
+def test_one_anomalous_block_in_twenty_is_left_out() -> None:
+    """After a calm while an anomaly is not learned from: the tails stay as they were."""
+    stream = Tails(history=4)
+    for _ in range(25):
+        stream.peak(1.0)
+    top, blocks = stream.top(), int(stream.head["blocks"][0])
+    stream.peak(500.0, anomalous=True)
+    assert stream.top() == top
+    assert stream.head["blocks"][0] == blocks
+    assert (stream.tails["maximum"] == SILENT).all()
+    for _ in range(25):
+        stream.peak(1.0)
+    stream.peak(500.0, anomalous=True)
+    assert stream.top() == top
+
+
+def test_a_change_that_lasts_is_learned() -> None:
+    """What keeps happening is the stream's own way: soon it surprises no longer."""
+    stream = Tails(history=BLOCKS)
+    for _ in range(25):
+        stream.peak(1.0)
+    before = stream.combine({0: 100.0})
+    for _ in range(20):
+        stream.peak(100.0, anomalous=True)
+    assert stream.top() == pytest.approx(100.0, rel=0.03)
+    assert before > 3.0
+    assert stream.combine({0: 100.0}) < 1.5
+
+
+def test_calm_blocks_are_always_learned() -> None:
+    """However much credit there is, a block without an anomaly is remembered."""
+    stream = Tails()
+    for count in range(1, 60):
+        stream.peak(1.0)
+        assert stream.head["blocks"][0] == count
+
+
+@pytest.mark.parametrize("silence", [ABSENT, HELD])
+def test_a_view_that_begins_to_speak_is_no_anomaly(silence: float) -> None:
+    """The profile of the day has its first word after a day, a coarse horizon after hours.
+
+    What a view then says is held against what it said before, or the artifact's, not its silence.
+    """
+    stream = Tails(history=4)
+    views = np.full(VIEW_COUNT, 0.5)
+    views[0] = silence
+    for _ in range(30):
+        stream.block(views)
+    assert stream.combine({0: 1.0}) < 2.0
