@@ -143,6 +143,9 @@ class KafkaSource:
         if self._consumer is None:
             consumer = KafkaConsumer(**self._config)
             consumer.subscribe(self._topics, listener=_Rebalance(self))
+            # Learn the partitions before the group meets: else it meets twice at once, and the
+            # client can lose the second meeting until its session times out.
+            consumer.topics()
             self._consumer = consumer
         return self._consumer
 
