@@ -82,12 +82,14 @@ def advance_clock(row: np.void, time: float) -> float:
         weight = max(GAP_WEIGHT, 1.0 / row["events"])
         if row["events"] == 1:
             row["gap"] = seconds
-            row["pace"] = gap
         else:
-            # The arithmetic mean, for a rate: events that share a time do not make it faster.
-            longest = PACE_CLIP * max(row["pace"], SHORTEST_GAP)
-            row["pace"] += weight * (min(gap, longest) - row["pace"])
             row["gap"] = row["gap"] * math.exp(weight * math.log(seconds / row["gap"]))
+        # The arithmetic mean, for a rate: events that share a time do not make it faster.
+        if row["pace"] > 0.0:
+            gap_counted = min(gap, PACE_CLIP * max(row["pace"], SHORTEST_GAP))
+            row["pace"] += weight * (gap_counted - row["pace"])
+        else:
+            row["pace"] = gap
     row["last_time"] = time
     row["events"] += np.uint64(1)
     return gap

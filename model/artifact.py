@@ -24,11 +24,11 @@ import onnxruntime
 from model.config import ModelConfig
 from model.errors import ArtifactError
 from model.fresh import fresh_table, layout_of
-from model.population import FeaturePopulation
+from model.population import Population
 from model.row import BLOCKS, Bytes, RowLayout
 from model.views import VIEWS
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS, GRAPH, DESCRIPTION = "model.safetensors", "model.onnx", "artifact.json"
 LARGEST_BATCH = 1024  # network runs in one batched call: the plateau of throughput
 BASE = Path(__file__).parent / "base_artifact"
@@ -55,7 +55,7 @@ class Description:
 
     config: ModelConfig
     calibration: dict[str, Maxima]
-    populations: dict[str, FeaturePopulation]
+    population: Population | None
     training: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
 
@@ -83,16 +83,28 @@ class Description:
             raise ArtifactError(
                 f"{where} does not fit: {error}; train the artifact again"
             ) from None
-        if unknown := set(description.config.views) - set(VIEWS):
-            raise ArtifactError(f"{where} has unknown views: {', '.join(sorted(unknown))}")
-        if set(description.calibration) != set(description.config.views):
-            raise ArtifactError(
-                f"{where} calibrates other views than {', '.join(description.config.views)}; "
-                "train again"
-            )
-        if len({len(maxima) for maxima in description.calibration.values()}) != 1:
-            raise ArtifactError(f"{where} calibrates its views unequally; train again")
+        if problem := description.problem():
+            raise ArtifactError(f"{where} {problem}; train again")
         return description
+
+    def problem(self) -> str | None:
+        """What does not agree, if anything does not."""
+        views, population = self.config.views, self.population
+        if unknown := set(views) - set(VIEWS):
+            return f"has unknown views: {', '.join(sorted(unknown))}"
+        if self.config.in_population != (population is not None):
+            return "has a population and no view `rare`, or the view and no population"
+        if population is not None and (
+            tuple(population.features) != self.config.features
+            or set(population.views) != set(views)
+            or self.calibration
+        ):
+            return "has a population of other features or views than its own"
+        if population is None and set(self.calibration) != set(views):
+            return f"calibrates other views than {', '.join(views)}"
+        if len({len(maxima) for maxima in self.calibration.values()}) > 1:
+            return "calibrates its views unequally"
+        return None
 
 
 class Artifact:
@@ -131,9 +143,10 @@ class Artifact:
         return outputs, after
 
     @property
-    def populations(self) -> dict[str, FeaturePopulation]:
-        """What the training data's streams have in common, for each feature, where known."""
-        return self.description.populations
+    def population(self) -> Population | None:
+        """What the training data's streams have in common, where they are held against each
+        other."""
+        return self.description.population
 
     def layout(self, features: int) -> RowLayout:
         """The row of a stream with this many features."""
@@ -141,11 +154,8 @@ class Artifact:
 
     def fresh_rows(self, features: int) -> Bytes:
         """(1, row_bytes): the memory of a stream that nothing was heard of yet."""
-        table = fresh_table(self.config, self.description.calibration, features)
+        table = fresh_table(self.config, self.description.calibration, self.population, features)
         table.head["fingerprint"] = self.fingerprint
-        for f, name in enumerate(self.config.features):
-            if population := self.description.populations.get(name):
-                table.features[0, :, f] = population.started()
         return table.bytes
 
     @cached_property

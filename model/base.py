@@ -14,10 +14,12 @@ from tqdm import tqdm
 from model.artifact import BASE, Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import calibrate, uncalibrated
-from model.config import ModelConfig
+from model.config import Cell, ModelConfig
 from model.export import write_artifact, write_description
 from model.generate import generate
-from model.series import describe
+from model.linear import fit_linear, fit_mean
+from model.rehearsal import Predictor
+from model.series import Described, describe
 from model.training import TrainingSettings, fit
 
 STREAMS, STEPS, HELD_OUT = 1280, 2400, 128
@@ -27,31 +29,60 @@ SETTINGS = TrainingSettings(
 )
 
 
-def train_base(streams: int, steps: int, settings: TrainingSettings, folder: Path) -> Artifact:
-    """Generate signals, train, calibrate on held-out ones, write the artifact."""
+def train_base(
+    streams: int,
+    steps: int,
+    settings: TrainingSettings,
+    folder: Path,
+    cell: Cell = "lstm",
+    quiet: bool = False,
+) -> Artifact:
+    """Generate signals, train, calibrate on held-out ones, write the artifact.
+
+    cell: what predicts; others than an LSTM are controls, for comparison.
+    """
     torch.manual_seed(settings.seed)
-    config = ModelConfig()
-    generated = [generate(seed, steps) for seed in tqdm(range(streams + HELD_OUT), "generating")]
+    config = ModelConfig(cell=cell)
+    seeds = tqdm(range(streams + HELD_OUT), "generating", disable=quiet)
+    generated = [generate(seed, steps) for seed in seeds]
     described = [part for series in generated for part in describe(config, series)]
+    network, losses = _fitted(config, described[:streams], described[streams:], settings, quiet)
+    record = {
+        "data": f"{streams} generated streams of {steps} events",
+        "seed": settings.seed,
+        **losses,
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    description = Description(config, uncalibrated(config), None, record)
+    artifact = write_artifact(network, description, folder)
+    return write_description(calibrate(artifact, generated[streams:], PRIOR_BLOCKS), folder)
+
+
+def _fitted(
+    config: ModelConfig,
+    train: list[Described],
+    held_out: list[Described],
+    settings: TrainingSettings,
+    quiet: bool,
+) -> tuple[Predictor, dict[str, float]]:
+    """The predictor, and what is recorded of a network's training."""
+    if config.cell == "linear":
+        return fit_linear(config, train), {}
+    if config.cell == "mean":
+        return fit_mean(config, train), {}
     network = Autoencoder(config)
-    with tqdm(total=settings.updates, desc="training", unit=" updates") as bar:
+    with tqdm(total=settings.updates, desc="training", unit=" updates", disable=quiet) as bar:
 
         def show(updates: int, message: str) -> None:
             bar.set_postfix_str(message)
             bar.update(updates)
 
-        fitted = fit(network, described[:streams], described[streams:], settings, show)
-    record = {
-        "data": f"{streams} generated streams of {steps} events",
-        "seed": settings.seed,
+        fitted = fit(network, train, held_out, settings, show)
+    return network, {
         "updates": fitted.updates,
         "loss": round(fitted.loss, 4),
         "held_out_loss": round(fitted.held_out_loss, 4),
-        "parameters": sum(p.numel() for p in network.parameters()),
     }
-    description = Description(config, uncalibrated(config), {}, record)
-    artifact = write_artifact(network, description, folder)
-    return write_description(calibrate(artifact, generated[streams:], PRIOR_BLOCKS), folder)
 
 
 def main() -> None:

@@ -16,7 +16,10 @@ FEWEST_BLOCKS = 20  # of what is held out; with fewer everything counts
 
 
 def uncalibrated(config: ModelConfig) -> dict[str, list[int]]:
-    """A history so wild that nothing is anomalous before a stream has its own."""
+    """A history so wild that nothing is anomalous before a stream has its own; none where streams
+    are held against each other."""
+    if config.in_population:
+        return {}
     return {view: [HIGHEST_BYTE] for view in config.views}
 
 

@@ -52,6 +52,11 @@ class ModelConfig:
         return bool(self.features)
 
     @property
+    def in_population(self) -> bool:
+        """Whether a stream is held against many others, and not against its own past alone."""
+        return "rare" in self.views
+
+    @property
     def width(self) -> int:
         """Features that one run of the network reads."""
         return max(1, len(self.features))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from model.config import ModelConfig
+from model.population import Population
 from model.row import RowLayout, RowTable
 from model.tails import SILENT, summarise
 from model.views import ABSENT
@@ -16,15 +17,21 @@ def layout_of(config: ModelConfig, features: int) -> RowLayout:
         runs=1 if config.joint else features,
         memory=config.memory,
         pending=config.pending,
-        views=len(config.views),
+        views=0 if config.in_population else len(config.views),
         profiled="day" in config.views or "week" in config.views,
     )
 
 
 def fresh_table(
-    config: ModelConfig, calibration: Mapping[str, Sequence[int]], features: int
+    config: ModelConfig,
+    calibration: Mapping[str, Sequence[int]],
+    population: Population | None,
+    features: int,
 ) -> RowTable:
-    """One row. calibration: for each view the block maxima, as bytes, that it starts with."""
+    """One row. calibration: for each view the block maxima, as bytes, that it starts with.
+
+    population: what other streams say: the first value, too, is held against theirs.
+    """
     table = RowTable.zeros(layout_of(config, features), 1)
     table.head["offset"] = -1
     table.tails["surprise"] = ABSENT
@@ -32,9 +39,15 @@ def fresh_table(
     table.head["credit"] = 1.0
     for name in ("errors", "usual_errors", "distance", "usual_distance"):
         table.head[name] = 1.0
-    for v, view in enumerate(config.views):
-        maxima = calibration[view]
+    for view, maxima in calibration.items():
+        v = config.views.index(view)
         table.head["ring"] = len(maxima)
         table.maxima[0, v, : len(maxima)] = maxima
         summarise(table.tails[0, v], table.maxima[0, v], len(maxima))
+    if population:
+        table.head["pace"] = population.pace
+        for f, name in enumerate(config.features):
+            table.features[0, :, f] = population.features[name].started()
+            table.locations[0, :, f] = population.features[name].level
+            table.spreads[0, :, f] = population.features[name].spread
     return table

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from model.compiled import compiled
 from model.config import VALUE_CHANNELS
+from model.normalise import LEVEL_STEPS
+from model.population import rarity
 from model.row import Bytes
-from model.tails import BLOCK_EVENTS, combined, learn_blocks
+from model.tails import BLOCK_EVENTS, combined, combined_in_population, learn_blocks
 from model.views import (
     ABSENT,
     AWAY,
@@ -23,6 +25,7 @@ from model.views import (
     LONG,
     NEAR,
     POOLED,
+    RARE,
     VIEW_COUNT,
     directed,
     error_surprise,
@@ -35,6 +38,7 @@ CAUTIOUS_EVENTS = 40.0
 CONFIDENT_EVENTS = 4.0 * BLOCK_EVENTS
 THRESHOLD_LOW, THRESHOLD_HIGH = 1.0, 6.0
 REFRACTORY_EVENTS = 100
+TOLERATED = 4.0  # alarms beyond the budget, before what is worth one must be twice as rare
 ESCALATION = 1.6  # times the last alarm's score: worth another alarm within the refractory period
 BAND = 4.6  # spreads on either side: 99 % of a Student-t with 4 degrees of freedom
 WEEK = 604800.0
@@ -91,19 +95,24 @@ def judge(
     horizons: I64,
     active: I64,
     persistence: float,
+    error_tails: F64,
+    view_tails: F64,
     budget_per_week: float,
     scores: Structured,
     told: F64,
+    said: F64,
 ) -> None:
     """Score n admitted events in arrival order; their rows learn the tails.
 
     slots: (n,). steps, units, scales: (n, R, F), contexts: (n, F, CONTEXTS), paces: (n,), as
     `normalise.observe` gave them. inputs: (n, R, runs, D) and outputs: (n, R, runs, O) of the
     network, O = (feature, target, location and log-spread). directions: (F,) of LOW, BOTH or HIGH.
-    horizons: (H,); active: (V,), the views that count; persistence: steps.
+    horizons: (H,); active: (V,), the views that count; persistence: steps. error_tails: (F, K) and
+    view_tails: (V, K), those of a population, see `population.rarity`; K = 0 where a stream is held
+    against its own past.
     budget_per_week: false alarms. Writes scores: (n,) of SCORE; told: (n, F, 3), what was expected
     of each value and in which spread (input units), and its surprise; NaN where a value is missing
-    or nothing was expected yet.
+    or nothing was expected yet; said: (n, V), the views that count.
     """
     features, coarsest = steps.shape[2], steps.shape[1] - 1
     largest, largest_errors = np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED)
@@ -134,7 +143,7 @@ def judge(
                     place = feature["judged"] % np.uint32(horizons[0])
                     tell(feature, waits[place], errors[0], widths[0], directions[f], told[i, f])
                     judge_value(
-                        feature, errors, widths, scale, directions[f],
+                        feature, errors, widths, scale, directions[f], error_tails[f],
                         largest, largest_errors, present,
                     )  # fmt: skip
                 elif r == coarsest:
@@ -144,10 +153,15 @@ def judge(
                 expect(feature, x, units[i, r, f], given, horizons, waits, reach)
         level = follow_level(row, largest, largest_errors, present)
         fill_views(row, largest, present, persistence, views)
-        kept, ring = tails[slots[i]], maxima[slots[i]]
-        total = combined(kept, ring, row["ring"], active, views)
+        said[i] = views[active]
+        if view_tails.shape[1] > 0:
+            total = combined_in_population(row, view_tails, active, views)
+        else:
+            kept, ring = tails[slots[i]], maxima[slots[i]]
+            total = cautious(row, combined(kept, ring, row["ring"], active, views))
         decide(row, total, level, paces[i], budget_per_week, scores[i])
-        learn_blocks(kept, ring, row, active, views, scores[i]["score"] >= 1.0)
+        if view_tails.shape[1] == 0:
+            learn_blocks(kept, ring, row, active, views, scores[i]["score"] >= 1.0)
 
 
 @compiled
@@ -170,13 +184,20 @@ def compare(
 def expect(
     feature: np.void, x: float, unit: float, given: F32, horizons: I64, waits: F64, reach: F32
 ) -> None:
-    """Let what the network says of hidden values wait for them. given: (targets * 2,)."""
+    """Let what the network says of hidden values wait for them. given: (targets * 2,).
+
+    Spreads are the wider, the less the stream's level is known yet.
+    """
+    # The level is a mean that one more value has joined: part old guess, part that value's noise.
+    joined = max(1.0 / (feature["judged"] + 1.0), 1.0 / LEVEL_STEPS)
+    feature["doubt"] = np.float32((1.0 - joined) ** 2 * feature["doubt"] + joined**2)
+    unsure = math.sqrt(1.0 + feature["doubt"])
     start = 0
     for j in range(horizons.shape[0]):
         place = start + feature["judged"] % np.uint32(horizons[j])
         waits[place] = x + unit * given[2 + 2 * j]
         log_spread = min(max(given[3 + 2 * j], -LOG_SPREAD_LIMIT), LOG_SPREAD_LIMIT)
-        reach[place] = min(unit * math.exp(log_spread), WIDEST)
+        reach[place] = min(unit * math.exp(log_spread) * unsure, WIDEST)
         start += horizons[j]
     feature["judged"] += np.uint32(1)
 
@@ -220,6 +241,7 @@ def judge_value(
     widths: F64,
     scale: float,
     direction: int,
+    error_tail: F64,
     largest: F64,
     largest_errors: F64,
     present: I64,
@@ -233,6 +255,10 @@ def judge_value(
         error = directed(errors[j], direction) / widths[j]
         if j == 0:
             error /= usual
+            if error_tail.shape[0] > 0:
+                rare = rarity(error_tail, directed(errors[0], direction))
+                pool(largest[RARE], rare)
+                present[RARE] += 1
             most = LEVEL_CLIP * scale / widths[0]
             pool(largest_errors, error_surprise(min(error, most / usual)))
             seen = min(abs(errors[0]) / widths[0], most, USUAL_ERROR_CLIP * usual)
@@ -277,6 +303,15 @@ def usual_after(usual: float, now: float, weight: float) -> np.float32:
 
 
 @compiled
+def cautious(row: np.void, total: float) -> float:
+    """The first events cannot prove much: their scales are guesses, and the network knows it least.
+
+    In a population they can: the others know the scale.
+    """
+    return total * min(1.0, (row["scored"] + 1) / CAUTIOUS_EVENTS)
+
+
+@compiled
 def threshold_of(pace: float, budget_per_week: float) -> float:
     """The surprise that a normal stream's blocks pass at the budget's rate."""
     blocks_per_week = WEEK / (BLOCK_EVENTS * max(pace, 1e-3))
@@ -290,14 +325,17 @@ def decide(
 ) -> None:
     """Score and alarm of one event; the row keeps the last of each."""
     row["scored"] += np.uint64(1)
-    # The first events cannot prove much: their scales are guesses, and the network knows it least.
-    total = max(total, 0.0) * min(1.0, row["scored"] / CAUTIOUS_EVENTS)
+    total = max(total, 0.0)
     threshold = threshold_of(pace, budget_per_week)
     score = total / threshold
     anomalous = score >= 1.0
     rested = row["last_alarm"] == 0 or row["scored"] - row["last_alarm"] >= REFRACTORY_EVENTS
-    alarm = anomalous and (rested or score >= ESCALATION * row["alarm_score"])
+    # A stream that wakes people more often than the budget says must have something rarer to tell.
+    row["overspent"] = np.float32(max(0.0, row["overspent"] - budget_per_week * pace / WEEK))
+    worth = total >= threshold + math.log10(1.0 + row["overspent"] / TOLERATED)
+    alarm = anomalous and worth and (rested or score >= ESCALATION * row["alarm_score"])
     if alarm:
+        row["overspent"] += np.float32(1.0)
         row["last_alarm"] = row["scored"]
         row["alarm_score"] = np.float32(score)
         row["alarms"] += np.uint64(1)

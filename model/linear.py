@@ -18,6 +18,8 @@ from model.series import Described
 PENALTY = 1e-3  # of the mean square of the inputs
 TARGET_CLIP = 8.0  # units: a few wild values must not steer the map
 SMALLEST_SPREAD = 0.1  # units
+RUNNING_MEANS = 3
+NEXT = 1  # among the targets: the next value
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -55,17 +57,49 @@ class Linear(Memoryless):
 
 
 class Mean(Memoryless):
-    """The stream's level, in one unit of spread: every move leads back to it."""
+    """One of the stream's running means, in one unit of spread: every move leads back to it.
+
+    `choice`: (W, RUNNING_MEANS), 1 at the mean that is taken for a feature, see `distances`.
+    """
+
+    choice: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("choice", torch.eye(RUNNING_MEANS)[:1].repeat(config.width, 1))
 
     def given(self, inputs: Tensor) -> Tensor:
         config = self.config
-        read = inputs[:, : config.width * VALUE_CHANNELS]
-        values = read.reshape(-1, config.width, VALUE_CHANNELS)
-        back = -torch.sinh(values[:, :, :1])  # to the level, in scales of values
-        if config.unit == "increments":
-            back = back * torch.exp(-values[:, :, 4:5])
+        back = (distances(config, inputs) * self.choice).sum(dim=2, keepdim=True)
         hidden = back.expand(-1, -1, config.targets)
         return torch.stack([hidden, torch.zeros_like(hidden)], dim=-1).flatten(start_dim=1)
+
+
+def distances(config: ModelConfig, inputs: Tensor) -> Tensor:
+    """How far it is back to each running mean: level, slow, fast; in the unit of moves.
+
+    inputs (B, D) -> (B, W, RUNNING_MEANS).
+    """
+    read = inputs[:, : config.width * VALUE_CHANNELS]
+    values = read.reshape(-1, config.width, VALUE_CHANNELS)
+    to_level = -torch.sinh(values[:, :, :1])  # in scales of values
+    to_others = -torch.sinh(values[:, :, [3, 2]])  # in scales of increments
+    increment = torch.exp(values[:, :, 4:5])  # in scales of values
+    if config.unit == "increments":
+        return torch.cat([to_level / increment, to_others], dim=2)
+    return torch.cat([to_level, to_others * increment], dim=2)
+
+
+def fit_mean(config: ModelConfig, parts: list[Described]) -> Mean:
+    """For each feature the running mean that its next values are nearest to."""
+    mean = Mean(config)
+    inputs = torch.from_numpy(np.concatenate([part.inputs for part in parts]))
+    targets = np.concatenate([part.targets for part in parts])[:, :, NEXT]
+    weights = np.concatenate([part.weights for part in parts])[:, :, NEXT]
+    errors = np.abs(targets[:, :, None] - distances(config, inputs).numpy()) * weights[:, :, None]
+    best = torch.from_numpy(errors.mean(axis=0).argmin(axis=1))
+    mean.choice[:] = torch.nn.functional.one_hot(best, RUNNING_MEANS)
+    return mean
 
 
 def fit_linear(config: ModelConfig, parts: list[Described]) -> Linear:

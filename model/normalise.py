@@ -38,7 +38,7 @@ GROWN_UP_EVENTS = 1000.0  # a stream's scales are settled
 FEWEST_VALUES = 3  # before anything is expected of the next one
 LARGEST_UNIT = 1e38  # what a float32 holds
 PROFILE_CHANNELS = 7  # where the channels of the profiles begin
-CONTEXTS = 3  # distances from the profiles of day and week, and rarity in the population
+CONTEXTS = 2  # distances from the profiles of day and week
 
 I16 = npt.NDArray[np.int16]
 I64 = npt.NDArray[np.int64]
@@ -80,8 +80,8 @@ def observe(
     Writes verdicts: (n,); steps: (n, R, F), the value of the step that ends with the event, NaN
     where none does; inputs: (n, R, 1, D) if `joint`, else (n, R, F, D); units: (n, R, F), the
     scale (of values if `by_values`, else of increments) in which the network's locations and
-    spreads are counted, 0 while too few values were seen; scales: (n, R, F); contexts: the first
-    two of (n, F, CONTEXTS), distances in scales, NaN where a profile says nothing; paces: (n,) mean
+    spreads are counted, 0 while too few values were seen; scales: (n, R, F); contexts:
+    (n, F, CONTEXTS), distances in scales, NaN where a profile says nothing; paces: (n,) mean
     seconds between events. Whatever is later said of an event is said from these copies: its row
     may already have moved on.
     """
@@ -157,13 +157,16 @@ def smallest_unit(feature: np.void) -> float:
 @compiled
 def value_scale(feature: np.void) -> float:
     """The scale of values, floored, in input units."""
-    return float(max(feature["scale"], smallest_unit(feature)))
+    scale = feature["scale"]
+    if feature["ratio"] > 0.0:
+        scale = feature["ratio"] * abs(feature["level"])
+    return float(max(scale, smallest_unit(feature)))
 
 
 @compiled
 def increment_unit(feature: np.void) -> float:
     """The scale of increments, floored, in input units."""
-    return float(max(feature["step"], SMALLEST_STEP * feature["scale"], smallest_unit(feature)))
+    return float(max(feature["step"], SMALLEST_STEP * value_scale(feature), smallest_unit(feature)))
 
 
 @compiled
@@ -220,7 +223,7 @@ def learn_value(feature: np.void, x: float, level_clip: float) -> None:
         weight = max(1.0 / (count + 1), 1.0 / LEVEL_STEPS)
         deviation = x - feature["level"]
         if feature["scale"] > 0.0:
-            deviation = clipped(deviation, level_clip * feature["scale"])
+            deviation = clipped(deviation, level_clip * value_scale(feature))
         feature["level"] += weight * deviation
         feature["scale"] += max(1.0 / count, 1.0 / LEVEL_STEPS) * (
             abs(deviation) - feature["scale"]
@@ -241,7 +244,7 @@ def observe_context(row: np.void, feature: np.void, profile: I16, x: float, out:
 
     Follows the errors of the profiles and of the level; a profile that is retired says nothing.
     """
-    out[:2] = math.nan
+    out[:] = math.nan
     if math.isnan(x) or feature["count"] < FEWEST_VALUES:
         return
     scale = value_scale(feature)

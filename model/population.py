@@ -1,92 +1,181 @@
 """What the streams of the training data have in common: where a new one starts, what is rare.
 
-A stream of few events is told from its kin: it starts at their level with the weight that the data
-give it, and a value that hardly any of them ever had is rare, whatever the stream's own past.
+Where streams are many and alike, as cards or patients are, one is held against its kin and not
+against its own past alone: it starts at their level, with the weight that the data give it, and
+what is rare is what hardly any of them ever met. They are alike where their scales are much the
+same, or much the same in proportion to their levels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from model.config import ModelConfig
+from model.compiled import compiled
 from model.row import FEATURE
-from model.series import Series, learned_of
 
 FEWEST_STREAMS = 20  # before they count as a population
-LARGEST_WEIGHT = 20.0  # events
+LEAST_WEIGHT, LARGEST_WEIGHT = 1.0, 20.0  # events
 NORMAL_RATIO = 1.57  # of the variance to the squared mean absolute deviation, if normal
+ALIKE = 1.0  # median absolute deviation of the logs of scales: most are within a factor of e
+PROPORTIONAL = 0.5  # of that deviation is left when each scale is divided by its level
 TAIL_STEPS = 8  # quantiles for each factor of 10 of tail probability
 
 F64 = npt.NDArray[np.float64]
+Structured = npt.NDArray[np.void]
+Tail = tuple[float, ...]
+"""(K,): what 10^(-k / TAIL_STEPS) of all values reach, k = 1, 2, ..."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePopulation:
     """One feature over many streams.
 
-    level, scale, step: medians over the streams, in input units. weight: of this start, in events.
-    middle: the median of all values. distances: (K,) from it, that 10^(-k / TAIL_STEPS) of all
-    values reach, k = 1, 2, ...
+    level, scale, step: medians over the streams, in input units. ratio: of a stream's scale to its
+    level, 0 where the streams do not agree on one. weight: of this start, in events. doubt: the
+    variance of levels between streams, in squares of the scale. errors: the tail of all errors of
+    reconstruction, in input units, either way.
     """
 
     level: float
     scale: float
     step: float
+    ratio: float
     weight: int
-    middle: float
-    distances: tuple[float, ...]
+    doubt: float
+    errors: Tail = ()
 
-    def started(self) -> npt.NDArray[np.void]:
+    @property
+    def spread(self) -> float:
+        """Of a new stream's first value, in input units."""
+        return self.scale * math.sqrt(1.0 + self.doubt)
+
+    def started(self) -> Structured:
         """() of FEATURE: a new stream's normaliser."""
         block = np.zeros((), FEATURE)
         for name in ("value", "level", "fast", "slow"):
             block[name] = self.level
-        block["scale"], block["step"] = self.scale, self.step
+        block["scale"], block["step"], block["ratio"] = self.scale, self.step, self.ratio
         block["count"] = block["judged"] = self.weight
+        block["doubt"] = self.doubt
         return block
 
 
-def populations_of(config: ModelConfig, series: Sequence[Series]) -> dict[str, FeaturePopulation]:
-    """The population of each feature; none where there are too few streams."""
-    if len(series) < FEWEST_STREAMS:
-        return {}
-    blocks = np.stack([learned_of(config, one) for one in series])  # (streams, F)
-    values = np.concatenate([one.values for one in series])
-    return {
-        name: _population(blocks[:, f], values[~np.isnan(values[:, f]), f])
-        for f, name in enumerate(config.features)
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Many streams: seconds between the events of one, each feature by its name, and the tail of
+    each view by its name."""
+
+    pace: float
+    features: Mapping[str, FeaturePopulation]
+    views: Mapping[str, Tail] = field(default_factory=dict)
+
+
+def population_of(
+    features: Sequence[str], learned: Sequence[Structured], paces: Sequence[float]
+) -> Population | None:
+    """Where streams start; None where they are too few or not alike. Tails are not known yet.
+
+    learned: for each stream (F,) of FEATURE, its normaliser at the end. paces: mean seconds between
+    its events.
+    """
+    if len(learned) < FEWEST_STREAMS:
+        return None
+    blocks = np.stack(learned)  # (streams, F)
+    if not all(_alike(blocks[:, f]["scale"], blocks[:, f]["level"]) for f in range(len(features))):
+        return None
+    starts = {name: _feature(blocks[:, f]) for f, name in enumerate(features)}
+    return Population(float(np.median(paces)), starts)
+
+
+def with_errors(population: Population, errors: F64) -> Population:
+    """The same, knowing the tails of the errors (T, F) of all streams, NaN where there is none."""
+    sizes = np.abs(errors)
+    features = {
+        name: replace(one, errors=_tail(sizes[~np.isnan(sizes[:, f]), f]))
+        for f, (name, one) in enumerate(population.features.items())
     }
+    return replace(population, features=features)
 
 
-def _population(blocks: npt.NDArray[np.void], values: F64) -> FeaturePopulation:
+def with_views(population: Population, names: Sequence[str], views: F64) -> Population:
+    """The same, knowing the tails of the views (T, V) of all streams' events, below 0 for none."""
+    spoken = {name: _tail(views[views[:, v] >= 0.0, v]) for v, name in enumerate(names)}
+    return replace(population, views=spoken)
+
+
+def tail_table(tails: Sequence[Tail]) -> F64:
+    """(N, K) for `rarity`, infinite behind what each tail reaches; K = 1 where none is known."""
+    table = np.full((len(tails), max([1, *map(len, tails)])), np.inf)
+    for row, tail in zip(table, tails, strict=True):
+        row[: len(tail)] = tail
+    return table
+
+
+@compiled
+def rarity(tail: F64, x: float) -> float:
+    """-log10 of the share of all values that reach x; tail: (K,), rising.
+
+    Beyond the last, ten times as much counts as ten times as rare; nothing is rare in an empty one.
+    """
+    below, k = 0.0, 0
+    while k < tail.shape[0] and tail[k] <= x:
+        below = tail[k]
+        k += 1
+    if k < tail.shape[0] and not math.isinf(tail[k]):
+        return (k + (x - below) / (tail[k] - below)) / TAIL_STEPS
+    return k / TAIL_STEPS + math.log10(x / below) if below > 0.0 else 0.0
+
+
+def _feature(blocks: Structured) -> FeaturePopulation:
     blocks = blocks[blocks["count"] > 0]
-    # How much a stream's own mean of n events is to be trusted against the others' (empirical
-    # Bayes): n against the variance within streams in units of the variance between them.
-    within = NORMAL_RATIO * float(np.median(blocks["scale"].astype(np.float64) ** 2))
-    between = float(np.median(np.abs(blocks["level"] - np.median(blocks["level"]))) * 1.48) ** 2
-    weight = min(within / between, LARGEST_WEIGHT) if between > 0.0 else LARGEST_WEIGHT
-    middle = float(np.median(values))
-    steps = int(TAIL_STEPS * np.log10(max(len(values), 10)))
-    tails = 10.0 ** (-np.arange(1, steps + 1) / TAIL_STEPS)
+    doubt = _doubt(blocks["level"], blocks["scale"])
     return FeaturePopulation(
         level=float(np.median(blocks["level"])),
         scale=float(np.median(blocks["scale"])),
         step=float(np.median(blocks["step"])),
-        weight=round(weight),
-        middle=middle,
-        distances=tuple(np.quantile(np.abs(values - middle), 1.0 - tails).tolist()),
+        ratio=_ratio(blocks["level"], blocks["scale"]),
+        weight=round(min(max(1.0 / max(doubt, 1e-9), LEAST_WEIGHT), LARGEST_WEIGHT)),
+        doubt=doubt,
     )
 
 
-def rarity(population: FeaturePopulation, values: F64) -> F64:
-    """-log10 of the share of all values that are as far from the middle, (T,).
+def _doubt(levels: F64, scales: F64) -> float:
+    """The variance between streams in units of the variance within them.
 
-    With the sign of the side. Beyond the farthest, ten times as far counts as ten times as rare.
+    Its inverse is how many events the start is worth (empirical Bayes).
     """
-    distance = np.abs(values - population.middle)
-    reached = np.array(population.distances)
-    rare = np.interp(distance, reached, np.arange(1, len(reached) + 1) / TAIL_STEPS, left=0.0)
-    rare += np.log10(np.maximum(distance / max(reached[-1], 1e-12), 1.0))
-    return np.where(values < population.middle, -rare, rare)
+    within = NORMAL_RATIO * float(np.median(scales**2))
+    return (1.48 * _deviation(levels)) ** 2 / within
+
+
+def _alike(scales: F64, levels: F64) -> bool:
+    if _ratio(levels, scales) > 0.0:
+        return True
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviation = _deviation(np.log(scales))
+    return deviation < ALIKE  # not where most do not move, and logs are infinite
+
+
+def _ratio(levels: F64, scales: F64) -> float:
+    """The median ratio of scale to level, where it differs much less than the scales do; else 0."""
+    if (levels <= 0.0).any() or (scales <= 0.0).any():
+        return 0.0
+    ratios = scales / levels
+    alike = _deviation(np.log(ratios)) < PROPORTIONAL * _deviation(np.log(scales))
+    return float(np.median(ratios)) if alike else 0.0
+
+
+def _deviation(values: F64) -> float:
+    """The median absolute deviation."""
+    return float(np.median(np.abs(values - np.median(values))))
+
+
+def _tail(values: F64) -> Tail:
+    if len(values) == 0:
+        return ()
+    steps = int(TAIL_STEPS * math.log10(max(len(values), 10)))
+    shares = 10.0 ** (-np.arange(1, steps + 1) / TAIL_STEPS)
+    return tuple(np.quantile(values, 1.0 - shares).tolist())

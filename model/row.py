@@ -15,7 +15,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the row's layout, stored with every checkpoint."""
 
 BLOCKS = 192
@@ -53,6 +53,8 @@ HEAD = np.dtype(
         ("distance", "<f4"),  # the same of the distance from the level
         ("usual_errors", "<f4"),  # slow mean of `errors`
         ("usual_distance", "<f4"),  # and of `distance`
+        ("overspent", "<f4"),  # alarms beyond the budget
+        ("echo", "<f4"),  # of the last great surprises, fading
         ("credit", "<f4"),  # anomalous blocks that need not be learned from
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
         ("ring", "<u4"),  # how many entries of the ring are in use
@@ -75,6 +77,8 @@ FEATURE = np.dtype(
         ("scale", "<f8"),  # mean absolute deviation from `level`
         ("step", "<f8"),  # mean absolute increment
         ("error", "<f4"),  # mean square of the near error, in the network's spreads; 0 before any
+        ("ratio", "<f4"),  # of the scale to the level, where the population says it; else 0
+        ("doubt", "<f4"),  # variance of the level as a guess, in squares of the scale
         ("anchor_unit", "<f4"),  # 0 before there is a profile
         ("level_error", "<f4"),  # mean absolute error, in scales, of the level as a forecast
         ("day_error", "<f4"),  # the same of the profile of the day

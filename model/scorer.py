@@ -5,8 +5,8 @@ network takes waves of distinct streams, each wave one batched call. Nothing her
 events were cut into batches.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Protocol
 
@@ -19,9 +19,9 @@ from model.config import ModelConfig
 from model.judge import BOTH, SCORE, judge
 from model.normalise import observe
 from model.observed import Observed
-from model.population import FeaturePopulation, rarity
+from model.population import Population, tail_table
 from model.row import RowTable
-from model.views import DAY, RARE, view_numbers
+from model.views import view_numbers
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -34,7 +34,8 @@ class Scored:
     """Verdicts on n events, and the scores of the m admitted ones.
 
     verdicts: (n,), see `model.admission`. admitted: (m,), indices into the n events.
-    scores: (m,) of SCORE. expected, spread, surprise: (m, F), NaN where not known.
+    scores: (m,) of SCORE. expected, spread, surprise: (m, F), NaN where not known. views: (m, V),
+    the config's views, see `model.views`.
     """
 
     verdicts: npt.NDArray[np.uint8]
@@ -43,6 +44,11 @@ class Scored:
     expected: F64
     spread: F64
     surprise: F64
+    views: F64
+
+    def only(self, events: slice) -> "Scored":
+        """The same of some of the events, where all were admitted."""
+        return Scored(*(getattr(self, field.name)[events] for field in fields(self)))
 
 
 class Network(Protocol):
@@ -52,7 +58,7 @@ class Network(Protocol):
     def config(self) -> ModelConfig: ...
 
     @property
-    def populations(self) -> Mapping[str, FeaturePopulation]: ...
+    def population(self) -> Population | None: ...
 
     def step(self, inputs: F32, memory: F32) -> tuple[F32, F32]:
         """inputs (B, D), memory (B, M) -> outputs (B, O), memory' (B, M)."""
@@ -81,6 +87,7 @@ class Scorer:
         self._lengths = np.array(config.resolutions, np.int64)
         self._horizons = np.array(config.horizons, np.int64)
         self._views = view_numbers(config.views)
+        self._error_tails, self._view_tails = _tails(network, len(directions))
 
     def score(
         self,
@@ -102,20 +109,19 @@ class Scorer:
         verdicts = seen.verdicts
         admitted = np.flatnonzero(verdicts == ADMITTED)
         slots, values, seen = slots[admitted], values[admitted], seen.only(admitted)
-        for f, name in enumerate(config.features):
-            if population := self.network.populations.get(name):
-                seen.contexts[:, f, RARE - DAY] = rarity(population, values[:, f])
         outputs = self._step(table, slots, seen)
         m, features = values.shape
         scores = np.zeros(m, SCORE)
         told = np.empty((m, features, 3))
+        said = np.empty((m, len(config.views)))
         judge(
             table.head, table.features, table.locations, table.spreads, table.tails, table.maxima,
             slots, seen.steps, seen.inputs, seen.units, seen.scales, seen.contexts,
             seen.paces, outputs, config.joint, self.directions, self._horizons, self._views,
-            config.persistence, self.budget_per_week, scores, told,
+            config.persistence, self._error_tails, self._view_tails, self.budget_per_week,
+            scores, told, said,
         )  # fmt: skip
-        return Scored(verdicts, admitted, scores, told[:, :, 0], told[:, :, 1], told[:, :, 2])
+        return Scored(verdicts, admitted, scores, told[:, :, 0], told[:, :, 1], told[:, :, 2], said)
 
     def _observe(
         self,
@@ -183,6 +189,17 @@ def turns(slots: I64) -> I64:
     lengths = np.diff(np.r_[first, len(slots)])
     turn[order] = np.arange(len(slots)) - np.repeat(first, lengths)
     return turn
+
+
+def _tails(network: Network, features: int) -> tuple[F64, F64]:
+    """Those of a population, of errors (F, K) and of views (V, K); K = 0 where there is none."""
+    config, population = network.config, network.population
+    if population is None:
+        return np.zeros((features, 0)), np.zeros((len(config.views), 0))
+    return (
+        tail_table([population.features[name].errors for name in config.features]),
+        tail_table([population.views.get(name, ()) for name in config.views]),
+    )
 
 
 def directions_of(features: tuple[str, ...], declared: dict[str, int]) -> npt.NDArray[np.int8]:

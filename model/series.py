@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.config import VALUE_CHANNELS, ModelConfig
-from model.fresh import layout_of
+from model.fresh import fresh_table
 from model.normalise import observe
 from model.observed import Observed
+from model.population import Population
 from model.row import RowTable
 
 WARM_UP = 40  # first events, not trained on: scales are still guesses; a quarter of a short stream
@@ -29,6 +30,11 @@ class Series:
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def pace(self) -> float:
+        """Mean seconds between events."""
+        return float(np.ptp(self.times)) / max(len(self) - 1, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -44,12 +50,14 @@ class Described:
     weights: F32
 
 
-def describe(config: ModelConfig, series: Series) -> list[Described]:
+def describe(
+    config: ModelConfig, series: Series, population: Population | None = None
+) -> list[Described]:
     """Run the serving normaliser over a series, at the finest resolution.
 
     One Described for each run of the network; T counts the steps in which a value came.
     """
-    _, seen = _observed(config, series)
+    _, seen = _observed(config, series, population)
     features = series.values.shape[1]
     ended = ~np.isnan(seen.steps[:, 0]).all(axis=1)
     steps, units = seen.steps[ended, 0], seen.units[ended, 0]
@@ -65,15 +73,16 @@ def describe(config: ModelConfig, series: Series) -> list[Described]:
 
 def learned_of(config: ModelConfig, series: Series) -> npt.NDArray[np.void]:
     """(F,) of FEATURE: what the normaliser knows at a series' end, at the finest resolution."""
-    return _observed(config, series)[0].features[0, 0].copy()
+    return _observed(config, series, None)[0].features[0, 0].copy()
 
 
-def _observed(config: ModelConfig, series: Series) -> tuple[RowTable, Observed]:
+def _observed(
+    config: ModelConfig, series: Series, population: Population | None
+) -> tuple[RowTable, Observed]:
     """The memory at the end, and what was said of each event."""
     n, features = series.values.shape
-    layout = layout_of(config, features)
-    table, seen = RowTable.zeros(layout, 1), Observed.of(config, layout, n)
-    table.head["offset"] = -1
+    table = fresh_table(config, {}, population, features)
+    seen = Observed.of(config, table.layout, n)
     observe(
         table.head, table.features, table.profiles, np.zeros(n, np.int64), np.arange(n),
         np.uint64(1), series.times, np.zeros(n, np.bool_), series.values, np.inf,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.compiled import compiled
+from model.population import rarity
 from model.row import BLOCKS, Bytes
 from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD
 
@@ -23,6 +24,8 @@ CREDIT_RATE = 0.05  # a block
 SILENT = -1.0  # the maximum of a block in which a view said nothing
 BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
 LN10 = math.log(10.0)
+ECHO_BEYOND, ECHO_LEAST, ECHO_LIMIT = 2.0, 1.0, 2.0  # factors of 10 of tail probability
+ECHO_SHARE, ECHO_FADING = 0.5, 0.95  # an event
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -61,15 +64,39 @@ def combined(tails: Structured, maxima: Bytes, used: int, active: I64, views: F6
 
     tails, maxima, active: (V,), (V, BLOCKS), (V,) for the views whose tails are kept.
     """
-    total, count = np.zeros(GROUP_COUNT), np.zeros(GROUP_COUNT)
+    surprises = np.empty(active.shape[0])
     for k in range(active.shape[0]):
         x = views[active[k]]
         if x == ABSENT:
             tails[k]["surprise"] = ABSENT
         elif x != HELD:
             tails[k]["surprise"] = np.float32(tail_surprise(tails[k], maxima[k], used, x))
-        if tails[k]["surprise"] != ABSENT:
-            total[GROUPS[active[k]]] += tails[k]["surprise"]
+        surprises[k] = tails[k]["surprise"]
+    return grouped(surprises, active)
+
+
+@compiled
+def combined_in_population(row: np.void, view_tails: F64, active: I64, views: F64) -> float:
+    """The same in a population: the rarest of its views.
+
+    view_tails: (V, K), see `population.rarity`. They are tails of single events; the result is for
+    a block, as everywhere.
+    """
+    surprises = np.empty(active.shape[0])
+    for k in range(active.shape[0]):
+        x = views[active[k]]
+        surprises[k] = rarity(view_tails[k], x) if x >= 0.0 else ABSENT
+    tail = 10.0 ** -echoed(row, max(0.0, surprises.max()))
+    return -math.log10(-math.expm1(BLOCK_EVENTS * math.log1p(-tail))) if tail < 1.0 else 0.0
+
+
+@compiled
+def grouped(surprises: F64, active: I64) -> float:
+    """One surprise of those of the views (V,), each at least 0 or ABSENT."""
+    total, count = np.zeros(GROUP_COUNT), np.zeros(GROUP_COUNT)
+    for k in range(active.shape[0]):
+        if surprises[k] != ABSENT:
+            total[GROUPS[active[k]]] += surprises[k]
             count[GROUPS[active[k]]] += 1.0
     inverse, groups = 0.0, 0.0
     for g in range(GROUP_COUNT):
@@ -77,6 +104,17 @@ def combined(tails: Structured, maxima: Bytes, used: int, active: I64, views: F6
             inverse += 10.0 ** (total[g] / count[g])
             groups += 1.0
     return math.log10(inverse / groups) if groups > 0.0 else 0.0
+
+
+@compiled
+def echoed(row: np.void, surprise: float) -> float:
+    """A surprise, and more of it where a great one was not long ago: half of what that was beyond
+    usual, fading, if the present one is out of the ordinary itself."""
+    before = ECHO_FADING * row["echo"]
+    row["echo"] = np.float32(max(before, surprise - ECHO_BEYOND))
+    if surprise <= ECHO_LEAST:
+        return surprise
+    return surprise + min(ECHO_SHARE * before, ECHO_LIMIT)
 
 
 @compiled

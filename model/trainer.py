@@ -10,15 +10,15 @@ import torch
 from model.artifact import Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import calibrate, uncalibrated
-from model.choice import Predictor, disturbances_found
+from model.choice import disturbances_found
 from model.config import Cell, ModelConfig
 from model.errors import TrainingDataError
 from model.export import write_artifact, write_description
-from model.linear import Mean, fit_linear
+from model.linear import fit_linear, fit_mean
 from model.period import period_of
-from model.population import FEWEST_STREAMS, populations_of
-from model.row import BLOCKS
-from model.series import Described, Series, describe, fingerprint
+from model.population import Population, population_of
+from model.rehearsal import InTorch, Predictor, among
+from model.series import Described, Series, describe, fingerprint, learned_of
 from model.training import Progress, TrainingSettings, fit
 
 FEWEST_EVENTS = 200  # of all series
@@ -35,7 +35,7 @@ CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")
 class Trained:
     """A network, how well it tells disturbances (`model.choice`), and what to record."""
 
-    network: Predictor
+    network: InTorch
     found: float
     record: dict[str, float]
 
@@ -59,11 +59,14 @@ def train_artifact(
     torch.set_num_threads(1)  # layers this small lose more to threads than they gain
     usable = _usable(series, features)
     config = shape_of(usable, features, hidden)
-    described = [part for one in usable for part in describe(config, one)]
+    kin = _kin(config, usable)
+    if kin:
+        config = replace(config, views=views_among(kin))
+    described = [part for one in usable for part in describe(config, one, kin)]
     halves = [_split(part) for part in described]
     train, held_out = [first for first, _ in halves], [last for _, last in halves]
     tried = {
-        name: _trained(replace(config, cell=name), train, held_out, usable, settings, progress)
+        name: _trained(replace(config, cell=name), train, held_out, usable, kin, settings, progress)
         for name in ((cell,) if cell else CANDIDATES)
     }
     best = max(tried.values(), key=lambda one: one.found)
@@ -73,15 +76,16 @@ def train_artifact(
         "events": sum(map(len, usable)),
         "seed": settings.seed,
         "disturbances_found": {name: round(one.found, 4) for name, one in tried.items()},
-        "parameters": sum(p.numel() for p in best.network.parameters()),
+        "parameters": sum(p.numel() for p in best.network.module.parameters()),
         **best.record,
     }
     chosen = best.network.config
-    populations = populations_of(chosen, usable)
-    description = Description(chosen, uncalibrated(chosen), populations, record)
-    blocks = BLOCKS if populations else PRIOR_BLOCKS
-    artifact = write_artifact(best.network, description, folder)
-    return write_description(calibrate(artifact, usable, blocks, 1.0 - HELD_OUT), folder)
+    population = among(best.network, kin, usable) if kin else None
+    description = Description(chosen, uncalibrated(chosen), population, record)
+    artifact = write_artifact(best.network.module, description, folder)
+    if kin:
+        return artifact
+    return write_description(calibrate(artifact, usable, PRIOR_BLOCKS, 1.0 - HELD_OUT), folder)
 
 
 def _trained(
@@ -89,15 +93,18 @@ def _trained(
     train: list[Described],
     held_out: list[Described],
     series: list[Series],
+    kin: Population | None,
     settings: TrainingSettings,
     progress: Progress,
 ) -> Trained:
+    def trained(module: Predictor, record: dict[str, float]) -> Trained:
+        network = InTorch(module, kin)
+        return Trained(network, disturbances_found(network, series, settings.seed), record)
+
     if config.cell == "linear":
-        linear = fit_linear(config, train)
-        return Trained(linear, disturbances_found(linear, series, settings.seed), {})
+        return trained(fit_linear(config, train), {})
     if config.cell == "mean":
-        mean = Mean(config)
-        return Trained(mean, disturbances_found(mean, series, settings.seed), {})
+        return trained(fit_mean(config, train), {})
     torch.manual_seed(settings.seed)
     network = Autoencoder(config)
     fitted = fit(network, train, held_out, settings, progress)
@@ -106,7 +113,7 @@ def _trained(
         "loss": round(fitted.loss, 4),
         "held_out_loss": round(fitted.held_out_loss, 4),
     }
-    return Trained(network, disturbances_found(network, series, settings.seed), record)
+    return trained(network, record)
 
 
 def _usable(series: Sequence[Series], features: tuple[str, ...]) -> list[Series]:
@@ -146,17 +153,23 @@ def shape_of(series: Sequence[Series], features: tuple[str, ...], hidden: int) -
         horizons=(1, 2, 4),
         level_clip=3.0,
         unit="increments" if period else "values",
-        views=_views(len(series), period),
+        views=("near", "long") if period else ("near", "middle", "far", "away"),
         persistence=max(1.0, cycle / 2),
     )
 
 
-def _views(streams: int, period: int | None) -> tuple[str, ...]:
-    if period:
-        return ("near", "long")
-    if streams >= FEWEST_STREAMS:
-        return ("near", "rare")
-    return ("near", "middle", "far", "away")
+def _kin(config: ModelConfig, series: Sequence[Series]) -> Population | None:
+    """What many streams have in common; a cycle is told by a stream's own past."""
+    if config.unit == "increments":
+        return None
+    learned = [learned_of(config, one) for one in series]
+    return population_of(config.features, learned, [one.pace for one in series])
+
+
+def views_among(kin: Population) -> tuple[str, ...]:
+    """Errors in input units, and where scales go with levels, errors in proportion to those too."""
+    proportional = all(feature.ratio > 0.0 for feature in kin.features.values())
+    return ("near", "rare") if proportional else ("rare",)
 
 
 def _period(series: Sequence[Series]) -> int | None:

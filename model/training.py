@@ -124,6 +124,9 @@ def fit(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.updates)
     stretches = Stretches(train, settings.chunk * settings.chunks, settings.seed)
     test = side_by_side(held_out)
+    if settings.updates == 0:
+        untrained = evaluate(network, test, settings.chunk)
+        return Fitted(0, untrained, untrained)
     best, best_weights, since_best = math.inf, copy.deepcopy(network.state_dict()), 0
     losses: list[float] = []
     check = max(settings.chunks, settings.updates // settings.checks)

@@ -283,6 +283,7 @@ def train(
 )
 @click.option("--key", metavar="COL", help="Column that names the stream [the first in _id].")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@click.option("--together", is_flag=True, help="Train once on all series of a set, as streams.")
 @click.option("--quick", is_flag=True, help="Three series of a set, 100 streams of a series.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @reported
@@ -294,6 +295,7 @@ def evaluate(
     direction: dict[str, str],
     key: str | None,
     jobs: int,
+    together: bool,
     quick: bool,
     seed: int,
 ) -> None:
@@ -301,7 +303,9 @@ def evaluate(
     from service.evaluate import EvaluateOptions, write_figures
     from service.evaluate import evaluate as run
 
-    options = EvaluateOptions(artifact, tuple(detectors or ()), direction, key, jobs, quick, seed)
+    options = EvaluateOptions(
+        artifact, tuple(detectors or ()), direction, key, jobs, quick, seed, together
+    )
     figures = run(folders, options, click.echo)
     if file:
         write_figures(figures, file)

@@ -28,6 +28,7 @@ class EvaluateOptions:
     jobs: int = 2
     quick: bool = False
     seed: int = 0
+    together: bool = False
 
 
 def evaluate(
@@ -41,7 +42,7 @@ def evaluate(
         raise SettingsError(str(error)) from None
     sets = [read_labelled_set(folder, options.key, options.quick) for folder in folders]
     directions = _directions(options.direction or {}, sets)
-    tasks = [tasks_of(one, directions) for one in sets]
+    tasks = [tasks_of(one, directions, options.together) for one in sets]
     return _run(sets, tasks, names, options, show)
 
 

@@ -2,8 +2,10 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import get_args
 
-from model.artifact import BASE
+from model.config import Cell
 from model.errors import EvaluationError
 from model.evaluation.baselines.ewma import ewma
 from model.evaluation.baselines.moving_z_score import moving_z_score
@@ -34,8 +36,16 @@ def build(name: str, options: Options) -> Detector:
 
 def _wakeful(options: Options) -> Detector:
     if options.artifact is not None:
-        return WakefulDetector("wakeful", None, options.artifact)
-    return WakefulDetector("wakeful", "lstm", BASE, options.seed)
+        return WakefulDetector("wakeful", trains=False, artifact=options.artifact)
+    return WakefulDetector("wakeful", seed=options.seed)
+
+
+def _control(cell: Cell, options: Options) -> Detector:
+    return WakefulDetector(f"wakeful-{cell}", cell=cell, seed=options.seed)
+
+
+def _untrained(options: Options) -> Detector:
+    return WakefulDetector("wakeful-untrained", cell="lstm", updates=0, seed=options.seed)
 
 
 def _half_space_trees(options: Options) -> Detector:
@@ -58,13 +68,9 @@ def _windowed_lstm(options: Options) -> Detector:
 
 BUILDERS: dict[str, Callable[[Options], Detector]] = {
     "wakeful": _wakeful,
-    "wakeful-base": lambda _: WakefulDetector("wakeful-base", None),
-    "wakeful-gru": lambda options: WakefulDetector(
-        "wakeful-gru", "gru", seed=options.seed, trained_only=True
-    ),
-    "wakeful-rnn": lambda options: WakefulDetector(
-        "wakeful-rnn", "rnn", seed=options.seed, trained_only=True
-    ),
+    "wakeful-base": lambda _: WakefulDetector("wakeful-base", trains=False),
+    **{f"wakeful-{cell}": partial(_control, cell) for cell in get_args(Cell)},
+    "wakeful-untrained": _untrained,
     "moving-z-score": lambda _: OnlineBaseline("moving-z-score", moving_z_score),
     "ewma": lambda _: OnlineBaseline("ewma", ewma),
     "half-space-trees": _half_space_trees,
@@ -72,8 +78,8 @@ BUILDERS: dict[str, Callable[[Options], Detector]] = {
     "windowed-lstm": _windowed_lstm,
 }
 PACKAGES = {
-    "wakeful-gru": "torch",
-    "wakeful-rnn": "torch",
+    **{f"wakeful-{cell}": "torch" for cell in get_args(Cell)},
+    "wakeful-untrained": "torch",
     "half-space-trees": "river",
     "random-cut-forest": "krcf",
     "windowed-lstm": "torch",

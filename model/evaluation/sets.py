@@ -5,7 +5,8 @@
     part `test`        is counted
 
 Each series has a detector of its own, trained on its `train` rows, and is scored from its first row
-to its last in one causal pass. Two kinds of set are trained on as a whole, once:
+to its last in one causal pass. A set may be trained on as a whole, once, where it is asked for; two
+kinds of set always are:
 
 - one in which a series has nothing but `train` rows. It was recorded to learn from, and it is of
   the same plant as the others; who runs that plant would give all of it to one training.
@@ -91,12 +92,14 @@ def read_labelled_set(folder: Path, key: str | None = None, quick: bool = False)
     return LabelledSet(folder.resolve().name, tuple(series), key, windowed)
 
 
-def tasks_of(labelled: LabelledSet, directions: Mapping[str, int]) -> list[Task]:
-    """What is to be scored, and after which training."""
+def tasks_of(
+    labelled: LabelledSet, directions: Mapping[str, int], together: bool = False
+) -> list[Task]:
+    """What is to be scored, and after which training; `together`: one on all series of the set."""
     lessons = [lessons_of(one, labelled.key) for one in labelled.series]
     places = labelled.counted
     events = {n: events_of(labelled.series[n], labelled.key, directions) for n in places}
-    if _trained_as_a_whole(labelled):
+    if together or _trained_as_a_whole(labelled):
         pooled = tuple(part for parts in lessons for part in parts)
         return [Task(tuple(places), tuple(events.values()), pooled)]
     return [Task((n,), (events[n],), tuple(lessons[n])) for n in places]

@@ -1,13 +1,16 @@
 """The product's own detectors, through the scorer that serves.
 
-`wakeful` does what the product would: it trains on training rows where there are any, and takes the
-base artifact otherwise. This is the one place in which evaluation meets training and serving.
+`wakeful` does what the product would: it trains on training rows where there are any, chooses among
+its predictors, and takes the base artifact otherwise. Its controls are the same scoring on one
+predictor each: what a network is worth is told by those without one, and by one that was never
+trained. This is the one place in which evaluation meets training and serving.
 """
 
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,42 +30,68 @@ BUDGET_PER_WEEK = 1.0  # false alarms: the settings' default
 SKEW_SECONDS = 604800.0  # the same
 BATCH_EVENTS = 4096  # the same
 ORIGIN = 1
+CONTROL_STREAMS, CONTROL_STEPS = 128, 2400  # generated, for a control of the base artifact
 
 Structured = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)
 class WakefulDetector:
-    """A Detector. cell: of the network to train; None: the artifact as it is."""
+    """A Detector.
+
+    trains: whether it learns from training rows; else it takes the artifact as it is. cell: of the
+    predictor, None for the one that training chooses. updates: of its weights, None for as many as
+    training makes.
+    """
 
     name: str
-    cell: Cell | None = "lstm"
+    trains: bool = True
+    cell: Cell | None = None
+    updates: int | None = None
     artifact: Path = BASE
     seed: int = 0
-    trained_only: bool = False
     promised_per_day: float = BUDGET_PER_WEEK / 7.0
 
     def score(self, series: Sequence[Events], training: Sequence[Series]) -> list[Outputs]:
         """Each series from fresh memories, all with one artifact."""
-        if self.cell is None or not training:
-            artifact = Artifact(self.artifact)
-        else:
-            artifact = self._trained(training, series[0].features, self.cell)
+        artifact = self._artifact(training, series[0].features)
         return [score_events(artifact, one) for one in series]
 
-    def _trained(
-        self, training: Sequence[Series], features: tuple[str, ...], cell: Cell
-    ) -> Artifact:
-        """Where there is too little to train on, the untrained one, as training itself advises."""
+    @property
+    def trained_only(self) -> bool:
+        """There is a base artifact of one network alone; what needs none has one in seconds."""
+        return self.cell in {"gru", "rnn"}
+
+    def _artifact(self, training: Sequence[Series], features: tuple[str, ...]) -> Artifact:
+        if self.trains and training:
+            return self._trained(training, features)
+        if self.cell and (self.updates == 0 or self.cell in {"linear", "mean"}):
+            return generated_control(self.cell, self.seed)
+        return Artifact(self.artifact)
+
+    def _trained(self, training: Sequence[Series], features: tuple[str, ...]) -> Artifact:
+        """Where there is too little to train on, the base one, as training itself advises."""
         from model.trainer import train_artifact
         from model.training import TrainingSettings
 
         settings = TrainingSettings(seed=self.seed)
+        if self.updates is not None:
+            settings = replace(settings, updates=self.updates)
         with tempfile.TemporaryDirectory() as folder:
             try:
-                return train_artifact(training, features, Path(folder), settings, cell)
+                return train_artifact(training, features, Path(folder), settings, self.cell)
             except TrainingDataError:
                 return Artifact(self.artifact)
+
+
+@cache
+def generated_control(cell: Cell, seed: int) -> Artifact:
+    """A control of the base artifact: of generated signals, as it is, without an update."""
+    from model.base import SETTINGS, train_base
+
+    settings = replace(SETTINGS, updates=0, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        return train_base(CONTROL_STREAMS, CONTROL_STEPS, settings, Path(folder), cell, quiet=True)
 
 
 def score_events(artifact: Artifact, events: Events) -> Outputs:

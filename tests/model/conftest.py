@@ -13,13 +13,13 @@ import torch
 from model.artifact import BASE, Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import uncalibrated
-from model.choice import Predictor
 from model.config import Cell, ModelConfig
 from model.export import write_artifact
 from model.fresh import fresh_table
 from model.linear import Linear, Mean
 from model.normalise import observe
 from model.observed import Observed
+from model.rehearsal import Predictor
 from model.row import RowTable
 
 F32 = npt.NDArray[np.float32]
@@ -60,7 +60,7 @@ def predictor_of(config: ModelConfig, seed: int = 0) -> Predictor:
 def description_of(config: ModelConfig, blocks: int = 4) -> Description:
     """A plausible description: a calibration of so many ordinary surprises for each view."""
     maxima = np.linspace(110, 170, blocks).astype(int).tolist()
-    return Description(config, dict.fromkeys(config.views, maxima), {}, {"seed": 0})
+    return Description(config, dict.fromkeys(config.views, maxima), None, {"seed": 0})
 
 
 def small(features: tuple[str, ...], cell: Cell) -> ModelConfig:
@@ -110,7 +110,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def memory_of(features: int, config: ModelConfig = WATCHED) -> RowTable:
     """One row of a stream that nothing was heard of."""
-    return fresh_table(config, uncalibrated(config), features)
+    return fresh_table(config, uncalibrated(config), None, features)
 
 
 def watch(

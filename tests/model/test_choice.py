@@ -4,18 +4,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.choice import (
-    EPISODE,
-    SHARE,
-    UNDISTURBED,
-    InTorch,
-    disturb,
-    disturbances_found,
-    levels_of,
-)
+from model.choice import EPISODE, ONE_EVENT, SHARE, UNDISTURBED, disturb, disturbances_found
 from model.config import ModelConfig
 from model.linear import Linear, fit_linear
-from model.scorer import Scorer, directions_of
+from model.rehearsal import InTorch
 from model.series import Series, describe
 from tests.model.conftest import F64, network_of, noisy, ticks
 
@@ -38,7 +30,7 @@ def test_what_is_disturbed_is_marked_and_nothing_else(seed: int, n: int, feature
     """Wherever a value is another one there is a mark; the start is left as it was."""
     values = noisy(seed, n, features)
     before = values.copy()
-    disturbed, where = disturb(values, np.random.default_rng(seed))
+    disturbed, where = disturb(values, EPISODE, np.random.default_rng(seed))
     np.testing.assert_array_equal(values, before)
     changed = told_apart(values, disturbed)
     assert not (changed & ~where).any()
@@ -50,7 +42,7 @@ def test_what_is_disturbed_is_marked_and_nothing_else(seed: int, n: int, feature
 def test_about_a_tenth_is_disturbed(seed: int) -> None:
     """In episodes, nearly all of whose events have another value."""
     values = noisy(seed, 3000, 3)
-    disturbed, where = disturb(values, np.random.default_rng(seed))
+    disturbed, where = disturb(values, EPISODE, np.random.default_rng(seed))
     share = where[int(UNDISTURBED * 3000) :].mean()
     assert share >= SHARE
     assert where.sum() < SHARE * 3000 + EPISODE[1]
@@ -63,18 +55,25 @@ def test_the_same_seed_disturbs_alike(seed: int) -> None:
     """Bit by bit; another seed disturbs otherwise."""
     values = noisy(0, 400, 2)
     first, again, other = (
-        disturb(values, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
+        disturb(values, EPISODE, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
     )
     assert first[0].tobytes() == again[0].tobytes()
     assert first[1].tobytes() == again[1].tobytes()
     assert first[0].tobytes() != other[0].tobytes()
 
 
+def test_single_events_are_moved_away() -> None:
+    """Where one event is a disturbance, it is another value each time."""
+    values = noisy(3, 1000, 2)
+    disturbed, where = disturb(values, ONE_EVENT, np.random.default_rng(3))
+    assert told_apart(values, disturbed).sum() == where.sum() > 50
+
+
 def test_disturbed_values_stay_finite_and_missing_ones_missing() -> None:
     """No disturbance makes a value out of nothing but by pasting one, nor an infinite one."""
     values = noisy(1, 1000, 4)
     values[np.random.default_rng(1).random(values.shape) < 0.2] = np.nan
-    disturbed, _ = disturb(values, np.random.default_rng(2))
+    disturbed, _ = disturb(values, EPISODE, np.random.default_rng(2))
     assert not np.isinf(disturbed).any()
     assert np.isnan(disturbed).mean() == pytest.approx(0.2, abs=0.05)
 
@@ -92,7 +91,9 @@ def test_a_network_that_predicts_is_preferred_to_one_that_does_not() -> None:
     fitted = fit_linear(CONFIG, [part for one in series for part in describe(CONFIG, one)])
     torch.manual_seed(0)
     ignorant = Linear(CONFIG)
-    found, missed = (disturbances_found(network, series, 0) for network in (fitted, ignorant))
+    found, missed = (
+        disturbances_found(InTorch(network), series, 0) for network in (fitted, ignorant)
+    )
     assert 0.0 < missed < found - 0.1 < 1.0
 
 
@@ -100,28 +101,5 @@ def test_what_is_found_is_the_same_twice() -> None:
     """The choice is seeded: the same network, series and seed give the same figure."""
     series = [swinging(0)]
     network = network_of(ModelConfig(("a", "b"), hidden=6, bottleneck=4, decoder_hidden=4))
-    first, again, other = (disturbances_found(network, series, seed) for seed in (0, 0, 1))
+    first, again, other = (disturbances_found(InTorch(network), series, seed) for seed in (0, 0, 1))
     assert first == again != other
-
-
-def test_levels_are_those_that_serving_would_give() -> None:
-    """Each series from a fresh memory, whatever shares the batch, event by event."""
-    series = [swinging(seed, 300 + seed) for seed in range(3)]
-    network = Linear(CONFIG)
-    together = levels_of(network, series)
-    assert [len(levels) for levels in together] == [300, 301, 302]
-    for one, levels in zip(series, together, strict=True):
-        np.testing.assert_allclose(levels_of(network, [one])[0], levels, rtol=1e-4)
-        assert np.isfinite(levels).all()
-
-
-def test_a_network_that_is_not_exported_steps_as_it_would() -> None:
-    """`InTorch` is a Network as the scorer wants it, without gradients."""
-    network = network_of(ModelConfig(("a", "b"), hidden=6, bottleneck=4, decoder_hidden=4))
-    stepped = InTorch(network)
-    inputs = np.ones((3, network.config.inputs), np.float32)
-    memory = np.zeros((3, network.config.memory), np.float32)
-    outputs, after = stepped.step(inputs, memory)
-    assert outputs.shape == (3, network.config.outputs)
-    assert after.shape == memory.shape
-    assert Scorer(stepped, directions_of(("a", "b"), {}), 1.0, 0.0).network is stepped

@@ -17,7 +17,9 @@ from model.judge import (
     SCORE,
     THRESHOLD_HIGH,
     THRESHOLD_LOW,
+    TOLERATED,
     WEEK,
+    cautious,
     compare,
     decide,
     expect,
@@ -33,6 +35,7 @@ from model.views import AWAY, NEAR, POOLED, VIEW_COUNT, error_surprise
 from tests.model.conftest import F64
 
 GAP, BUDGET = 60.0, 1.0
+NO_TAIL: F64 = np.zeros(0)
 
 Structured = npt.NDArray[np.void]
 
@@ -153,8 +156,30 @@ def test_escalations_are_measured_from_the_last_alarm() -> None:
 def test_the_first_events_cannot_prove_much() -> None:
     """The same surprise scores in proportion to how much was seen, until CAUTIOUS_EVENTS."""
     for share in (0.25, 0.5, 1.0, 1.5, 10.0):
-        out = Judged(int(share * CAUTIOUS_EVENTS) - 1).tell(2.0 * AT)
-        assert out["score"][0] == pytest.approx(2.0 * min(1.0, share))
+        row = Judged(int(share * CAUTIOUS_EVENTS) - 1).head[0]
+        assert cautious(row, 2.0) == pytest.approx(2.0 * min(1.0, share))
+
+
+def test_a_stream_that_overspends_must_have_something_rarer_to_tell() -> None:
+    """Anomalies every few minutes, on a budget of one alarm a week: soon they must be ten times as
+    rare; the score says the same as before, and what is rare enough still alarms."""
+    stream = Judged()
+    calm = [0.1] * REFRACTORY_EVENTS
+    weeks = 200 * (REFRACTORY_EVENTS + 1) * GAP / WEEK
+    often = stream.alarms([AT + 0.3, *calm] * 200)
+    assert TOLERATED < len(often) < weeks * BUDGET + 2 * TOLERATED
+    assert stream.tell(AT + 0.3)["score"][0] > 1.0
+    assert stream.alarms([*calm, AT + 0.8])
+
+
+def test_a_stream_within_its_budget_alarms_at_the_threshold() -> None:
+    """What was overspent long ago is forgotten."""
+    stream = Judged()
+    stream.alarms([AT + 1.0, *[0.1] * REFRACTORY_EVENTS] * 20)
+    assert not stream.tell(AT)["alarm"][0]
+    for _ in range(25):
+        stream.tell(0.1, gap=WEEK)
+    assert stream.tell(AT)["alarm"][0]
 
 
 def test_confidence_grows_to_one() -> None:
@@ -248,8 +273,9 @@ def valued(
     largest, errors = np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED)
     present = np.zeros(VIEW_COUNT, np.int64)
     judge_value(
-        feature[0], np.array([error]), np.ones(1), scale, direction, largest, errors, present
-    )
+        feature[0], np.array([error]), np.ones(1), scale, direction, NO_TAIL, largest, errors,
+        present,
+    )  # fmt: skip
     return largest[:, 0], errors[0]
 
 
@@ -321,7 +347,7 @@ def test_a_reconstruction_meets_the_value_that_it_was_made_for(
     given_outputs = random.normal(size=(n, 2 + 2 * len(horizons))).astype(np.float32)
     feature = np.zeros(1, FEATURE)
     waits, reach = np.zeros(sum(horizons)), np.zeros(sum(horizons), np.float32)
-    h = np.array(horizons)
+    h, unsure = np.array(horizons), np.ones(n)
     for t in range(n):
         errors, widths = np.zeros(len(h)), np.zeros(len(h))
         compare(feature[0], values[t], waits, reach, h, errors, widths)
@@ -331,11 +357,23 @@ def test_a_reconstruction_meets_the_value_that_it_was_made_for(
                 assert math.isnan(errors[j])
                 continue
             said = values[made] + units[made] * given_outputs[made, 2 + 2 * j]
-            spread = units[made] * math.exp(given_outputs[made, 3 + 2 * j])
+            spread = units[made] * math.exp(given_outputs[made, 3 + 2 * j]) * unsure[made]
             assert errors[j] == pytest.approx(values[t] - said, rel=1e-6, abs=1e-9)
             assert widths[j] == pytest.approx(spread, rel=1e-6)
         expect(feature[0], values[t], units[t], given_outputs[t], h, waits, reach)
+        unsure[t] = math.sqrt(1.0 + feature["doubt"][0])
     assert feature["judged"][0] == n
+
+
+@pytest.mark.parametrize("start", [0.0, 4.0])
+def test_a_level_is_known_the_better_the_more_values_it_is_a_mean_of(start: float) -> None:
+    """The variance of a mean of n values is one n-th of theirs, whatever the first guess was."""
+    feature, h = np.zeros(1, FEATURE), np.array([1])
+    feature["doubt"] = start
+    waits, reach = np.zeros(1), np.zeros(1, np.float32)
+    for n in range(1, 200):
+        expect(feature[0], 0.0, 1.0, np.zeros(4, np.float32), h, waits, reach)
+        assert feature["doubt"][0] == pytest.approx(1.0 / n, rel=1e-4)
 
 
 def test_nothing_is_expected_where_the_unit_is_not_known() -> None:

@@ -1,42 +1,86 @@
+import json
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.artifact import Artifact
+from model.artifact import DESCRIPTION, Artifact
 from model.config import ModelConfig
-from model.population import FEWEST_STREAMS, FeaturePopulation, populations_of, rarity
-from model.series import Series
+from model.errors import ArtifactError
+from model.population import (
+    FEWEST_STREAMS,
+    LEAST_WEIGHT,
+    TAIL_STEPS,
+    Population,
+    population_of,
+    rarity,
+    tail_table,
+    with_errors,
+    with_views,
+)
+from model.row import RowTable
+from model.scorer import Scored, Scorer, directions_of
+from model.series import Series, learned_of
 from model.trainer import train_artifact
 from model.training import TrainingSettings
-from tests.model.conftest import ticks
+from tests.model.conftest import F64, ticks
 
 CONFIG = ModelConfig(("amount",), resolutions=(1,), unit="values", views=("near", "rare"))
 modest = settings(deadline=None, max_examples=50)
 
 
-def streams(count: int, between: float, events: int = 200) -> list[Series]:
-    """Streams about levels that differ by `between`, each with a spread of 1."""
+def streams(count: int, between: float, events: int = 200, ratio: float = 0.0) -> list[Series]:
+    """Streams about levels that differ by `between`, each with a spread of 1, or of its level."""
     random = np.random.default_rng(0)
-    levels = 50.0 + between * random.normal(size=count)
+    levels = 50.0 * np.exp(between / 50.0 * random.normal(size=count))
     return [
-        Series(f"s{n}", ticks(events), level + random.normal(size=(events, 1)))
+        Series(
+            f"s{n}", ticks(events), level + (ratio * level or 1.0) * random.normal(size=(events, 1))
+        )
         for n, level in enumerate(levels.tolist())
     ]
 
 
-def population_of(between: float) -> FeaturePopulation:
-    return populations_of(CONFIG, streams(40, between))["amount"]
+def population(series: list[Series]) -> Population | None:
+    learned = [learned_of(CONFIG, one) for one in series]
+    return population_of(("amount",), learned, [one.pace for one in series])
+
+
+def known(series: list[Series]) -> Population:
+    found = population(series)
+    assert found is not None
+    return found
 
 
 def test_few_streams_are_no_population() -> None:
     """What a handful of streams have in common is not held against another."""
-    assert populations_of(CONFIG, streams(FEWEST_STREAMS - 1, 1.0)) == {}
+    assert population(streams(FEWEST_STREAMS, 1.0)) is not None
+    assert population(streams(FEWEST_STREAMS - 1, 1.0)) is None
+
+
+def test_streams_that_differ_are_no_population() -> None:
+    """Where scales do not follow the levels, what is rare for one is usual for another."""
+    random = np.random.default_rng(1)
+    series = [
+        Series(
+            str(n), ticks(200), 50.0 + 10.0 ** random.uniform(-3, 3) * random.normal(size=(200, 1))
+        )
+        for n in range(40)
+    ]
+    assert population(series) is None
+
+
+def test_streams_that_stand_still_are_no_population() -> None:
+    """Without a scale there is nothing to hold anything against."""
+    assert population([Series(str(n), ticks(50), np.ones((50, 1))) for n in range(30)]) is None
 
 
 def test_a_new_stream_starts_where_the_others_are() -> None:
     """Its level, scale and increments are those of the middle stream."""
-    block = population_of(0.5).started()
+    block = known(streams(40, 0.5)).features["amount"].started()
     assert block["level"] == pytest.approx(50.0, abs=0.5)
     assert block["scale"] == pytest.approx(0.8, rel=0.15)  # mean absolute deviation of a normal
     assert block["step"] == pytest.approx(1.13, rel=0.15)
@@ -45,43 +89,134 @@ def test_a_new_stream_starts_where_the_others_are() -> None:
 
 def test_the_more_streams_differ_the_less_a_new_one_starts_from_them() -> None:
     """The start weighs as many events as its own take to tell more than the others do."""
-    weights = [population_of(between).weight for between in (0.1, 0.5, 1.0, 10.0)]
+    weights = [known(streams(40, apart)).features["amount"].weight for apart in (0.1, 0.5, 10.0)]
     assert weights == sorted(weights, reverse=True)
     assert weights[0] >= 10
-    assert weights[2] in {1, 2}
-    assert weights[3] == 0
+    assert weights[-1] == LEAST_WEIGHT == 1
+
+
+def test_scales_that_follow_the_levels_are_kept_as_a_ratio() -> None:
+    """0.8 of the spread that was given; none where the scales are all the same."""
+    assert known(streams(40, 20.0, ratio=0.2)).features["amount"].ratio == pytest.approx(0.16, 0.1)
+    assert known(streams(40, 20.0)).features["amount"].ratio == 0.0
+
+
+tails = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=40).map(lambda x: sorted(set(x)))
 
 
 @modest
-@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
-def test_what_is_farther_out_is_rarer(one: float, other: float) -> None:
-    """Rarity rises with the distance from the middle, and has its side's sign."""
-    population = population_of(1.0)
-    near, far = sorted((one, other), key=lambda x: abs(x - population.middle))
-    rare = rarity(population, np.array([near, far]))
-    assert abs(rare[0]) <= abs(rare[1]) + 1e-12
-    for value, given_ in zip((near, far), rare.tolist(), strict=True):
-        assert given_ * (value - population.middle) >= 0.0
+@given(tails, st.floats(0.0, 1e9), st.floats(0.0, 1e9))
+def test_what_is_farther_out_is_rarer(tail: list[float], one: float, other: float) -> None:
+    """Rarity is at least 0 and rises with the value, within the tail and beyond."""
+    table = tail_table([tuple(tail)])[0]
+    near, far = sorted((one, other))
+    assert 0.0 <= rarity(table, near) <= rarity(table, far) + 1e-9
 
 
 def test_rarity_is_the_share_that_is_as_far_out() -> None:
-    """Of 8,000 values, one in a hundred is as rare as 2, and the farthest nearly as 4."""
-    some = streams(40, 1.0)
-    values = np.concatenate([one.values[:, 0] for one in some])
-    rare = np.abs(rarity(population_of(1.0), values))
-    assert np.quantile(rare, 0.99) == pytest.approx(2.0, abs=0.15)
-    assert rare.max() == pytest.approx(np.log10(len(values)), abs=0.3)
-    assert np.median(rare) < 0.5
+    """Of 100,000 errors, one in a hundred is as rare as 2; ten times the farthest is one more."""
+    errors = np.random.default_rng(0).exponential(size=(100_000, 1))
+    tail = with_errors(known(streams(40, 1.0)), -errors).features["amount"].errors
+    rare = [rarity(np.array(tail), x) for x in (math.log(100.0), tail[-1], 10.0 * tail[-1])]
+    assert rare[0] == pytest.approx(2.0, abs=0.05)
+    assert rare[1] == len(tail) / TAIL_STEPS == pytest.approx(5.0)
+    assert rare[2] == pytest.approx(rare[1] + 1.0)
+
+
+def test_what_was_never_seen_is_not_rare() -> None:
+    """A feature without an error, a view that never spoke: they say nothing."""
+    start = known(streams(40, 1.0))
+    nothing = with_errors(start, np.full((9, 1), np.nan)).features["amount"].errors
+    silent = with_views(start, ("near",), np.full((9, 1), -1.0)).views["near"]
+    assert nothing == silent == ()
+    assert rarity(tail_table([nothing])[0], 1e9) == 0.0
 
 
 @pytest.fixture(scope="module")
 def cards(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Thirty streams, each about its own level and spread in proportion to it."""
     folder = tmp_path_factory.mktemp("cards") / "artifact"
-    return train_artifact(streams(30, 2.0, 60), ("amount",), folder, TrainingSettings(), "mean")
+    some = streams(100, 20.0, 300, ratio=0.2)
+    return train_artifact(some, ("amount",), folder, TrainingSettings(), "mean")
+
+
+def scored(artifact: Artifact, values: F64, budget: float = 1.0) -> Scored:
+    """One new stream's values (T,)."""
+    table = RowTable(artifact.layout(1), artifact.fresh_rows(1).copy())
+    scorer = Scorer(artifact, directions_of(("amount",), {}), budget, np.inf)
+    n = len(values)
+    return scorer.score(
+        table, np.zeros(n, np.int64), np.arange(n), 1, ticks(n), np.zeros(n, np.bool_),
+        values[:, None],
+    )  # fmt: skip
 
 
 def test_an_artifact_of_many_streams_knows_its_population(cards: Artifact) -> None:
-    """It counts what is rare among them, and a new stream's row starts from them."""
-    assert "rare" in cards.config.views
-    known = cards.populations["amount"]
-    assert Artifact(cards.folder).populations["amount"] == known
+    """It survives the file; views have the tails of all streams, and a row has none of its own."""
+    assert cards.config.views == ("near", "rare")
+    assert cards.population == Artifact(cards.folder).population
+    assert cards.population is not None
+    assert all(len(tail) >= 3 * TAIL_STEPS for tail in cards.population.views.values())
+    assert cards.layout(1).views == 0
+    assert cards.description.calibration == {}
+
+
+def test_the_first_event_is_held_against_the_others(cards: Artifact) -> None:
+    """An amount that no card pays is anomalous as a card's very first; an ordinary one is not."""
+    assert scored(cards, np.array([5000.0])).scores["score"][0] > 1.0
+    assert scored(cards, np.array([50.0])).scores["score"][0] < 0.5
+
+
+def test_a_stream_is_held_against_its_own_level(cards: Artifact) -> None:
+    """What is ordinary for a large card is rare for a small one, and both have their own band."""
+    random = np.random.default_rng(5)
+    small = 10.0 + 2.0 * random.normal(size=60)
+    large = 90.0 + 18.0 * random.normal(size=60)
+    said = scored(cards, np.append(small, 90.0))
+    assert said.scores["score"][-1] > 1.0
+    assert said.expected[-1, 0] == pytest.approx(10.0, rel=0.4)
+    assert scored(cards, np.append(large, 90.0)).scores["score"][-1] < 0.5
+
+
+def test_a_great_surprise_makes_the_next_ones_count_more(cards: Artifact) -> None:
+    """What is somewhat out of the ordinary counts more where the last days held a fraud; what is
+    ordinary does not."""
+    random = np.random.default_rng(6)
+    calm = 50.0 + 10.0 * random.normal(size=100)
+    struck = calm.copy()
+    struck[90] = 400.0
+    for value, more in ((85.0, True), (51.0, False)):
+        alone = scored(cards, np.append(calm, value)).scores["score"][-1]
+        after = scored(cards, np.append(struck, value)).scores["score"][-1]
+        assert (after > 1.2 * alone) == more
+
+
+def test_the_budget_is_kept_among_streams_like_those_trained_on(cards: Artifact) -> None:
+    """Of events like the training data's, blocks pass the threshold at about the stated rate."""
+    others = streams(100, 20.0, 1000, ratio=0.2)
+    blocks_per_week = 7 * 24 * 60 / 50
+    for budget in (blocks_per_week / 20, blocks_per_week / 100):
+        passed = 0
+        for one in others:
+            score = scored(cards, one.values[:, 0], budget).scores["score"]
+            passed += (score.reshape(-1, 50).max(axis=1) >= 1.0).sum()
+        promised = 2000 * budget / blocks_per_week
+        assert promised / 2 <= passed <= promised * 2
+
+
+@pytest.mark.parametrize("edit", ["features", "views", "none"])
+def test_a_population_that_does_not_fit_is_refused(
+    cards: Artifact, tmp_path: Path, edit: str
+) -> None:
+    """Of other features or views than the artifact's, or none where the views need one."""
+    for file in cards.folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    body = json.loads((tmp_path / DESCRIPTION).read_text())
+    if edit == "none":
+        body["population"] = None
+    else:
+        first = next(iter(body["population"][edit]))
+        body["population"][edit]["other"] = body["population"][edit].pop(first)
+    (tmp_path / DESCRIPTION).write_text(json.dumps(body))
+    with pytest.raises(ArtifactError, match="population"):
+        Artifact(tmp_path)

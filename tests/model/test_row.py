@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from model.config import ModelConfig
 from model.fresh import layout_of
-from model.row import ALIGNMENT, BLOCKS, PROFILE_BINS, Bytes, RowLayout, RowTable
+from model.row import ALIGNMENT, BLOCKS, FEATURE, PROFILE_BINS, TAIL, Bytes, RowLayout, RowTable
 
 layouts = st.builds(
     lambda features, resolutions, joint, memory, pending, views, profiled: RowLayout(
@@ -143,3 +143,10 @@ def test_what_a_stream_has_not_is_not_kept() -> None:
     table = RowTable.zeros(RowLayout(2, 1, 1, 0, 3, 4, profiled=False), 5)
     assert table.profiles.shape == (5, 2, 0)
     assert table.states.shape == (5, 1, 1, 0)
+
+
+@pytest.mark.parametrize("block", [FEATURE, TAIL])
+def test_blocks_that_are_copied_whole_have_no_padding(block: np.dtype[np.void]) -> None:
+    """Bytes that belong to no field are whatever was in memory: two copies would differ by them."""
+    names = block.names or ()
+    assert block.itemsize == sum(block[name].itemsize for name in names)

@@ -340,7 +340,7 @@ def test_many_short_streams_are_enough(tmp_path: Path) -> None:
     """Thirty streams of 45 events, enough in all: an artifact, which is whole."""
     short = [periodic(seed, 45) for seed in range(30)]
     artifact = train_artifact(short, ("a", "b"), tmp_path / "artifact", SETTINGS, "linear")
-    assert min(map(len, artifact.description.calibration.values())) >= 1
+    assert artifact.population is not None
 
 
 def test_a_feature_without_any_value_is_refused(tmp_path: Path) -> None:
