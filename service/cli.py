@@ -78,6 +78,13 @@ def column_options(command: F) -> F:
     return command
 
 
+where_option = click.option(
+    "--where",
+    multiple=True,
+    callback=pairs,
+    metavar="COL=VALUE",
+    help="Train on these rows alone; the column is no feature.",
+)
 config_option = click.option(
     "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Settings file."
 )
@@ -203,13 +210,7 @@ def replay(
 @click.argument("files", nargs=-1, required=True, type=FILES)
 @click.option("--out", required=True, type=FOLDER, help="Folder for the artifact.")
 @column_options
-@click.option(
-    "--where",
-    multiple=True,
-    callback=pairs,
-    metavar="COL=VALUE",
-    help="Train on these rows alone; the column is no feature.",
-)
+@where_option
 @click.option(
     "--cell",
     type=click.Choice(["mean", "linear", "lstm", "gru", "rnn"]),
@@ -245,8 +246,7 @@ def train(
     seed: int,
 ) -> None:
     """Train an artifact on your own normal data. Needs the extra: pip install 'wakeful[train]'."""
-    if importlib.util.find_spec("torch") is None:
-        raise SettingsError("training needs torch: pip install 'wakeful[train]'")
+    require_torch()
     from tqdm import tqdm
 
     from model.trainer import train_artifact
@@ -312,6 +312,42 @@ def evaluate(
 
 
 @main.command()
+@click.argument("files", nargs=-1, type=FILES)
+@column_options
+@where_option
+@click.option("--quick", is_flag=True, help="Short tasks and few updates: a look, no figures.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "file", type=OUTPUT, help="File to write the figures to.")
+@reported
+def compare(
+    files: tuple[Path, ...],
+    key: str | None,
+    time: str | None,
+    features: list[str] | None,
+    ignore: list[str] | None,
+    where: dict[str, str],
+    quick: bool,
+    seed: int,
+    file: Path | None,
+) -> None:
+    """RNN, GRU and LSTM on your data, or on a shipped series. Needs: pip install 'wakeful[train]'.
+
+    Recall of what was said 10 to 1,000 steps ago, gradient through time, detection, speed, bytes.
+    """
+    require_torch()
+    from service.compare import SHIPPED, to_text, write_figures
+    from service.compare import compare as run
+    from service.train import Selection, read_series
+
+    selection = Selection(key, time, features, tuple(ignore or ()), where)
+    series, watched = read_series(files or SHIPPED, selection)
+    figures = run(series, watched, quick, seed)
+    click.echo(to_text(figures))
+    if file:
+        write_figures(figures, file)
+
+
+@main.command()
 @config_option
 @reported
 def validate(config: Path | None) -> None:
@@ -321,6 +357,11 @@ def validate(config: Path | None) -> None:
 
     check_settings(load_settings(config))
     click.echo("the settings are valid")
+
+
+def require_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise SettingsError("training needs torch: pip install 'wakeful[train]'")
 
 
 def _flags(data_dir: Path | None, host: str | None, port: int | None) -> dict[str, Any]:
