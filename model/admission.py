@@ -89,7 +89,7 @@ def advance_clock(row: np.void, time: float) -> float:
             gap_counted = min(gap, PACE_CLIP * max(row["pace"], SHORTEST_GAP))
             row["pace"] += weight * (gap_counted - row["pace"])
         else:
-            row["pace"] = gap
+            row["pace"] = weight * gap
     row["last_time"] = time
     row["events"] += np.uint64(1)
     return gap

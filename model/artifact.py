@@ -46,11 +46,10 @@ class Description:
     """`artifact.json`.
 
     `calibration` has, for each view of the config, block maxima as bytes, as many for each: the
-    history that a new stream starts with, and that its own replaces in this order. `populations`
-    has for each feature what the training data's streams have in common, where they are many.
-    `training` is a
-    record for people: data's fingerprint, sizes, seed, losses. `files` has the SHA-256 of the two
-    files beside it.
+    history that a new stream starts with, and that its own replaces in this order. `population`
+    is what the training data's streams have in common, where they are held against each other; then
+    there is no calibration. `training` is a record for people: data's fingerprint, sizes, seed,
+    losses. `files` has the SHA-256 of the two files beside it.
     """
 
     config: ModelConfig

@@ -72,7 +72,7 @@ def disturb(
     first = int(UNDISTURBED * T)
     while where.sum() < SHARE * (T - first):
         length = int(random.integers(episode[0], episode[1] + 1))
-        start = int(random.integers(first, max(first + 1, T - length)))
+        start = int(random.integers(first, max(first + 1, T - length + 1)))
         at = slice(start, start + length)
         for f in _some(F, random):
             part = result[at, f]
@@ -87,6 +87,8 @@ def disturb(
             else:
                 part += random.normal(0.0, spread[f], len(part))
         where[at] = True
+    if episode == ONE_EVENT:  # one that has no value, or has it again, was not disturbed
+        where &= np.any((result != values) & ~np.isnan(values), axis=1)
     return result, where
 
 

@@ -154,13 +154,13 @@ def judge(
         level = follow_level(row, largest, largest_errors, present)
         fill_views(row, largest, present, persistence, views)
         said[i] = views[active]
-        if view_tails.shape[1] > 0:
-            total = combined_in_population(row, view_tails, active, views)
-        else:
-            kept, ring = tails[slots[i]], maxima[slots[i]]
+        kept, ring, alone = tails[slots[i]], maxima[slots[i]], view_tails.shape[1] == 0
+        if alone:
             total = cautious(row, combined(kept, ring, row["ring"], active, views))
+        else:
+            total = combined_in_population(row, view_tails, active, views)
         decide(row, total, level, paces[i], budget_per_week, scores[i])
-        if view_tails.shape[1] == 0:
+        if alone:
             learn_blocks(kept, ring, row, active, views, scores[i]["score"] >= 1.0)
 
 
@@ -256,7 +256,7 @@ def judge_value(
         if j == 0:
             error /= usual
             if error_tail.shape[0] > 0:
-                rare = rarity(error_tail, directed(errors[0], direction))
+                rare = rarity(error_tail, directed(errors[0], direction), 0.0)
                 pool(largest[RARE], rare)
                 present[RARE] += 1
             most = LEVEL_CLIP * scale / widths[0]
@@ -331,11 +331,11 @@ def decide(
     anomalous = score >= 1.0
     rested = row["last_alarm"] == 0 or row["scored"] - row["last_alarm"] >= REFRACTORY_EVENTS
     # A stream that wakes people more often than the budget says must have something rarer to tell.
-    row["overspent"] = np.float32(max(0.0, row["overspent"] - budget_per_week * pace / WEEK))
+    row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)
     worth = total >= threshold + math.log10(1.0 + row["overspent"] / TOLERATED)
     alarm = anomalous and worth and (rested or score >= ESCALATION * row["alarm_score"])
     if alarm:
-        row["overspent"] += np.float32(1.0)
+        row["overspent"] += 1.0
         row["last_alarm"] = row["scored"]
         row["alarm_score"] = np.float32(score)
         row["alarms"] += np.uint64(1)

@@ -223,7 +223,8 @@ def learn_value(feature: np.void, x: float, level_clip: float) -> None:
         weight = max(1.0 / (count + 1), 1.0 / LEVEL_STEPS)
         deviation = x - feature["level"]
         if feature["scale"] > 0.0:
-            deviation = clipped(deviation, level_clip * value_scale(feature))
+            widest = max(value_scale(feature), feature["scale"])  # a ratio must not hold it back
+            deviation = clipped(deviation, level_clip * widest)
         feature["level"] += weight * deviation
         feature["scale"] += max(1.0 / count, 1.0 / LEVEL_STEPS) * (
             abs(deviation) - feature["scale"]

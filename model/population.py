@@ -17,10 +17,11 @@ from model.compiled import compiled
 from model.row import FEATURE
 
 FEWEST_STREAMS = 20  # before they count as a population
-LEAST_WEIGHT, LARGEST_WEIGHT = 1.0, 20.0  # events
+LEAST_WEIGHT, LARGEST_WEIGHT = 2.0, 20.0  # events
 NORMAL_RATIO = 1.57  # of the variance to the squared mean absolute deviation, if normal
 ALIKE = 1.0  # median absolute deviation of the logs of scales: most are within a factor of e
 PROPORTIONAL = 0.5  # of that deviation is left when each scale is divided by its level
+NEARLY_ALL = 0.9  # of the streams have a level and a scale above 0
 TAIL_STEPS = 8  # quantiles for each factor of 10 of tail probability
 
 F64 = npt.NDArray[np.float64]
@@ -84,9 +85,10 @@ def population_of(
     if len(learned) < FEWEST_STREAMS:
         return None
     blocks = np.stack(learned)  # (streams, F)
-    if not all(_alike(blocks[:, f]["scale"], blocks[:, f]["level"]) for f in range(len(features))):
+    told = [blocks[blocks[:, f]["count"] > 0, f] for f in range(len(features))]
+    if not all(_alike(feature["scale"], feature["level"]) for feature in told):
         return None
-    starts = {name: _feature(blocks[:, f]) for f, name in enumerate(features)}
+    starts = {name: _feature(feature) for name, feature in zip(features, told, strict=True)}
     return Population(float(np.median(paces)), starts)
 
 
@@ -115,22 +117,26 @@ def tail_table(tails: Sequence[Tail]) -> F64:
 
 
 @compiled
-def rarity(tail: F64, x: float) -> float:
-    """-log10 of the share of all values that reach x; tail: (K,), rising.
+def rarity(tail: F64, x: float, decade: float) -> float:
+    """-log10 of the share of all values that reach x; tail: (K,), rising, infinite where unknown.
 
-    Beyond the last, ten times as much counts as ten times as rare; nothing is rare in an empty one.
+    Beyond the last, one factor of 10 for each `decade` that x is farther, or, where that is 0, for
+    each factor of 10 in x. Nothing is rare where no tail is known.
     """
     below, k = 0.0, 0
-    while k < tail.shape[0] and tail[k] <= x:
+    while k < tail.shape[0] and tail[k] < x:
         below = tail[k]
         k += 1
     if k < tail.shape[0] and not math.isinf(tail[k]):
-        return (k + (x - below) / (tail[k] - below)) / TAIL_STEPS
-    return k / TAIL_STEPS + math.log10(x / below) if below > 0.0 else 0.0
+        return (k + (x - below) / (tail[k] - below) if x > below else float(k)) / TAIL_STEPS
+    if k == 0:
+        return 0.0
+    if decade > 0.0:
+        return k / TAIL_STEPS + (x - below) / decade
+    return k / TAIL_STEPS + (math.log10(x / below) if below > 0.0 else 0.0)
 
 
 def _feature(blocks: Structured) -> FeaturePopulation:
-    blocks = blocks[blocks["count"] > 0]
     doubt = _doubt(blocks["level"], blocks["scale"])
     return FeaturePopulation(
         level=float(np.median(blocks["level"])),
@@ -161,9 +167,10 @@ def _alike(scales: F64, levels: F64) -> bool:
 
 def _ratio(levels: F64, scales: F64) -> float:
     """The median ratio of scale to level, where it differs much less than the scales do; else 0."""
-    if (levels <= 0.0).any() or (scales <= 0.0).any():
+    positive = (levels > 0.0) & (scales > 0.0)
+    if positive.mean() < NEARLY_ALL:
         return 0.0
-    ratios = scales / levels
+    scales, ratios = scales[positive], scales[positive] / levels[positive]
     alike = _deviation(np.log(ratios)) < PROPORTIONAL * _deviation(np.log(scales))
     return float(np.median(ratios)) if alike else 0.0
 

@@ -16,6 +16,7 @@ from model.row import RowTable
 from model.scorer import Scored, Scorer, directions_of
 from model.series import Series
 
+FEWEST_COUNTED = 1000  # events that tails are taken from
 TOGETHER = 100_000  # events, about, that are scored at once
 
 F32 = npt.NDArray[np.float32]
@@ -73,10 +74,21 @@ def _groups(series: Sequence[Series]) -> Iterator[Sequence[Series]]:
         yield group
 
 
-def among(network: InTorch, start: Population, series: Sequence[Series]) -> Population:
-    """The population that the series are, with the tails of the errors that the network makes."""
-    errors = [one.values - said.expected for one, said in rehearse(network, series)]
+def among(
+    network: InTorch, start: Population, series: Sequence[Series], after: float = 0.0
+) -> Population:
+    """The population that the series are, with the tails of the errors that the network makes.
+
+    `after` is the share of each series, from its start, that does not count: what the network was
+    fitted to. Where too little is left, everything counts.
+    """
+    if sum(len(one) - int(after * len(one)) for one in series) < FEWEST_COUNTED:
+        after = 0.0
+    errors = [
+        (one.values - said.expected)[int(after * len(one)) :]
+        for one, said in rehearse(network, series)
+    ]
     population = with_errors(start, np.concatenate(errors))
     network = InTorch(network.module, population)
-    views = np.concatenate([said.views for _, said in rehearse(network, series)])
-    return with_views(population, network.config.views, views)
+    views = [said.views[int(after * len(one)) :] for one, said in rehearse(network, series)]
+    return with_views(population, network.config.views, np.concatenate(views))

@@ -37,6 +37,7 @@ HEAD = np.dtype(
         ("last_time", "<f8"),  # of the last event, which may have come late
         ("gap", "<f8"),  # typical seconds between events: exp of a running mean of logs
         ("pace", "<f8"),  # mean seconds between events, for the rate
+        ("overspent", "<f8"),  # alarms beyond the budget
         ("last_alarm", "<u8"),  # `scored` at the last alarm, 0 before the first
         ("anomalies", "<u8"),
         ("alarms", "<u8"),
@@ -53,7 +54,6 @@ HEAD = np.dtype(
         ("distance", "<f4"),  # the same of the distance from the level
         ("usual_errors", "<f4"),  # slow mean of `errors`
         ("usual_distance", "<f4"),  # and of `distance`
-        ("overspent", "<f4"),  # alarms beyond the budget
         ("echo", "<f4"),  # of the last great surprises, fading
         ("credit", "<f4"),  # anomalous blocks that need not be learned from
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view

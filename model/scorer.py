@@ -6,7 +6,7 @@ events were cut into batches.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -47,8 +47,9 @@ class Scored:
     views: F64
 
     def only(self, events: slice) -> "Scored":
-        """The same of some of the events, where all were admitted."""
-        return Scored(*(getattr(self, field.name)[events] for field in fields(self)))
+        """The same of some events in a row, where all were admitted."""
+        part = Scored(*(getattr(self, field.name)[events] for field in fields(self)))
+        return replace(part, admitted=part.admitted - events.start)
 
 
 class Network(Protocol):

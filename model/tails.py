@@ -15,7 +15,7 @@ import numpy.typing as npt
 from model.compiled import compiled
 from model.population import rarity
 from model.row import BLOCKS, Bytes
-from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD
+from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD, RARE
 
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
@@ -24,6 +24,8 @@ CREDIT_RATE = 0.05  # a block
 SILENT = -1.0  # the maximum of a block in which a view said nothing
 BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
 LN10 = math.log(10.0)
+RARE_DECADE = 1.0  # what ten times the error adds to the view `rare`, and to `near`
+NEAR_DECADE = 5.0 * LN10
 ECHO_BEYOND, ECHO_LEAST, ECHO_LIMIT = 2.0, 1.0, 2.0  # factors of 10 of tail probability
 ECHO_SHARE, ECHO_FADING = 0.5, 0.95  # an event
 
@@ -85,8 +87,10 @@ def combined_in_population(row: np.void, view_tails: F64, active: I64, views: F6
     surprises = np.empty(active.shape[0])
     for k in range(active.shape[0]):
         x = views[active[k]]
-        surprises[k] = rarity(view_tails[k], x) if x >= 0.0 else ABSENT
-    tail = 10.0 ** -echoed(row, max(0.0, surprises.max()))
+        decade = RARE_DECADE if active[k] == RARE else NEAR_DECADE
+        surprises[k] = rarity(view_tails[k], x, decade) if x >= 0.0 else ABSENT
+    # The loudest of several has as many chances to be loud.
+    tail = active.shape[0] * 10.0 ** -echoed(row, max(0.0, surprises.max()))
     return -math.log10(-math.expm1(BLOCK_EVENTS * math.log1p(-tail))) if tail < 1.0 else 0.0
 
 

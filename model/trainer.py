@@ -80,7 +80,8 @@ def train_artifact(
         **best.record,
     }
     chosen = best.network.config
-    population = among(best.network, kin, usable) if kin else None
+    fitted_to = 0.0 if chosen.cell == "mean" else 1.0 - HELD_OUT
+    population = among(best.network, kin, usable, fitted_to) if kin else None
     description = Description(chosen, uncalibrated(chosen), population, record)
     artifact = write_artifact(best.network.module, description, folder)
     if kin:
@@ -168,7 +169,7 @@ def _kin(config: ModelConfig, series: Sequence[Series]) -> Population | None:
 
 def views_among(kin: Population) -> tuple[str, ...]:
     """Errors in input units, and where scales go with levels, errors in proportion to those too."""
-    proportional = all(feature.ratio > 0.0 for feature in kin.features.values())
+    proportional = any(feature.ratio > 0.0 for feature in kin.features.values())
     return ("near", "rare") if proportional else ("rare",)
 
 

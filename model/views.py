@@ -9,7 +9,7 @@ in groups; `model.tails` makes each comparable with the stream's own past.
                        the values, over half a cycle or so: small errors that persist, and states
                        in which it does not know what comes
     day, week          the distance from what the profiles of day and week say
-    rare               how few of the training data's values, of all streams, were as far out
+    rare               how few of the training data's errors, of all streams, were as large
     away               running mean over about 50 steps of the distance from the stream's level: a
                        state that is wrong but steady, which every forecast soon follows
     coarse near, …     the errors at the coarsest resolution, in the stream's own scale and not in

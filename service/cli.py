@@ -230,7 +230,7 @@ def replay(
     show_default=True,
     help="At most; fewer when it stops getting better.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @reported
 def train(
     files: tuple[Path, ...],
@@ -316,7 +316,7 @@ def evaluate(
 @column_options
 @where_option
 @click.option("--quick", is_flag=True, help="Short tasks and few updates: a look, no figures.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--json", "file", type=OUTPUT, help="File to write the figures to.")
 @reported
 def compare(

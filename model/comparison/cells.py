@@ -32,7 +32,8 @@ class CellFigures:
     """One cell. recall: by task and steps, 0 to 1. gradient: by steps back. held_out_loss: mean
     negative log-likelihood in nats. disturbances_found: see `model.choice`. network_bytes: of a
     stream's states; row_bytes: of its whole memory. steps_per_second: of the exported step, in full
-    batches, one thread."""
+    batches, one thread. Cells have as many units each, not as many weights; an LSTM starts with a
+    range of memories, as it does in service; its gradient is that of h and c."""
 
     cell: Cell
     recall: dict[str, dict[int, float]]

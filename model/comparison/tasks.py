@@ -1,7 +1,8 @@
 """Two tasks that need a memory: Hochreiter and Schmidhuber 1997, Neural Computation 9(8).
 
-Each asks for something that was said `length` steps before. Recall is the share of it that comes
-back: 0 is what a guess reaches, 1 is all.
+Copying asks for what was said `length` steps before; adding for one number that lies up to half as
+far back, and one that lies farther: who remembers the nearer alone recalls 0.5. Recall is the share
+that comes back: 0 is what a guess reaches, 1 is all.
 """
 
 from collections.abc import Callable

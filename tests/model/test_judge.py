@@ -172,6 +172,17 @@ def test_a_stream_that_overspends_must_have_something_rarer_to_tell() -> None:
     assert stream.alarms([*calm, AT + 0.8])
 
 
+@pytest.mark.parametrize("gap", [0.001, 1.0])
+def test_what_was_overspent_is_paid_for_at_any_pace(gap: float) -> None:
+    """A thousand events a second pay no less than one a minute does."""
+    stream = Judged()
+    stream.head["overspent"] = 500.0
+    for _ in range(1000):
+        stream.tell(0.1, gap)
+    paid = 500.0 - stream.head["overspent"][0]
+    assert paid == pytest.approx(1000 * BUDGET * gap / WEEK, rel=1e-3)
+
+
 def test_a_stream_within_its_budget_alarms_at_the_threshold() -> None:
     """What was overspent long ago is forgotten."""
     stream = Judged()

@@ -92,7 +92,7 @@ def test_the_more_streams_differ_the_less_a_new_one_starts_from_them() -> None:
     weights = [known(streams(40, apart)).features["amount"].weight for apart in (0.1, 0.5, 10.0)]
     assert weights == sorted(weights, reverse=True)
     assert weights[0] >= 10
-    assert weights[-1] == LEAST_WEIGHT == 1
+    assert weights[-1] == LEAST_WEIGHT
 
 
 def test_scales_that_follow_the_levels_are_kept_as_a_ratio() -> None:
@@ -110,17 +110,32 @@ def test_what_is_farther_out_is_rarer(tail: list[float], one: float, other: floa
     """Rarity is at least 0 and rises with the value, within the tail and beyond."""
     table = tail_table([tuple(tail)])[0]
     near, far = sorted((one, other))
-    assert 0.0 <= rarity(table, near) <= rarity(table, far) + 1e-9
+    assert 0.0 <= rarity(table, near, 0.0) <= rarity(table, far, 0.0) + 1e-9
 
 
 def test_rarity_is_the_share_that_is_as_far_out() -> None:
     """Of 100,000 errors, one in a hundred is as rare as 2; ten times the farthest is one more."""
     errors = np.random.default_rng(0).exponential(size=(100_000, 1))
     tail = with_errors(known(streams(40, 1.0)), -errors).features["amount"].errors
-    rare = [rarity(np.array(tail), x) for x in (math.log(100.0), tail[-1], 10.0 * tail[-1])]
+    rare = [rarity(np.array(tail), x, 0.0) for x in (math.log(100.0), tail[-1], 10.0 * tail[-1])]
     assert rare[0] == pytest.approx(2.0, abs=0.05)
     assert rare[1] == len(tail) / TAIL_STEPS == pytest.approx(5.0)
     assert rare[2] == pytest.approx(rare[1] + 1.0)
+
+
+def test_of_equal_quantiles_the_most_common_counts() -> None:
+    """Where many errors are the same, one like them is no rarer than they are."""
+    tail = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 2.0])
+    assert rarity(tail, 0.0, 0.0) == 0.0
+    assert rarity(tail, 1.0, 0.0) == 3 / TAIL_STEPS
+    assert rarity(np.zeros(4), 1.0, 0.0) == 4 / TAIL_STEPS
+    assert rarity(tail, 5.0, 1.0) == 6 / TAIL_STEPS + 3.0
+
+
+def test_one_stream_that_stands_still_does_not_speak_for_the_others() -> None:
+    """They stay a population, and proportional."""
+    some = [*streams(40, 20.0, ratio=0.2), Series("still", ticks(50), np.full((50, 1), 7.0))]
+    assert known(some).features["amount"].ratio == pytest.approx(0.16, 0.1)
 
 
 def test_what_was_never_seen_is_not_rare() -> None:
@@ -129,7 +144,7 @@ def test_what_was_never_seen_is_not_rare() -> None:
     nothing = with_errors(start, np.full((9, 1), np.nan)).features["amount"].errors
     silent = with_views(start, ("near",), np.full((9, 1), -1.0)).views["near"]
     assert nothing == silent == ()
-    assert rarity(tail_table([nothing])[0], 1e9) == 0.0
+    assert rarity(tail_table([nothing])[0], 1e9, 0.0) == 0.0
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +155,13 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return train_artifact(some, ("amount",), folder, TrainingSettings(), "mean")
 
 
-def scored(artifact: Artifact, values: F64, budget: float = 1.0) -> Scored:
+def scored(artifact: Artifact, values: F64, budget: float = 1.0, gap: float = 60.0) -> Scored:
     """One new stream's values (T,)."""
     table = RowTable(artifact.layout(1), artifact.fresh_rows(1).copy())
     scorer = Scorer(artifact, directions_of(("amount",), {}), budget, np.inf)
     n = len(values)
     return scorer.score(
-        table, np.zeros(n, np.int64), np.arange(n), 1, ticks(n), np.zeros(n, np.bool_),
+        table, np.zeros(n, np.int64), np.arange(n), 1, ticks(n, gap), np.zeros(n, np.bool_),
         values[:, None],
     )  # fmt: skip
 
@@ -165,6 +180,30 @@ def test_the_first_event_is_held_against_the_others(cards: Artifact) -> None:
     """An amount that no card pays is anomalous as a card's very first; an ordinary one is not."""
     assert scored(cards, np.array([5000.0])).scores["score"][0] > 1.0
     assert scored(cards, np.array([50.0])).scores["score"][0] < 0.5
+
+
+@pytest.mark.parametrize("gap", [0.1, 60.0, 86400.0])
+def test_what_is_a_thousand_times_too_large_is_anomalous_at_any_pace(
+    cards: Artifact, gap: float
+) -> None:
+    """However few events the population's tails are known from, and rare a false alarm must be."""
+    said = scored(cards, np.append(50.0 + np.arange(20.0) % 3.0, 5e5), gap=gap)
+    assert said.scores["score"][-1] >= 1.0
+
+
+def test_every_event_of_a_new_stream_is_judged(cards: Artifact) -> None:
+    """From the first: something is expected of it, and a wild second one is anomalous."""
+    said = scored(cards, np.array([50.0, 5e4, 50.0, 51.0]))
+    assert np.isfinite(said.expected).all()
+    assert said.scores["score"][1] >= 1.0
+
+
+@pytest.mark.parametrize("level", [2000.0, 0.5, -50.0])
+def test_a_stream_far_from_the_others_is_at_home_in_the_end(cards: Artifact, level: float) -> None:
+    """Its level is learnt within some hundred events, however far from the population's."""
+    random = np.random.default_rng(8)
+    said = scored(cards, level * (1.0 + 0.05 * random.normal(size=2000)))
+    assert said.expected[-1, 0] == pytest.approx(level, rel=0.2)
 
 
 def test_a_stream_is_held_against_its_own_level(cards: Artifact) -> None:
