@@ -119,14 +119,14 @@ def fit(
 
     `progress` is told how many updates were made since the last time, and the losses.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.updates)
-    stretches = Stretches(train, settings.chunk * settings.chunks, settings.seed)
     test = side_by_side(held_out)
     if settings.updates == 0:
         untrained = evaluate(network, test, settings.chunk)
         return Fitted(0, untrained, untrained)
+    generator = torch.Generator().manual_seed(settings.seed)
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.updates)
+    stretches = Stretches(train, settings.chunk * settings.chunks, settings.seed)
     best, best_weights, since_best = math.inf, copy.deepcopy(network.state_dict()), 0
     losses: list[float] = []
     check = max(settings.chunks, settings.updates // settings.checks)
