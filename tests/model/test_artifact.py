@@ -22,6 +22,7 @@ from model.artifact import (
     Description,
     digest,
 )
+from model.calibration import uncalibrated
 from model.config import ModelConfig
 from model.errors import ArtifactError, ModelError
 from model.row import BLOCKS, RowTable
@@ -264,8 +265,9 @@ def test_the_base_artifact_loads(base: Artifact) -> None:
 
 
 def test_the_base_artifact_is_the_one_that_this_version_trains(base: Artifact) -> None:
-    """Its shape is the config's default: nothing was changed since it was trained."""
+    """Its shape is the config's default, and it knows how surprising normal data are."""
     assert base.config == ModelConfig()
+    assert base.description.calibration != uncalibrated(base.config)
 
 
 def test_the_base_artifact_is_small() -> None:
