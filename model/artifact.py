@@ -21,6 +21,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
+from model.categories import NONE
 from model.config import ModelConfig
 from model.errors import ArtifactError
 from model.fresh import fresh_table, layout_of
@@ -173,6 +174,7 @@ class Artifact:
     def _check_batch_invariance(self) -> None:
         random = np.random.default_rng(0)
         inputs = random.normal(size=(LARGEST_BATCH, self.config.inputs)).astype(np.float32)
+        inputs[:, self.config.category_places] = NONE
         memory = random.normal(size=(LARGEST_BATCH, self.config.memory)).astype(np.float32)
         whole = self.step(inputs, memory)
         for size in (1, 3, 16, 64, 257):

@@ -32,10 +32,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from model.config import ModelConfig
+from model.categories import BUCKETS
+from model.config import EMBEDDED, ModelConfig
 
 FUSED = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 FORGET_BIAS = (0.5, 5.0)  # spread over the units: a range of memories from 2 to 150 events
+
+
+def parted(config: ModelConfig, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """inputs (..., D) -> of values (..., V), the categories' buckets (..., C), of the event."""
+    at = config.category_places
+    return inputs[..., : at.start], inputs[..., at], inputs[..., at.stop :]
 
 
 def split(config: ModelConfig, outputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,11 +105,14 @@ class Autoencoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Recurrent(config.cell, config.inputs, config.hidden)
+        read = config.embedded_inputs
+        if config.categories:
+            self.embeddings = nn.Embedding(len(config.categories) * BUCKETS, EMBEDDED)
+        self.encoder = Recurrent(config.cell, read, config.hidden)
         self.bottleneck = nn.Linear(config.hidden, config.bottleneck)
         self.decoder = Recurrent(config.cell, config.bottleneck, config.decoder_hidden)
         self.heads = nn.Linear(config.decoder_hidden, config.outputs)
-        self.skip = nn.Linear(config.hidden + config.inputs, config.outputs, bias=False)
+        self.skip = nn.Linear(config.hidden + read, config.outputs, bias=False)
         # What was read must pass the bottleneck; what is hidden may be told from all there is.
         hidden_values = torch.ones(config.width, config.targets, 2)
         hidden_values[:, 0] = 0.0
@@ -114,7 +124,7 @@ class Autoencoder(nn.Module):
 
     def step(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """One event of each stream: inputs (B, D), memory (B, M) -> outputs (B, O), memory'."""
-        split = self.encoder.state
+        inputs, split = self.embedded(inputs), self.encoder.state
         h, encoder = self.encoder.step(inputs, memory[:, :split])
         code = torch.tanh(self.bottleneck(h))  # (B, bottleneck)
         d, decoder = self.decoder.step(code, memory[:, split:])
@@ -125,11 +135,20 @@ class Autoencoder(nn.Module):
 
         The same numbers as T calls of `step`, up to rounding.
         """
-        split = self.encoder.state
+        inputs, split = self.embedded(inputs), self.encoder.state
         h, encoder = self.encoder(inputs, memory[:, :split])
         code = torch.tanh(self.bottleneck(h))
         d, decoder = self.decoder(code, memory[:, split:])
         return self.given(inputs, h, d), torch.cat([encoder, decoder], dim=1)
+
+    def embedded(self, inputs: Tensor) -> Tensor:
+        """inputs (..., D) -> (..., D'), where a vector stands for each category's bucket."""
+        if not self.config.categories:
+            return inputs
+        values, buckets, event = parted(self.config, inputs)
+        tables = BUCKETS * torch.arange(len(self.config.categories))  # one for each category
+        vectors = self.embeddings(buckets.long() + tables).flatten(start_dim=-2)
+        return torch.cat([values, vectors, event], dim=-1)
 
     def given(self, inputs: Tensor, encoder: Tensor, decoder: Tensor) -> Tensor:
         """What the hidden states of encoder and decoder say, (..., O)."""

@@ -60,7 +60,7 @@ def block_maxima(artifact: Artifact, series: Series, after: float) -> Bytes:
     for part in np.split(offsets, [int(n * after)]):
         scorer.score(
             table, np.zeros_like(part), part, 1, series.times[part], np.zeros(len(part), np.bool_),
-            series.values[part],
+            series.values[part], None if series.categories is None else series.categories[part],
         )  # fmt: skip
         blocks.append(int(table.head["blocks"][0]))
     if blocks[-1] == 0:

@@ -52,7 +52,8 @@ def _found(
     for n, one in enumerate(series):
         random = np.random.default_rng([seed, n])
         values, disturbed = disturb(one.values[-LONGEST:], episode, random)
-        copies.append(Series(one.name, one.times[-LONGEST:], values))
+        buckets = None if one.categories is None else one.categories[-LONGEST:]
+        copies.append(Series(one.name, one.times[-LONGEST:], values, buckets))
         labels.append(disturbed)
     scores = [scored.scores[said] for _, scored in rehearse(network, copies)]
     counted = [int(UNDISTURBED * len(part)) for part in labels]

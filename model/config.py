@@ -14,6 +14,9 @@ VALUE_CHANNELS = 11
 EVENT_CHANNELS = 2
 """Inputs for each event: its gap, and the stream's age."""
 
+EMBEDDED = 4
+"""Length of the vector that a category's bucket is read as."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -21,6 +24,7 @@ class ModelConfig:
 
     `features` is empty for a network that runs feature by feature with shared weights (it takes
     streams of any features); else the names that the network reads jointly, in this order.
+    `categories` are fields that are no numbers: read beside the features, never scored.
 
     `resolutions` are the time scales at which the same weights run, each with a memory of its own:
     one step on the mean of so many events. `horizons` are how many steps before it came a value was
@@ -45,6 +49,7 @@ class ModelConfig:
         "coarse near", "coarse middle", "coarse far",
     )  # fmt: skip
     persistence: float = 25.0
+    categories: tuple[str, ...] = ()
 
     @property
     def joint(self) -> bool:
@@ -63,8 +68,19 @@ class ModelConfig:
 
     @property
     def inputs(self) -> int:
-        """Length of one input vector."""
-        return self.width * VALUE_CHANNELS + EVENT_CHANNELS
+        """Length of one input vector: values, the buckets of categories, the event."""
+        return self.width * VALUE_CHANNELS + len(self.categories) + EVENT_CHANNELS
+
+    @property
+    def category_places(self) -> slice:
+        """Where in an input vector the buckets of categories are."""
+        end = self.inputs - EVENT_CHANNELS
+        return slice(end - len(self.categories), end)
+
+    @property
+    def embedded_inputs(self) -> int:
+        """The same, once a vector stands for each bucket."""
+        return self.inputs + len(self.categories) * (EMBEDDED - 1)
 
     @property
     def targets(self) -> int:

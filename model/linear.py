@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from model.autoencoder import parted
 from model.config import VALUE_CHANNELS, ModelConfig
 from model.series import Described
 
@@ -46,14 +47,14 @@ class Memoryless(nn.Module):
 
 
 class Linear(Memoryless):
-    """A linear map of the inputs."""
+    """A linear map of the inputs, but for categories, whose buckets are no numbers."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.map = nn.Linear(config.inputs, config.outputs)
+        self.map = nn.Linear(config.inputs - len(config.categories), config.outputs)
 
     def given(self, inputs: Tensor) -> Tensor:
-        return cast(Tensor, self.map(inputs))
+        return cast(Tensor, self.map(numbers(self.config, inputs)))
 
 
 class Mean(Memoryless):
@@ -73,6 +74,12 @@ class Mean(Memoryless):
         back = (distances(config, inputs) * self.choice).sum(dim=2, keepdim=True)
         hidden = back.expand(-1, -1, config.targets)
         return torch.stack([hidden, torch.zeros_like(hidden)], dim=-1).flatten(start_dim=1)
+
+
+def numbers(config: ModelConfig, inputs: Tensor) -> Tensor:
+    """inputs (..., D) -> (..., D - C): without the categories."""
+    values, _, event = parted(config, inputs)
+    return torch.cat([values, event], dim=-1)
 
 
 def distances(config: ModelConfig, inputs: Tensor) -> Tensor:
@@ -104,7 +111,8 @@ def fit_mean(config: ModelConfig, parts: list[Described]) -> Mean:
 
 def fit_linear(config: ModelConfig, parts: list[Described]) -> Linear:
     """The least squares map of all parts, with the root mean square of its errors as the spread."""
-    inputs = np.concatenate([part.inputs for part in parts]).astype(np.float64)
+    read = torch.from_numpy(np.concatenate([part.inputs for part in parts]))
+    inputs = numbers(config, read).numpy().astype(np.float64)
     inputs = np.c_[inputs, np.ones(len(inputs))]
     shape = (len(inputs), config.width * config.targets)
     targets = np.concatenate([part.targets for part in parts]).reshape(shape).astype(np.float64)

@@ -43,3 +43,8 @@ class Observed:
     def only(self, events: I64) -> "Observed":
         """The same of some of the events."""
         return Observed(*(getattr(self, field.name)[events] for field in fields(self)))
+
+    def read_categories(self, config: ModelConfig, buckets: I64 | None) -> None:
+        """Put the buckets of categories (n, C) where the network reads them."""
+        if buckets is not None:
+            self.inputs[:, :, :, config.category_places] = buckets[:, None, None, :]

@@ -20,6 +20,7 @@ FEWEST_COUNTED = 1000  # events that tails are taken from
 TOGETHER = 100_000  # events, about, that are scored at once
 
 F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
 Predictor = Autoencoder | Memoryless
 
 
@@ -56,10 +57,17 @@ def rehearse(network: InTorch, series: Sequence[Series]) -> Iterator[tuple[Serie
             np.concatenate([one.times for one in group]),
             np.zeros(sum(lengths), np.bool_),
             np.concatenate([one.values for one in group]),
+            _categories(group),
         )
         ends = np.cumsum(lengths)
         for one, end in zip(group, ends.tolist(), strict=True):
             yield one, said.only(slice(end - len(one), end))
+
+
+def _categories(series: Sequence[Series]) -> I64 | None:
+    """(n, C): those of all events, None where there are none."""
+    buckets = [one.categories for one in series if one.categories is not None]
+    return np.concatenate(buckets) if buckets else None
 
 
 def _groups(series: Sequence[Series]) -> Iterator[Sequence[Series]]:

@@ -99,14 +99,17 @@ class Scorer:
         times: F64,
         timed: npt.NDArray[np.bool_],
         values: F64,
+        categories: I64 | None = None,
     ) -> Scored:
         """Score n events in arrival order; the rows named by `slots` move on.
 
         slots, offsets, times (Unix seconds), timed: (n,); values: (n, F), NaN where missing;
-        origin: a hash of the topic and partition that the offsets belong to.
+        categories: (n, C), the buckets of what is no number, None where there is none; origin: a
+        hash of the topic and partition that the offsets belong to.
         """
         config = self.network.config
         seen = self._observe(table, slots, offsets, origin, times, timed, values)
+        seen.read_categories(self.network.config, categories)
         verdicts = seen.verdicts
         admitted = np.flatnonzero(verdicts == ADMITTED)
         slots, values, seen = slots[admitted], values[admitted], seen.only(admitted)

@@ -17,15 +17,20 @@ WARM_UP = 40  # first events, not trained on: scales are still guesses; a quarte
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One stream's events: times (T,) Unix seconds, values (T, F) with NaN where missing."""
+    """One stream's events: times (T,) Unix seconds, values (T, F) with NaN where missing.
+
+    categories: (T, C), the buckets of what is no number, None where there is none.
+    """
 
     name: str
     times: F64
     values: F64
+    categories: I64 | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -89,6 +94,7 @@ def _observed(
         np.array(config.resolutions), config.joint, config.unit == "values", config.level_clip,
         seen.verdicts, seen.steps, seen.inputs, seen.units, seen.scales, seen.contexts, seen.paces,
     )  # fmt: skip
+    seen.read_categories(config, series.categories)
     return table, seen
 
 
@@ -124,4 +130,6 @@ def fingerprint(series: list[Series]) -> str:
         digest.update(one.name.encode())
         digest.update(np.ascontiguousarray(one.times).tobytes())
         digest.update(np.ascontiguousarray(one.values).tobytes())
+        if one.categories is not None:
+            digest.update(np.ascontiguousarray(one.categories).tobytes())
     return digest.hexdigest()

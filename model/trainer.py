@@ -29,6 +29,7 @@ CYCLE_STEPS = 64  # a cycle is about so many steps, where a single feature has a
 UNKNOWN_CYCLE = 50.0
 PRIOR_BLOCKS = 20  # so few that a stream's own soon count more, unless it has few events
 CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")
+OF_CYCLES: tuple[Cell, ...] = ("lstm",)  # what comes next in a cycle takes a memory to tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,20 @@ def train_artifact(
     cell: Cell | None = None,
     hidden: int = 32,
     progress: Progress = lambda _, __: None,
+    categories: tuple[str, ...] = (),
 ) -> Artifact:
     """Train one joint network on all series and write its artifact.
 
+    features and categories name the columns of the series' values and categories.
+
     Each series' last 15 % is held out: for early stopping, to calibrate how surprised the network
     is by normal data, and, where no `cell` is asked for, to choose between the mean, a linear map
-    and an LSTM: the one that tells disturbances of the series' ends best serves. Raises
-    TrainingDataError where there is too little to learn from.
+    and an LSTM: the one that tells disturbances of the series' ends best serves; a cycle takes an
+    LSTM. Raises TrainingDataError where there is too little to learn from.
     """
     torch.set_num_threads(1)  # layers this small lose more to threads than they gain
     usable = _usable(series, features)
-    config = shape_of(usable, features, hidden)
+    config = replace(shape_of(usable, features, hidden), categories=categories)
     kin = _kin(config, usable)
     if kin:
         config = replace(config, views=views_among(kin))
@@ -67,7 +71,7 @@ def train_artifact(
     train, held_out = [first for first, _ in halves], [last for _, last in halves]
     tried = {
         name: _trained(replace(config, cell=name), train, held_out, usable, kin, settings, progress)
-        for name in ((cell,) if cell else CANDIDATES)
+        for name in ((cell,) if cell else _candidates(config))
     }
     best = max(tried.values(), key=lambda one: one.found)
     record = {
@@ -87,6 +91,10 @@ def train_artifact(
     if kin:
         return artifact
     return write_description(calibrate(artifact, usable, PRIOR_BLOCKS, 1.0 - HELD_OUT), folder)
+
+
+def _candidates(config: ModelConfig) -> tuple[Cell, ...]:
+    return OF_CYCLES if config.unit == "increments" else CANDIDATES
 
 
 def _trained(

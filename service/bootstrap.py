@@ -93,7 +93,13 @@ def build_detector(name: str, settings: DetectorSettings, limits: LimitSettings)
             f"detectors.{name}.direction: {sorted(unknown)} are no features; "
             f"the features are {', '.join(features)}"
         )
-    fields = Fields(settings.key, settings.times(), frozenset(settings.ignore), discover)
+    fields = Fields(
+        settings.key,
+        settings.times(),
+        frozenset(settings.ignore),
+        discover,
+        artifact.config.categories,
+    )
     bounds = Limits(
         limits.max_event_bytes,
         limits.max_stream_bytes,

@@ -212,6 +212,12 @@ def replay(
 @column_options
 @where_option
 @click.option(
+    "--categories",
+    callback=names,
+    metavar="A,B",
+    help="Columns that are no numbers (a merchant, a terminal), to read beside the features.",
+)
+@click.option(
     "--cell",
     type=click.Choice(["mean", "linear", "lstm", "gru", "rnn"]),
     help="What predicts [the best of mean, linear and lstm on this data].",
@@ -244,6 +250,7 @@ def train(
     hidden: int,
     updates: int,
     seed: int,
+    categories: list[str] | None,
 ) -> None:
     """Train an artifact on your own normal data. Needs the extra: pip install 'wakeful[train]'."""
     require_torch()
@@ -255,7 +262,8 @@ def train(
 
     if (out / "artifact.json").exists():
         click.echo(f"{out}: holds an artifact; it will be replaced", err=True)
-    selection = Selection(key, time, features, tuple(ignore or ()), where)
+    texts = tuple(categories or ())
+    selection = Selection(key, time, features, tuple(ignore or ()), where, texts)
     series, watched = read_series(files, selection)
     with tqdm(total=updates, desc="training", unit=" updates", disable=None) as bar:
 
@@ -264,7 +272,7 @@ def train(
             bar.update(made)
 
         settings = TrainingSettings(updates=updates, seed=seed)
-        artifact = train_artifact(series, watched, out, settings, cell, hidden, show)
+        artifact = train_artifact(series, watched, out, settings, cell, hidden, show, texts)
     click.echo(f"{out}: trained on {', '.join(watched)}")
     click.echo(json.dumps(artifact.description.training))
 

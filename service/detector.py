@@ -121,7 +121,7 @@ class Detector:
         before = _watched(table, touched)
         scored = self.scorer.score(
             table, slots, events.offsets, origin_of(raw.partition), events.times, events.timed,
-            events.values,
+            events.values, events.categories,
         )  # fmt: skip
         self.arena.mark(touched)
         after = _watched(table, touched)

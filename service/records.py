@@ -30,7 +30,7 @@ REASONS = {
     "bad_key": "the stream's name is empty, too long, not text, or has control characters",
     "bad_time": "the time is not RFC 3339 text (without a zone: UTC), Unix seconds or milliseconds",
     "future": "the event's time is too far ahead of the time stored with its record",
-    "bad_value": "a feature that the settings list is neither a finite number nor null",
+    "bad_value": "a listed feature is neither a finite number nor null, or a category not a text",
     "no_features": "none of the features is there",
     "late": "too far behind its stream's newest time (the tenth in a row is scored)",
     "repeated": "the stream's last event again: the same time, the same values",
@@ -68,7 +68,8 @@ class RawBatch:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Decoded events: columns over n events; `values` is (n, F), NaN where missing.
+    """Decoded events: columns over n events; `values` is (n, F), NaN where missing, `categories`
+    (n, C), see `model.categories`.
 
     `records` are their indices in the raw batch; `timed` says which carried their own time.
     """
@@ -79,6 +80,7 @@ class EventBatch:
     times: F64
     timed: npt.NDArray[np.bool_]
     values: F64
+    categories: I64
 
     def __len__(self) -> int:
         return len(self.streams)

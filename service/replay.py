@@ -115,8 +115,10 @@ def _replay_file(
         key = options.key or (settings.key if settings.key in header else None)
         time = options.time or (settings.time if settings.time in header else None)
         ignore = [*options.ignore, *(name for name in settings.ignore if name in header)]
-        columns = read_columns(file, first, key, time, wanted, ignore)
-        detector = _detector(settings, limits, columns.features)
+        probe = build_detector("default", _of_files(settings), limits)
+        categories = probe.artifact.config.categories
+        columns = read_columns(file, first, key, time, wanted, ignore, categories)
+        detector = _detector(probe, settings, limits, columns.features)
         source = FileSource(file, columns, chain(first[1:], rows), BATCH_ROWS)
         sink = CsvSink(output, rejected_file(output), detector.features)
         bar: tqdm[NoReturn] = tqdm(desc=stem(file), unit=" rows", disable=None)
@@ -133,21 +135,25 @@ def _replay_file(
     return tally
 
 
+def _of_files(
+    settings: DetectorSettings, features: tuple[str, ...] | None = None
+) -> DetectorSettings:
+    """The same for the records that a file's rows become."""
+    wanted = None if features is None else list(features)
+    return settings.model_copy(
+        update={"key": KEY_FIELD, "time": TIME_FIELD, "features": wanted, "ignore": []}
+    )
+
+
 def _detector(
-    settings: DetectorSettings, limits: LimitSettings, columns: tuple[str, ...]
+    probe: Detector, settings: DetectorSettings, limits: LimitSettings, columns: tuple[str, ...]
 ) -> Detector:
     """A detector for the file's columns; a trained artifact takes the ones it was trained on."""
-    probe = settings.model_copy(
-        update={"key": KEY_FIELD, "time": TIME_FIELD, "features": None, "ignore": []}
-    )
-    detector = build_detector("default", probe, limits)
-    if not detector.artifact.config.joint:
-        return build_detector(
-            "default", probe.model_copy(update={"features": list(columns)}), limits
-        )
-    if missing := set(detector.features) - set(columns):
+    if not probe.artifact.config.joint:
+        return build_detector("default", _of_files(settings, columns), limits)
+    if missing := set(probe.features) - set(columns):
         raise SettingsError(
-            f"the artifact was trained on {', '.join(detector.features)}; "
+            f"the artifact was trained on {', '.join(probe.features)}; "
             f"the file has no numeric {', '.join(sorted(missing))}"
         )
-    return detector
+    return probe

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from model.categories import buckets_of
 from model.series import Series
 from service.clock import parse_time
 from service.errors import SettingsError
-from service.sources.file import SNIFFED_ROWS, Columns, open_text, read_columns, read_rows, value_of
+from service.sources.file import (
+    SNIFFED_ROWS,
+    Columns,
+    category_of,
+    open_text,
+    read_columns,
+    read_rows,
+    value_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Selection:
     features: list[str] | None
     ignore: tuple[str, ...]
     where: dict[str, str]
+    categories: tuple[str, ...] = ()
 
 
 def read_series(
@@ -46,9 +56,15 @@ def _read_file(
         first = list(islice(rows, SNIFFED_ROWS + 1))
         ignore = (*selection.ignore, *selection.where)
         columns = read_columns(
-            file, first, selection.key, selection.time, features or selection.features, ignore
+            file,
+            first,
+            selection.key,
+            selection.time,
+            features or selection.features,
+            ignore,
+            selection.categories,
         )
-        streams: dict[str, list[tuple[float, list[float]]]] = defaultdict(list)
+        streams: dict[str, list[tuple[float, list[float], list[str | None]]]] = defaultdict(list)
         clock = -1.0
         for line, row in enumerate(chain(first[1:], rows), 2):
             cells = dict(zip(columns.names, row, strict=False))
@@ -56,12 +72,14 @@ def _read_file(
                 continue
             clock = _time(cells, columns, clock, f"{file}:{line}")
             stream = cells.get(columns.key, "") if columns.key else columns.stream
-            streams[stream].append((clock, _values(cells, columns, f"{file}:{line}")))
+            categories = [category_of(cells.get(name, "")) for name in columns.categories]
+            streams[stream].append((clock, _values(cells, columns, f"{file}:{line}"), categories))
     return columns, [
         Series(
             f"{columns.stream}/{name}",
-            np.array([time for time, _ in events]),
-            np.array([values for _, values in events]),
+            np.array([time for time, _, _ in events]),
+            np.array([values for _, values, _ in events]),
+            buckets_of([texts for _, _, texts in events], len(columns.categories)),
         )
         for name, events in streams.items()
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from model.categories import buckets_of
 from service.clock import EARLIEST, LATEST, parse_time
 from service.errors import RecordRejected
 from service.records import DeadLetter, EventBatch, RawBatch, event_id
@@ -16,7 +17,8 @@ from service.records import DeadLetter, EventBatch, RawBatch, event_id
 @dataclass(frozen=True, slots=True)
 class Fields:
     """Which fields of an event are read. With `discover`, new numeric fields become features, as
-    many as there may be; another kind of value in such a field is then no error.
+    many as there may be; another kind of value in such a field is then no error. `categories` are
+    fields that the artifact reads as texts.
 
     The first of `times` that an event has is its time.
     """
@@ -25,6 +27,7 @@ class Fields:
     times: tuple[str, ...]
     ignore: frozenset[str]
     discover: bool
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Event:
     time: float
     timed: bool
     values: dict[str, float]
+    categories: list[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class JsonDecoder:
             kept.append(i)
             events.append(event)
             ignored += more
-        batch = _in_columns(raw, kept, events, columns)
+        batch = _in_columns(raw, kept, events, columns, len(self.fields.categories))
         missing = int(np.isnan(batch.values).sum())
         return Decoded(batch, dead_letters, tuple(columns), ignored, missing)
 
@@ -103,7 +107,8 @@ class JsonDecoder:
         stream = self._stream(key, body)
         time, timed = self._time(body, timestamp)
         values, ignored = self._values(body, columns)
-        return Event(stream, time, timed, values), ignored
+        categories = [_category(name, body.get(name)) for name in self.fields.categories]
+        return Event(stream, time, timed, values, categories), ignored
 
     def _body(self, value: bytes | None) -> dict[str, Any]:
         if value is not None and len(value) > self.limits.max_event_bytes:
@@ -157,7 +162,7 @@ class JsonDecoder:
         values: dict[str, float] = {}
         ignored = 0
         for name, value in body.items():
-            if name == self.fields.key or name in self.fields.times:
+            if name == self.fields.key or name in self.fields.times + self.fields.categories:
                 continue
             if name in columns and not self.fields.discover:
                 if value is not None:
@@ -189,12 +194,25 @@ def _number(name: str, value: object) -> float:
     return number
 
 
+def _category(name: str, value: object) -> str | None:
+    """A text, or a whole number as one; None where there is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is None or isinstance(value, str):
+        return value
+    raise RecordRejected("bad_value", f"{name!r} is {type(value).__name__}, expected a text")
+
+
 LARGEST_VALUE = 1e100
 """Beyond it sums of squares would overflow."""
 
 
 def _in_columns(
-    raw: RawBatch, kept: list[int], events: Sequence[Event], columns: dict[str, int]
+    raw: RawBatch,
+    kept: list[int],
+    events: Sequence[Event],
+    columns: dict[str, int],
+    categories: int,
 ) -> EventBatch:
     records = np.array(kept, np.int64)
     values = np.full((len(events), len(columns)), np.nan)
@@ -208,6 +226,7 @@ def _in_columns(
         times=np.array([event.time for event in events]),
         timed=np.array([event.timed for event in events], np.bool_),
         values=values,
+        categories=buckets_of([event.categories for event in events], categories),
     )
 
 

@@ -29,17 +29,21 @@ Row = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns of a file are. Without `key` the file is one stream, named `stream`."""
+    """What the columns of a file are. Without `key` the file is one stream, named `stream`.
+
+    `categories` are read as texts.
+    """
 
     names: tuple[str, ...]
     features: tuple[str, ...]
     key: str | None
     time: str | None
     stream: str
+    categories: tuple[str, ...] = ()
 
     def unused(self, ignore: Sequence[str]) -> tuple[str, ...]:
         """Columns that nothing is read from and that nobody asked to leave out."""
-        read = {self.key, self.time, *self.features, *ignore}
+        read = {self.key, self.time, *self.features, *self.categories, *ignore}
         return tuple(name for name in self.names if name not in read)
 
 
@@ -83,6 +87,7 @@ def read_columns(
     time: str | None,
     features: Sequence[str] | None,
     ignore: Sequence[str],
+    categories: Sequence[str] = (),
 ) -> Columns:
     """Decide what the columns are from the header and the first rows.
 
@@ -94,18 +99,20 @@ def read_columns(
     names = tuple(rows[0])
     if twice := {name for name in names if names.count(name) > 1}:
         raise SettingsError(f"{file}: the column {sorted(twice)[0]!r} stands twice")
-    for asked in [name for name in (key, time, *(features or ()), *ignore) if name]:
+    for asked in [name for name in (key, time, *(features or ()), *ignore, *categories) if name]:
         if asked not in names:
             raise SettingsError(f"{file}: has no column {asked!r}; it has {', '.join(names)}")
     if features and len(set(features)) < len(features):
         raise SettingsError("--features: a name stands twice")
     key = key or (KEY_COLUMN if KEY_COLUMN in names else None)
     time = time or next((name for name in TIME_NAMES if name in names), None)
-    others = [name for name in names if name not in {key, time, *ignore}]
+    if both := {key, time, *(features or ()), *ignore} & set(categories):
+        raise SettingsError(f"{file}: the column {both.pop()!r} is a category and something else")
+    others = [name for name in names if name not in {key, time, *ignore, *categories}]
     chosen = features or [name for name in others if _numeric(rows[1:], names.index(name))]
     if not chosen:
         raise SettingsError(f"{file}: {_no_number(names, others, rows)}")
-    return Columns(names, tuple(chosen), key, time, stem(file))
+    return Columns(names, tuple(chosen), key, time, stem(file), tuple(categories))
 
 
 def _no_number(names: tuple[str, ...], others: Sequence[str], rows: Sequence[Row]) -> str:
@@ -138,6 +145,12 @@ def value_of(cell: str) -> float | str | None:
     except ValueError:
         return text[:100]
     return number if math.isfinite(number) else text
+
+
+def category_of(cell: str) -> str | None:
+    """A cell as a text, None where missing."""
+    text = cell.strip()
+    return None if text.lower() in MISSING else text
 
 
 class FileSource:
@@ -194,6 +207,7 @@ class FileSource:
         columns = self._columns
         cells = dict(zip(columns.names, row, strict=False))
         body: dict[str, Any] = {name: value_of(cells.get(name, "")) for name in columns.features}
+        body |= {name: category_of(cells.get(name, "")) for name in columns.categories}
         body[KEY_FIELD] = cells.get(columns.key, "") if columns.key else columns.stream
         body[TIME_FIELD] = value_of(cells.get(columns.time, "")) if columns.time else None
         self._clock = self._record_time(body[TIME_FIELD])

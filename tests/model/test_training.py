@@ -280,6 +280,15 @@ def test_an_artifact_tells_what_it_was_trained_on(trained: Artifact, series: lis
     assert found[trained.config.cell] == max(found.values())
 
 
+def test_a_cycle_takes_an_lstm(tmp_path: Path) -> None:
+    """Nothing else is tried on a single feature with a period."""
+    one = periodic(0, 400)
+    wave = [replace(one, values=one.values[:, :1])]
+    artifact = train_artifact(wave, ("a",), tmp_path / "made", replace(SETTINGS, updates=4))
+    assert artifact.config.cell == "lstm"
+    assert set(artifact.description.training["disturbances_found"]) == {"lstm"}
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "linear", "mean"])
 def test_a_cell_that_is_asked_for_is_what_serves(
     cell: Cell, series: list[Series], tmp_path: Path

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.categories import NONE, bucket_of
 from service.decoding.json import Fields, JsonDecoder, Limits
 from service.records import REASONS
 from tests.service.parts import STORED, events, raw_batch
@@ -31,6 +32,9 @@ FIELDS = st.sampled_from(["stream", "time", "a", "b", "c"])
 BODIES = st.dictionaries(FIELDS, TREES | st.just("s") | st.just(STORED)).map(
     lambda body: json.dumps(body).encode()
 )
+SHOPS = JsonDecoder(
+    "d", Fields("stream", ("time",), frozenset(), discover=False, categories=("shop",)), LIMITS
+)
 RECORDS = st.lists(st.none() | st.binary(max_size=40) | BODIES, max_size=12)
 
 
@@ -46,6 +50,32 @@ def test_every_record_becomes_an_event_or_a_dead_letter_with_a_known_reason(
     assert np.all(np.isfinite(decoded.events.values) | np.isnan(decoded.events.values))
     assert len(decoded.features) <= LIMITS.max_features
     assert decoded.events.values.shape == (len(decoded.events), len(decoded.features))
+
+
+@pytest.mark.parametrize(
+    ("shop", "text"), [("s-7", "s-7"), (7, "7"), (None, None), ("", ""), ("\ud800", "\ud800")]
+)
+def test_a_category_is_read_as_a_text(shop: object, text: str | None) -> None:
+    body = json.dumps({"stream": "c", "a": 1.0, "shop": shop}).encode()
+    decoded = SHOPS.decode(raw_batch([body]), ("a",))
+    if shop == "\ud800":
+        assert [letter.reason for letter in decoded.dead_letters] == ["malformed_json"]
+        return
+    assert decoded.events.categories.tolist() == [[bucket_of(text)]]
+    assert decoded.events.values.tolist() == [[1.0]]
+
+
+def test_a_category_that_is_left_out_is_missing() -> None:
+    decoded = SHOPS.decode(raw_batch([b'{"stream": "c", "a": 1.0}']), ("a",))
+    assert decoded.events.categories.tolist() == [[NONE]]
+
+
+@pytest.mark.parametrize("shop", [1.5, True, [1], {"id": 1}])
+def test_a_category_that_is_no_text_is_rejected_with_its_name(shop: object) -> None:
+    body = json.dumps({"stream": "c", "a": 1.0, "shop": shop}).encode()
+    (letter,) = SHOPS.decode(raw_batch([body]), ("a",)).dead_letters
+    assert letter.reason == "bad_value"
+    assert "'shop'" in letter.detail
 
 
 @settings(max_examples=100, deadline=None)

@@ -151,6 +151,31 @@ def test_training_on_normal_rows_gives_an_artifact_that_replay_takes(tmp_path: P
     assert rows[500]["anomalous"] == "1"
 
 
+def test_an_artifact_that_knows_categories_reads_them_from_the_file(tmp_path: Path) -> None:
+    """The shop says what comes next; an artifact that was trained on it asks for its column."""
+    random = np.random.default_rng(0)
+    shops = random.choice(["cheap", "dear"], 1200)
+    amounts = np.r_[0.0, np.where(shops[:-1] == "dear", 60.0, 10.0)] + random.normal(0, 1, 1200)
+    rows = zip(amounts, shops, strict=True)
+    text = "amount,shop\n" + "".join(f"{amount:.2f},{shop}\n" for amount, shop in rows)
+    file, artifact = write(tmp_path / "card.csv", text), tmp_path / "artifact"
+    trained = wakeful(
+        "train", file, "--out", artifact, "--categories", "shop", "--cell", "lstm",
+        "--updates", 150,
+    )  # fmt: skip
+    assert trained.exit_code == 0, trained.output
+    assert replay(tmp_path / "out", file, "--artifact", artifact).exit_code == 0
+    told = [row["expected_amount"] for row in read(tmp_path / "out" / "card.csv")]
+    expected = np.array([float(cell or "nan") for cell in told])
+    later = np.arange(1200) >= 600
+    after_dear = np.r_[False, shops[:-1] == "dear"]
+    assert expected[later & after_dear].mean() - expected[later & ~after_dear].mean() > 25.0
+    bare = write(tmp_path / "bare.csv", "amount\n1.0\n2.0\n")
+    refused = wakeful("replay", bare, "--out", tmp_path / "out", "--artifact", artifact)
+    assert refused.exit_code == 2
+    assert "'shop'" in refused.output
+
+
 def test_an_artifact_refuses_a_file_without_its_features(tmp_path: Path) -> None:
     normal = write(tmp_path / "normal.csv", sine(400))
     wakeful("train", normal, "--out", tmp_path / "artifact", "--ignore", "label", "--updates", 50)
