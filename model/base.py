@@ -23,7 +23,7 @@ from model.series import Described, describe
 from model.training import TrainingSettings, fit
 
 STREAMS, STEPS, HELD_OUT = 1280, 2400, 128
-PRIOR_BLOCKS = 4  # so few that a stream's own soon count more
+PRIOR_BLOCKS = 20  # their first thousand events are all that a new stream is judged by
 SETTINGS = TrainingSettings(
     updates=1680, chunk=200, chunks=12, lanes=128, learning_rate=3e-3, patience=20, gain=0.0
 )

@@ -36,7 +36,7 @@ from model.views import (
 
 CAUTIOUS_EVENTS = 40.0
 CONFIDENT_EVENTS = 4.0 * BLOCK_EVENTS
-THRESHOLD_LOW, THRESHOLD_HIGH = 1.0, 6.0
+THRESHOLD_LOW, THRESHOLD_HIGH = 0.7, 6.0
 REFRACTORY_EVENTS = 100
 TOLERATED = 4.0  # alarms beyond the budget, before what is worth one must be twice as rare
 ESCALATION = 1.6  # times the last alarm's score: worth another alarm within the refractory period
