@@ -40,8 +40,6 @@ THRESHOLD_LOW, THRESHOLD_HIGH = 0.7, 6.0
 REFRACTORY_EVENTS = 100
 TOLERATED = 4.0  # alarms beyond the budget, before what is worth one must be twice as rare
 ESCALATION = 1.6  # times the last alarm's score: worth another alarm within the refractory period
-FAR = 3.0  # nats: an error of about three spreads
-CLOSEST = 0.5  # to the threshold, what is far and not rare
 BAND = 4.6  # spreads on either side: 99 % of a Student-t with 4 degrees of freedom
 WEEK = 604800.0
 
@@ -157,14 +155,11 @@ def judge(
         fill_views(row, largest, present, persistence, views)
         said[i] = views[active]
         kept, ring, alone = tails[slots[i]], maxima[slots[i]], view_tails.shape[1] == 0
-        far = 0.0
         if alone:
             total = cautious(row, combined(kept, ring, row["ring"], active, views))
-            if present[NEAR] > 0:
-                far = cautious(row, pooled(largest_errors, present[NEAR]))
         else:
             total = combined_in_population(row, view_tails, active, views)
-        decide(row, total, far, level, paces[i], budget_per_week, scores[i])
+        decide(row, total, level, paces[i], budget_per_week, scores[i])
         if alone:
             learn_blocks(kept, ring, row, active, views, scores[i]["score"] >= 1.0)
 
@@ -326,25 +321,14 @@ def threshold_of(pace: float, budget_per_week: float) -> float:
 
 @compiled
 def decide(
-    row: np.void,
-    total: float,
-    far: float,
-    level: float,
-    pace: float,
-    budget_per_week: float,
-    out: np.void,
+    row: np.void, total: float, level: float, pace: float, budget_per_week: float, out: np.void
 ) -> None:
-    """Score and alarm of one event; the row keeps the last of each.
-
-    total: the surprise of the event for its stream. far: of its errors in what is usual, in nats.
-    """
+    """Score and alarm of one event; the row keeps the last of each."""
     row["scored"] += np.uint64(1)
     total = max(total, 0.0)
     threshold = threshold_of(pace, budget_per_week)
     score = total / threshold
     anomalous = score >= 1.0
-    if not anomalous:  # in a stream where it happens all the time, nothing is rare
-        score = max(score, CLOSEST * -math.expm1(-far / FAR))
     rested = row["last_alarm"] == 0 or row["scored"] - row["last_alarm"] >= REFRACTORY_EVENTS
     # A stream that wakes people more often than the budget says must have something rarer to tell.
     row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)

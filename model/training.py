@@ -124,7 +124,7 @@ def fit(
         untrained = evaluate(network, test, settings.chunk)
         return Fitted(0, untrained, untrained)
     generator = torch.Generator().manual_seed(settings.seed)
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, fused=True)
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.updates)
     stretches = Stretches(train, settings.chunk * settings.chunks, settings.seed)
     best, best_weights, since_best = math.inf, copy.deepcopy(network.state_dict()), 0
@@ -220,9 +220,9 @@ def hide(inputs: Tensor, width: int, chance: float, generator: torch.Generator) 
     """
     T, B, _ = inputs.shape
     hidden = torch.zeros(T, B, width, dtype=torch.bool)
-    starts = (torch.rand(T, B, width, generator=generator) < chance).nonzero().tolist()
-    lengths = torch.randint(1, 9, (len(starts),), generator=generator).tolist()
-    for (t, b, f), length in zip(starts, lengths, strict=True):
+    starts = torch.rand(T, B, width, generator=generator) < chance
+    for t, b, f in starts.nonzero().tolist():
+        length = int(torch.randint(1, 9, (), generator=generator))
         hidden[t : t + length, b, f] = True
     result = inputs.clone()
     channels = hidden.repeat_interleave(VALUE_CHANNELS, dim=2)

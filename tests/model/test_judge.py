@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from model.judge import (
     BOTH,
     CAUTIOUS_EVENTS,
-    CLOSEST,
     CONFIDENT_EVENTS,
     ESCALATION,
     HIGH,
@@ -68,15 +67,10 @@ class Judged:
         self.head["scored"] = scored
 
     def tell(
-        self,
-        total: float,
-        gap: float = GAP,
-        budget: float = BUDGET,
-        level: float = 1.0,
-        far: float = 0.0,
+        self, total: float, gap: float = GAP, budget: float = BUDGET, level: float = 1.0
     ) -> Structured:
         out: Structured = np.zeros(1, SCORE)
-        decide(self.head[0], total, far, level, gap, budget, out[0])
+        decide(self.head[0], total, level, gap, budget, out[0])
         return out
 
     def alarms(self, totals: list[float]) -> list[int]:
@@ -107,26 +101,6 @@ def test_the_score_is_one_at_the_threshold(gap: float, budget: float) -> None:
     assert out["score"][0] == 1.0
     assert out["tail_probability"][0] == out["threshold"][0]
     assert stream.head["anomalies"][0] == 1
-
-
-@modest
-@given(st.floats(0.0, 2.0 * AT), st.floats(0.0, 1e3), st.floats(0.0, 1e3))
-def test_what_is_far_ranks_below_what_is_rare(total: float, far: float, farther: float) -> None:
-    """However far from what was expected, what is not rare stays below 1; the farther, the more."""
-    assume(abs(total - AT) > 1e-9)
-    plain, out = Judged().tell(total), Judged().tell(total, far=far)
-    more = Judged().tell(total, far=far + farther)
-    assert plain["score"] <= out["score"] <= more["score"]
-    assert (more["score"] >= 1.0) == (plain["score"] >= 1.0) == (total > AT)
-    assert out["tail_probability"] == plain["tail_probability"]
-    assert out["alarm"] == plain["alarm"]
-
-
-def test_a_stream_that_is_often_disturbed_still_tells_its_disturbances() -> None:
-    """Nothing about them is rare there, so their tail says nothing; their size does."""
-    score = Judged().tell(0.01, far=10.0)["score"][0]
-    assert 0.9 * CLOSEST < score < CLOSEST
-    assert Judged().tell(0.01, far=0.5)["score"][0] < 0.2 * CLOSEST
 
 
 @modest
