@@ -36,6 +36,7 @@ from model.categories import BUCKETS
 from model.config import EMBEDDED, ModelConfig
 
 FUSED = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+SMALL = 0.1
 FORGET_BIAS = (0.5, 5.0)  # spread over the units: a range of memories from 2 to 150 events
 
 
@@ -108,6 +109,8 @@ class Autoencoder(nn.Module):
         read = config.embedded_inputs
         if config.categories:
             self.embeddings = nn.Embedding(len(config.categories) * BUCKETS, EMBEDDED)
+            # Small: what training never meets stays much as what is missing.
+            nn.init.normal_(self.embeddings.weight, std=SMALL)
         self.encoder = Recurrent(config.cell, read, config.hidden)
         self.bottleneck = nn.Linear(config.hidden, config.bottleneck)
         self.decoder = Recurrent(config.cell, config.bottleneck, config.decoder_hidden)

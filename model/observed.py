@@ -46,5 +46,8 @@ class Observed:
 
     def read_categories(self, config: ModelConfig, buckets: I64 | None) -> None:
         """Put the buckets of categories (n, C) where the network reads them."""
+        given = 0 if buckets is None else buckets.shape[1]
+        if given != len(config.categories):
+            raise ValueError(f"{given} categories, the network reads {config.categories}")
         if buckets is not None:
             self.inputs[:, :, :, config.category_places] = buckets[:, None, None, :]

@@ -28,6 +28,7 @@ HELD_OUT = 0.15  # of each series, its end
 CYCLE_STEPS = 64  # a cycle is about so many steps, where a single feature has a period
 UNKNOWN_CYCLE = 50.0
 PRIOR_BLOCKS = 20  # so few that a stream's own soon count more, unless it has few events
+MEMORYLESS: tuple[Cell, ...] = ("mean", "linear")
 CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")
 OF_CYCLES: tuple[Cell, ...] = ("lstm",)  # what comes next in a cycle takes a memory to tell
 
@@ -73,9 +74,13 @@ def train_artifact(
         name: _trained(replace(config, cell=name), train, held_out, usable, kin, settings, progress)
         for name in ((cell,) if cell else _candidates(config))
     }
+    trained_on = fingerprint(usable)
     best = max(tried.values(), key=lambda one: one.found)
+    if best.network.config.cell in MEMORYLESS:
+        best = replace(best, network=_without_categories(best.network))
+        usable = [replace(one, categories=None) for one in usable]
     record = {
-        "fingerprint": fingerprint(usable),
+        "fingerprint": trained_on,
         "series": len(usable),
         "events": sum(map(len, usable)),
         "seed": settings.seed,
@@ -91,6 +96,12 @@ def train_artifact(
     if kin:
         return artifact
     return write_description(calibrate(artifact, usable, PRIOR_BLOCKS, 1.0 - HELD_OUT), folder)
+
+
+def _without_categories(network: InTorch) -> InTorch:
+    """The same of a predictor that makes no use of categories: no event need have them."""
+    network.module.config = replace(network.config, categories=())
+    return InTorch(network.module, network.population)
 
 
 def _candidates(config: ModelConfig) -> tuple[Cell, ...]:

@@ -101,7 +101,8 @@ class Detector:
         )
         one = np.zeros(1, np.int64)
         nothing = np.full((1, len(features)), np.nan)
-        scorer.score(table, one, one, 1, np.zeros(1), np.zeros(1, np.bool_), nothing)
+        untold = np.zeros((1, len(self.artifact.config.categories)), np.int64)
+        scorer.score(table, one, one, 1, np.zeros(1), np.zeros(1, np.bool_), nothing, untold)
 
     def process(self, raw: RawBatch) -> Processed:
         """Decode and score one raw batch; every record ends in one part of the delivery."""

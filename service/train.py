@@ -15,7 +15,6 @@ from service.errors import SettingsError
 from service.sources.file import (
     SNIFFED_ROWS,
     Columns,
-    category_of,
     open_text,
     read_columns,
     read_rows,
@@ -72,7 +71,7 @@ def _read_file(
                 continue
             clock = _time(cells, columns, clock, f"{file}:{line}")
             stream = cells.get(columns.key, "") if columns.key else columns.stream
-            categories = [category_of(cells.get(name, "")) for name in columns.categories]
+            categories = [cells.get(name) for name in columns.categories]
             streams[stream].append((clock, _values(cells, columns, f"{file}:{line}"), categories))
     return columns, [
         Series(

@@ -47,7 +47,8 @@ class Achieved:
     promised: float
 
     def __str__(self) -> str:
-        return f"{self.alarms} of {self.promised:.1f} ({self.alarms / self.promised:.2f})"
+        ratio = self.alarms / self.promised if self.promised else 0.0
+        return f"{self.alarms} of {self.promised:.1f} ({ratio:.2f})"
 
 
 def generated(kind: str, pace: float, seed: int, events: int = EVENTS) -> Series:

@@ -99,6 +99,11 @@ def score_events(artifact: Artifact, events: Events) -> Outputs:
 
     An event that is refused, as one that is its stream's last again, stands as the last did.
     """
+    if artifact.config.categories:
+        raise EvaluationError(
+            f"{artifact.folder} reads {', '.join(artifact.config.categories)}; labelled series "
+            "have numbers alone: measure it with `wakeful replay`"
+        )
     columns = _columns(artifact, events)
     names = tuple(events.features[f] for f in columns)
     values = np.ascontiguousarray(events.values[:, columns])

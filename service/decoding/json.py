@@ -73,6 +73,7 @@ class JsonDecoder:
         self.detector = detector
         self.fields = fields
         self.limits = limits
+        self._no_features = {fields.key, *fields.times, *fields.categories}
         self._parse = msgspec.json.Decoder(dict[str, Any]).decode
 
     def decode(self, raw: RawBatch, features: tuple[str, ...]) -> Decoded:
@@ -162,7 +163,7 @@ class JsonDecoder:
         values: dict[str, float] = {}
         ignored = 0
         for name, value in body.items():
-            if name == self.fields.key or name in self.fields.times + self.fields.categories:
+            if name in self._no_features:
                 continue
             if name in columns and not self.fields.discover:
                 if value is not None:
@@ -195,8 +196,8 @@ def _number(name: str, value: object) -> float:
 
 
 def _category(name: str, value: object) -> str | None:
-    """A text, or a whole number as one; None where there is none."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    """A text, or a number or a truth value as one; None where there is none."""
+    if isinstance(value, int | float):
         return str(value)
     if value is None or isinstance(value, str):
         return value

@@ -104,10 +104,15 @@ def read_columns(
             raise SettingsError(f"{file}: has no column {asked!r}; it has {', '.join(names)}")
     if features and len(set(features)) < len(features):
         raise SettingsError("--features: a name stands twice")
+    if len(set(categories)) < len(categories):
+        raise SettingsError("--categories: a name stands twice")
     key = key or (KEY_COLUMN if KEY_COLUMN in names else None)
     time = time or next((name for name in TIME_NAMES if name in names), None)
     if both := {key, time, *(features or ()), *ignore} & set(categories):
-        raise SettingsError(f"{file}: the column {both.pop()!r} is a category and something else")
+        raise SettingsError(
+            f"{file}: the column {min(filter(None, both))!r} is a category of the artifact: "
+            "it can be neither key, time nor feature, nor ignored"
+        )
     others = [name for name in names if name not in {key, time, *ignore, *categories}]
     chosen = features or [name for name in others if _numeric(rows[1:], names.index(name))]
     if not chosen:
@@ -145,12 +150,6 @@ def value_of(cell: str) -> float | str | None:
     except ValueError:
         return text[:100]
     return number if math.isfinite(number) else text
-
-
-def category_of(cell: str) -> str | None:
-    """A cell as a text, None where missing."""
-    text = cell.strip()
-    return None if text.lower() in MISSING else text
 
 
 class FileSource:
@@ -207,7 +206,7 @@ class FileSource:
         columns = self._columns
         cells = dict(zip(columns.names, row, strict=False))
         body: dict[str, Any] = {name: value_of(cells.get(name, "")) for name in columns.features}
-        body |= {name: category_of(cells.get(name, "")) for name in columns.categories}
+        body |= {name: cells.get(name) for name in columns.categories}
         body[KEY_FIELD] = cells.get(columns.key, "") if columns.key else columns.stream
         body[TIME_FIELD] = value_of(cells.get(columns.time, "")) if columns.time else None
         self._clock = self._record_time(body[TIME_FIELD])

@@ -1,6 +1,7 @@
 """Fields that are no numbers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +11,18 @@ from hypothesis import strategies as st
 
 from model.categories import BUCKETS, NONE, bucket_of, buckets_of
 from model.config import Cell, ModelConfig
+from model.export import write_artifact
+from model.observed import Observed
 from model.row import RowTable
 from model.scorer import Scorer, directions_of
 from model.series import Series, describe, fingerprint
+from model.trainer import train_artifact
 from model.training import TrainingSettings, fit
 from tests.model.conftest import (
     MEMORYLESS,
     RECURRENT,
     Exported,
-    export,
+    description_of,
     network_of,
     predictor_of,
     ticks,
@@ -30,16 +34,22 @@ CONFIG = ModelConfig(
 )  # fmt: skip
 
 
-@given(st.text())
-def test_a_text_has_one_bucket_and_never_that_of_what_is_missing(text: str) -> None:
+@given(st.text(min_size=1).filter(str.strip))
+def test_a_text_has_a_bucket_that_is_not_that_of_what_is_missing(text: str) -> None:
     assert 1 <= bucket_of(text) < BUCKETS
-    assert bucket_of(text) == bucket_of(text)
 
 
 def test_buckets_are_the_same_on_every_machine() -> None:
     """An artifact carries on what was trained elsewhere."""
-    assert [bucket_of(text) for text in ("terminal-7", "", "é")] == [21, 1, 222]
-    assert bucket_of(None) == NONE
+    assert [bucket_of(text) for text in ("terminal-7", "é")] == [21, 222]
+    assert [bucket_of(text) for text in (None, "", "  ")] == [NONE] * 3
+
+
+@pytest.mark.parametrize("cell", [" 7", "7.0", "7.00 "])
+def test_a_files_cell_and_an_events_number_have_the_same_bucket(cell: str) -> None:
+    """A table with gaps writes whole numbers with a fraction."""
+    assert bucket_of(cell) == bucket_of("7")
+    assert bucket_of("7.5") != bucket_of("7")
     assert buckets_of([["a", None]], 2).tolist() == [[bucket_of("a"), NONE]]
     assert buckets_of([], 2).shape == (0, 2)
 
@@ -49,6 +59,7 @@ def test_buckets_are_the_same_on_every_machine() -> None:
 def test_each_category_has_vectors_of_its_own(cell: Cell) -> None:
     """The same bucket means one thing in one field and another in the next."""
     network = network_of(replace(CONFIG, cell=cell))
+    torch.nn.init.normal_(network.embeddings.weight)  # as training would
     inputs = torch.zeros(1, CONFIG.inputs)
     told = []
     for buckets in ((0.0, 0.0), (7.0, 0.0), (0.0, 7.0)):
@@ -67,9 +78,43 @@ def test_the_controls_do_not_take_a_bucket_for_a_number(cell: Cell) -> None:
     assert torch.equal(first, other)
 
 
+@torch.no_grad()
+def test_a_bucket_that_training_never_met_is_read_much_as_missing() -> None:
+    """An untrained network has met none; a value that is one scale larger says more."""
+    network = network_of(CONFIG)
+    inputs = torch.zeros(3, CONFIG.inputs)
+    inputs[1, CONFIG.category_places] = torch.tensor([200.0, 3.0])
+    inputs[2, 0] = 1.0
+    missing, other, value = network.step(inputs, network.fresh_memory(3))[0]
+    assert (other - missing).norm() < (value - missing).norm()
+
+
+def test_categories_that_the_network_does_not_read_are_an_error(exported: Exported) -> None:
+    seen = Observed.of(CONFIG, exported.artifact.layout(1), 3)
+    for buckets in (None, np.zeros((3, 1), np.int64)):
+        with pytest.raises(ValueError, match="categories"):
+            seen.read_categories(CONFIG, buckets)
+
+
+@pytest.mark.parametrize("cell", MEMORYLESS)
+def test_a_control_that_wins_asks_for_no_categories(cell: Cell, tmp_path: Path) -> None:
+    """What makes no use of a field must not reject events without it."""
+    settings = TrainingSettings(updates=1)
+    series = [shopping(seed, 400) for seed in range(2)]
+    artifact = train_artifact(
+        series, ("amount",), tmp_path, settings, cell, categories=("shop", "till")
+    )
+    assert artifact.config.categories == ()
+    assert artifact.description.training["fingerprint"] == fingerprint(series)
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export(CONFIG, tmp_path_factory.mktemp("categories"))
+    """A network whose embeddings are not all zero, as training leaves them."""
+    network = network_of(CONFIG)
+    torch.nn.init.normal_(network.embeddings.weight)
+    folder = tmp_path_factory.mktemp("categories")
+    return Exported(network, write_artifact(network, description_of(CONFIG), folder))
 
 
 def test_what_is_served_depends_on_the_categories_before_an_event(exported: Exported) -> None:

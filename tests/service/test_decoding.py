@@ -53,14 +53,12 @@ def test_every_record_becomes_an_event_or_a_dead_letter_with_a_known_reason(
 
 
 @pytest.mark.parametrize(
-    ("shop", "text"), [("s-7", "s-7"), (7, "7"), (None, None), ("", ""), ("\ud800", "\ud800")]
+    ("shop", "text"),
+    [("s-7", "s-7"), (7, "7"), (7.0, "7"), (True, "True"), (None, None), ("", None)],
 )
 def test_a_category_is_read_as_a_text(shop: object, text: str | None) -> None:
     body = json.dumps({"stream": "c", "a": 1.0, "shop": shop}).encode()
     decoded = SHOPS.decode(raw_batch([body]), ("a",))
-    if shop == "\ud800":
-        assert [letter.reason for letter in decoded.dead_letters] == ["malformed_json"]
-        return
     assert decoded.events.categories.tolist() == [[bucket_of(text)]]
     assert decoded.events.values.tolist() == [[1.0]]
 
@@ -70,7 +68,7 @@ def test_a_category_that_is_left_out_is_missing() -> None:
     assert decoded.events.categories.tolist() == [[NONE]]
 
 
-@pytest.mark.parametrize("shop", [1.5, True, [1], {"id": 1}])
+@pytest.mark.parametrize("shop", [[1], {"id": 1}])
 def test_a_category_that_is_no_text_is_rejected_with_its_name(shop: object) -> None:
     body = json.dumps({"stream": "c", "a": 1.0, "shop": shop}).encode()
     (letter,) = SHOPS.decode(raw_batch([body]), ("a",)).dead_letters

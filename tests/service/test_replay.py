@@ -174,6 +174,9 @@ def test_an_artifact_that_knows_categories_reads_them_from_the_file(tmp_path: Pa
     refused = wakeful("replay", bare, "--out", tmp_path / "out", "--artifact", artifact)
     assert refused.exit_code == 2
     assert "'shop'" in refused.output
+    twice = wakeful("train", file, "--out", artifact, "--categories", "shop,shop")
+    assert twice.exit_code == 2
+    assert "stands twice" in twice.output
 
 
 def test_an_artifact_refuses_a_file_without_its_features(tmp_path: Path) -> None:
