@@ -29,7 +29,7 @@ from model.population import Population
 from model.row import BLOCKS, Bytes, RowLayout
 from model.views import VIEWS
 
-FORMAT = 3
+FORMAT = 4
 WEIGHTS, GRAPH, DESCRIPTION = "model.safetensors", "model.onnx", "artifact.json"
 LARGEST_BATCH = 1024  # network runs in one batched call: the plateau of throughput
 BASE = Path(__file__).parent / "base_artifact"

@@ -110,9 +110,10 @@ def judge(
     horizons: (H,); active: (V,), the views that count; persistence: steps. error_tails: (F, K) and
     view_tails: (V, K), those of a population, see `population.rarity`; K = 0 where a stream is held
     against its own past.
-    budget_per_week: false alarms. Writes scores: (n,) of SCORE; told: (n, F, 3), what was expected
-    of each value and in which spread (input units), and its surprise; NaN where a value is missing
-    or nothing was expected yet; said: (n, V), the views that count.
+    budget_per_week: false alarms. Writes scores: (n,) of SCORE; told: (n, F, 4), what was expected
+    of each value and in which spread (input units), its surprise, and the size of its error among
+    its kin's; NaN where a value is missing or nothing was expected yet; said: (n, V), the views
+    that count.
     """
     features, coarsest = steps.shape[2], steps.shape[1] - 1
     largest, largest_errors = np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED)
@@ -142,6 +143,7 @@ def judge(
                     say_one(value, AWAY, directions[f], largest, present)
                     place = feature["judged"] % np.uint32(horizons[0])
                     tell(feature, waits[place], errors[0], widths[0], directions[f], told[i, f])
+                    told[i, f, 3] = size_among_kin(feature, errors[0], scale)
                     judge_value(
                         feature, errors, widths, scale, directions[f], error_tails[f],
                         largest, largest_errors, present,
@@ -224,6 +226,17 @@ def usual_error(feature: np.void) -> float:
 
 
 @compiled
+def size_among_kin(feature: np.void, error: float, scale: float) -> float:
+    """An error in input units as it is held against those of other streams.
+
+    Where scales go with levels it stands as it is: there, the view `near` is in proportion. Else it
+    is taken half-way, as a factor, to the stream's own scale: of two streams the noisier one errs
+    more, and a stream of many anomalies has a larger scale for them, which must not excuse them.
+    """
+    return error if feature["ratio"] > 0.0 else error / math.sqrt(scale)
+
+
+@compiled
 def tell(
     feature: np.void, location: float, error: float, width: float, direction: int, told: F64
 ) -> None:
@@ -256,8 +269,8 @@ def judge_value(
         if j == 0:
             error /= usual
             if error_tail.shape[0] > 0:
-                rare = rarity(error_tail, directed(errors[0], direction), 0.0)
-                pool(largest[RARE], rare)
+                size = directed(size_among_kin(feature, errors[0], scale), direction)
+                pool(largest[RARE], rarity(error_tail, size, 0.0))
                 present[RARE] += 1
             most = LEVEL_CLIP * scale / widths[0]
             pool(largest_errors, error_surprise(min(error, most / usual)))

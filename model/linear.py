@@ -5,6 +5,7 @@ that move together, what one of them does next is told by the others and their m
 the stream's mean so far: where events do not follow from each other, nothing else can be told.
 """
 
+from itertools import combinations
 from typing import cast
 
 import numpy as np
@@ -14,12 +15,21 @@ from torch import Tensor, nn
 
 from model.autoencoder import parted
 from model.config import VALUE_CHANNELS, ModelConfig
+from model.normalise import FAST, SLOW
 from model.series import Described
 
 PENALTY = 1e-3  # of the mean square of the inputs
 TARGET_CLIP = 8.0  # units: a few wild values must not steer the map
 SMALLEST_SPREAD = 0.1  # units
 RUNNING_MEANS = 3
+AVERAGES = torch.tensor(
+    [
+        [(k in means) / n for k in range(RUNNING_MEANS)]
+        for n in range(1, RUNNING_MEANS + 1)
+        for means in combinations(range(RUNNING_MEANS), n)
+    ]
+)
+"""(7, RUNNING_MEANS): the shares of each running mean in every average of one or more of them."""
 NEXT = 1  # among the targets: the next value
 
 F64 = npt.NDArray[np.float64]
@@ -58,20 +68,21 @@ class Linear(Memoryless):
 
 
 class Mean(Memoryless):
-    """One of the stream's running means, in one unit of spread: every move leads back to it.
+    """The average of some of the stream's running means, in one unit of spread: every move leads
+    back to it.
 
-    `choice`: (W, RUNNING_MEANS), 1 at the mean that is taken for a feature, see `distances`.
+    `shares`: (W, RUNNING_MEANS), of each mean in a feature's average, see `distances`.
     """
 
-    choice: Tensor
+    shares: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.register_buffer("choice", torch.eye(RUNNING_MEANS)[:1].repeat(config.width, 1))
+        self.register_buffer("shares", AVERAGES[:1].repeat(config.width, 1))
 
     def given(self, inputs: Tensor) -> Tensor:
         config = self.config
-        back = (distances(config, inputs) * self.choice).sum(dim=2, keepdim=True)
+        back = (distances(config, inputs) * self.shares).sum(dim=2, keepdim=True)
         hidden = back.expand(-1, -1, config.targets)
         return torch.stack([hidden, torch.zeros_like(hidden)], dim=-1).flatten(start_dim=1)
 
@@ -85,12 +96,14 @@ def numbers(config: ModelConfig, inputs: Tensor) -> Tensor:
 def distances(config: ModelConfig, inputs: Tensor) -> Tensor:
     """How far it is back to each running mean: level, slow, fast; in the unit of moves.
 
-    inputs (B, D) -> (B, W, RUNNING_MEANS).
+    inputs (B, D) -> (B, W, RUNNING_MEANS). The value just read has joined slow and fast; the level,
+    which it hardly moves, is the one before.
     """
     read = inputs[:, : config.width * VALUE_CHANNELS]
     values = read.reshape(-1, config.width, VALUE_CHANNELS)
     to_level = -torch.sinh(values[:, :, :1])  # in scales of values
     to_others = -torch.sinh(values[:, :, [3, 2]])  # in scales of increments
+    to_others = to_others * torch.tensor([1.0 - SLOW, 1.0 - FAST])
     increment = torch.exp(values[:, :, 4:5])  # in scales of values
     if config.unit == "increments":
         return torch.cat([to_level / increment, to_others], dim=2)
@@ -98,14 +111,14 @@ def distances(config: ModelConfig, inputs: Tensor) -> Tensor:
 
 
 def fit_mean(config: ModelConfig, parts: list[Described]) -> Mean:
-    """For each feature the running mean that its next values are nearest to."""
+    """For each feature the average of running means that its next values are nearest to."""
     mean = Mean(config)
     inputs = torch.from_numpy(np.concatenate([part.inputs for part in parts]))
-    targets = np.concatenate([part.targets for part in parts])[:, :, NEXT]
-    weights = np.concatenate([part.weights for part in parts])[:, :, NEXT]
-    errors = np.abs(targets[:, :, None] - distances(config, inputs).numpy()) * weights[:, :, None]
-    best = torch.from_numpy(errors.mean(axis=0).argmin(axis=1))
-    mean.choice[:] = torch.nn.functional.one_hot(best, RUNNING_MEANS)
+    targets = np.concatenate([part.targets for part in parts])[:, :, NEXT, None]
+    weights = np.concatenate([part.weights for part in parts])[:, :, NEXT, None]
+    averages = (distances(config, inputs) @ AVERAGES.T).numpy()  # (B, W, 7)
+    errors = (np.abs(targets - averages) * weights).mean(axis=0)
+    mean.shares[:] = AVERAGES[errors.argmin(axis=1)]
     return mean
 
 

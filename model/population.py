@@ -36,8 +36,8 @@ class FeaturePopulation:
 
     level, scale, step: medians over the streams, in input units. ratio: of a stream's scale to its
     level, 0 where the streams do not agree on one. weight: of this start, in events. doubt: the
-    variance of levels between streams, in squares of the scale. errors: the tail of all errors of
-    reconstruction, in input units, either way.
+    variance of levels between streams, in squares of the scale. errors: the tail of the sizes of
+    all errors of reconstruction, either way, see `judge.size_among_kin`.
     """
 
     level: float
@@ -93,7 +93,8 @@ def population_of(
 
 
 def with_errors(population: Population, errors: F64) -> Population:
-    """The same, knowing the tails of the errors (T, F) of all streams, NaN where there is none."""
+    """The same, knowing the tails of the errors (T, F) of all streams, NaN where there is none; see
+    `judge.size_among_kin`."""
     sizes = np.abs(errors)
     features = {
         name: replace(one, errors=_tail(sizes[~np.isnan(sizes[:, f]), f]))

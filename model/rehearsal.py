@@ -93,8 +93,7 @@ def among(
     if sum(len(one) - int(after * len(one)) for one in series) < FEWEST_COUNTED:
         after = 0.0
     errors = [
-        (one.values - said.expected)[int(after * len(one)) :]
-        for one, said in rehearse(network, series)
+        said.size_among_kin[int(after * len(one)) :] for one, said in rehearse(network, series)
     ]
     population = with_errors(start, np.concatenate(errors))
     network = InTorch(network.module, population)

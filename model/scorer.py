@@ -34,8 +34,8 @@ class Scored:
     """Verdicts on n events, and the scores of the m admitted ones.
 
     verdicts: (n,), see `model.admission`. admitted: (m,), indices into the n events.
-    scores: (m,) of SCORE. expected, spread, surprise: (m, F), NaN where not known. views: (m, V),
-    the config's views, see `model.views`.
+    scores: (m,) of SCORE. expected, spread, surprise, size_among_kin: (m, F), NaN where not known.
+    views: (m, V), the config's views, see `model.views`.
     """
 
     verdicts: npt.NDArray[np.uint8]
@@ -44,6 +44,7 @@ class Scored:
     expected: F64
     spread: F64
     surprise: F64
+    size_among_kin: F64
     views: F64
 
     def only(self, events: slice) -> "Scored":
@@ -116,7 +117,7 @@ class Scorer:
         outputs = self._step(table, slots, seen)
         m, features = values.shape
         scores = np.zeros(m, SCORE)
-        told = np.empty((m, features, 3))
+        told = np.empty((m, features, 4))
         said = np.empty((m, len(config.views)))
         judge(
             table.head, table.features, table.locations, table.spreads, table.tails, table.maxima,
@@ -125,7 +126,8 @@ class Scorer:
             config.persistence, self._error_tails, self._view_tails, self.budget_per_week,
             scores, told, said,
         )  # fmt: skip
-        return Scored(verdicts, admitted, scores, told[:, :, 0], told[:, :, 1], told[:, :, 2], said)
+        expected, spread, surprise, size = np.moveaxis(told, 2, 0)
+        return Scored(verdicts, admitted, scores, expected, spread, surprise, size, said)
 
     def _observe(
         self,

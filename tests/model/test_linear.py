@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from model.autoencoder import split
 from model.config import ModelConfig
-from model.linear import SMALLEST_SPREAD, Mean, fit_linear
-from model.series import Described
+from model.linear import SMALLEST_SPREAD, Mean, fit_linear, fit_mean
+from model.series import Described, Series, describe
 from tests.model.conftest import F64, memory_of, noisy, ticks, watch
 
 CONFIG = ModelConfig(("a", "b"), "linear", horizons=(1, 3))
@@ -135,3 +135,35 @@ def test_the_mean_expects_the_streams_level_again(seed: int) -> None:
     expected = values[99, :, None] + seen.scales[98, 0, :, None] * location[0, :, 1:].numpy()
     np.testing.assert_allclose(expected, np.repeat(levels[:, None], 2, axis=1), atol=1e-3)
     assert not log_spread.any()
+
+
+MEANS = ModelConfig(("a",), "mean", resolutions=(1,), horizons=(1, 3), unit="values")
+
+
+def test_running_means_are_those_that_the_last_value_has_joined() -> None:
+    """What is expected is the mean that the row holds once it has read the value."""
+    table = memory_of(1, MEANS)
+    values = noisy(1, 100, 1)
+    seen = watch(table, ticks(100), values, config=MEANS)
+    network = Mean(MEANS)
+    for share, name in (([0.0, 1.0, 0.0], "slow"), ([0.0, 0.0, 1.0], "fast")):
+        network.shares[:] = torch.tensor(share)
+        outputs, _ = network.step(torch.from_numpy(seen.inputs[99, 0]), network.fresh_memory(1))
+        moved = split(MEANS, outputs)[0][0, 0, 1].item()
+        expected = values[99, 0] + seen.scales[98, 0, 0] * moved
+        assert expected == pytest.approx(float(table.features[0, 0, 0][name]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("memory", "shares"), [(0.0, [1.0, 0.0, 0.0]), (1.0, [0.0, 0.0, 1.0]), (0.5, [0.5, 0.0, 0.5])]
+)
+def test_the_average_that_is_nearest_to_the_next_values_is_taken(
+    memory: float, shares: list[float]
+) -> None:
+    """Of noise the level, of a walk the fast mean, of what drifts back something between."""
+    random = np.random.default_rng(2)
+    values = np.zeros((3000, 1))
+    for t in range(1, 3000):
+        values[t] = memory * values[t - 1] + random.normal()
+    described = describe(MEANS, Series("s", ticks(3000), values))
+    assert fit_mean(MEANS, described).shares.tolist() == [shares]

@@ -217,6 +217,34 @@ def test_a_stream_is_held_against_its_own_level(cards: Artifact) -> None:
     assert scored(cards, np.append(large, 90.0)).scores["score"][-1] < 0.5
 
 
+@pytest.fixture(scope="module")
+def sensors(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Thirty streams about one level, whose spreads differ and have nothing to do with it."""
+    folder = tmp_path_factory.mktemp("sensors") / "artifact"
+    random = np.random.default_rng(9)
+    some = [
+        Series(f"s{n}", ticks(300), 50.0 + spread * random.normal(size=(300, 1)))
+        for n, spread in enumerate(np.exp(random.normal(0.0, 0.7, 30)).tolist())
+    ]
+    return train_artifact(some, ("amount",), folder, TrainingSettings(), "mean")
+
+
+def test_an_error_counts_half_way_to_the_streams_own_scale(sensors: Artifact) -> None:
+    """The same error is rarer in a quiet stream than in a noisy one; an error as large for the
+    noisy stream as that is for the quiet one is the rarer, for it is the larger."""
+    assert sensors.config.views == ("rare",)
+    noise = np.random.default_rng(10).normal(size=300)
+    noise[-1] = 0.0
+
+    def last(spread: float, error: float) -> float:
+        values = 50.0 + spread * noise
+        values[-1] += error
+        return float(scored(sensors, values).scores["score"][-1])
+
+    assert last(0.5, 4.0) > 1.1 * last(2.0, 4.0)
+    assert last(2.0, 16.0) > 1.1 * last(0.5, 4.0)
+
+
 def test_a_great_surprise_makes_the_next_ones_count_more(cards: Artifact) -> None:
     """What is somewhat out of the ordinary counts more where the last days held a fraud; what is
     ordinary does not."""
