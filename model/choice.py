@@ -1,15 +1,17 @@
 """Which of several networks tells disturbances best: a choice that needs no labels.
 
 Copies of held-out normal data are disturbed here and there, and the network whose level ranks the
-disturbed events highest serves. (Injected anomalies are one of the criteria that Goswami et al.
-2023, ICLR, "Unsupervised Model Selection for Time-series Anomaly Detection", found to choose well.)
+disturbed events highest serves: of two that do about as well, the simpler. (Injected anomalies are
+one of the criteria that Goswami et al. 2023, ICLR, "Unsupervised Model Selection for Time-series
+Anomaly Detection", found to choose well.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from model.config import Cell
 from model.evaluation.ranking import average_precision
 from model.rehearsal import InTorch, among, rehearse
 from model.series import Series
@@ -24,6 +26,8 @@ EPISODE, ONE_EVENT = (5, 60), (1, 1)  # events
 SOME_FEATURES = 0.05, 0.6  # of them are disturbed, where it is not one
 OFFSET = 1.0, 4.0  # standard deviations
 KINDS = "offset", "pasted", "stuck", "noisy"
+
+CLEARLY = 1.05  # times as many disturbances: what a less simple network must find to serve
 
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -43,6 +47,15 @@ def disturbances_found(network: InTorch, series: Sequence[Series], seed: int) ->
     some = [series[n] for n in range(0, len(series), -(-len(series) // MOST_KIN))]
     known = InTorch(network.module, among(network, network.population, some))
     return _found(known, some, ONE_EVENT, "score", seed)
+
+
+def chosen(found: Mapping[Cell, float]) -> Cell:
+    """The cell that serves; `found`: the disturbances that each finds, the simplest cell first."""
+    best, *others = found
+    for cell in others:
+        if found[cell] > CLEARLY * found[best]:
+            best = cell
+    return best
 
 
 def _found(

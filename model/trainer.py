@@ -10,7 +10,7 @@ import torch
 from model.artifact import Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import calibrate, uncalibrated
-from model.choice import disturbances_found
+from model.choice import chosen, disturbances_found
 from model.config import Cell, ModelConfig
 from model.errors import TrainingDataError
 from model.export import write_artifact, write_description
@@ -29,7 +29,7 @@ CYCLE_STEPS = 64  # a cycle is about so many steps, where a single feature has a
 UNKNOWN_CYCLE = 50.0
 PRIOR_BLOCKS = 20  # so few that a stream's own soon count more, unless it has few events
 MEMORYLESS: tuple[Cell, ...] = ("mean", "linear")
-CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")
+CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")  # the simplest first
 OF_CYCLES: tuple[Cell, ...] = ("lstm",)  # what comes next in a cycle takes a memory to tell
 
 
@@ -75,7 +75,7 @@ def train_artifact(
         for name in ((cell,) if cell else _candidates(config))
     }
     trained_on = fingerprint(usable)
-    best = max(tried.values(), key=lambda one: one.found)
+    best = tried[chosen({name: one.found for name, one in tried.items()})]
     if best.network.config.cell in MEMORYLESS:
         best = replace(best, network=_without_categories(best.network))
         usable = [replace(one, categories=None) for one in usable]
@@ -88,10 +88,10 @@ def train_artifact(
         "parameters": sum(p.numel() for p in best.network.module.parameters()),
         **best.record,
     }
-    chosen = best.network.config
-    fitted_to = 0.0 if chosen.cell == "mean" else 1.0 - HELD_OUT
+    config = best.network.config
+    fitted_to = 0.0 if config.cell == "mean" else 1.0 - HELD_OUT
     population = among(best.network, kin, usable, fitted_to) if kin else None
-    description = Description(chosen, uncalibrated(chosen), population, record)
+    description = Description(config, uncalibrated(config), population, record)
     artifact = write_artifact(best.network.module, description, folder)
     if kin:
         return artifact

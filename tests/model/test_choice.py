@@ -4,8 +4,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.choice import EPISODE, ONE_EVENT, SHARE, UNDISTURBED, disturb, disturbances_found
-from model.config import ModelConfig
+from model.choice import (
+    EPISODE,
+    ONE_EVENT,
+    SHARE,
+    UNDISTURBED,
+    chosen,
+    disturb,
+    disturbances_found,
+)
+from model.config import Cell, ModelConfig
 from model.linear import Linear, fit_linear
 from model.rehearsal import InTorch
 from model.series import Series, describe
@@ -105,3 +113,20 @@ def test_what_is_found_is_the_same_twice() -> None:
     network = network_of(ModelConfig(("a", "b"), hidden=6, bottleneck=4, decoder_hidden=4))
     first, again, other = (disturbances_found(InTorch(network), series, seed) for seed in (0, 0, 1))
     assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("found", "cell"),
+    [
+        ({"mean": 0.40, "linear": 0.41, "lstm": 0.41}, "mean"),
+        ({"mean": 0.40, "linear": 0.43, "lstm": 0.44}, "linear"),
+        ({"mean": 0.40, "linear": 0.41, "lstm": 0.43}, "lstm"),
+        ({"mean": 0.40, "linear": 0.50, "lstm": 0.30}, "linear"),
+        ({"lstm": 0.0}, "lstm"),
+    ],
+)
+def test_of_two_that_tell_about_as_well_the_simpler_serves(
+    found: dict[Cell, float], cell: Cell
+) -> None:
+    """A less simple network must be clearly better, by a twentieth."""
+    assert chosen(found) == cell
