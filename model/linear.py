@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from model.autoencoder import parted
 from model.config import VALUE_CHANNELS, ModelConfig
 from model.normalise import FAST, SLOW
 from model.series import Described
@@ -57,14 +56,14 @@ class Memoryless(nn.Module):
 
 
 class Linear(Memoryless):
-    """A linear map of the inputs, but for categories, whose buckets are no numbers."""
+    """A linear map of the inputs."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.map = nn.Linear(config.inputs - len(config.categories), config.outputs)
+        self.map = nn.Linear(config.inputs, config.outputs)
 
     def given(self, inputs: Tensor) -> Tensor:
-        return cast(Tensor, self.map(numbers(self.config, inputs)))
+        return cast(Tensor, self.map(inputs))
 
 
 class Mean(Memoryless):
@@ -85,12 +84,6 @@ class Mean(Memoryless):
         back = (distances(config, inputs) * self.shares).sum(dim=2, keepdim=True)
         hidden = back.expand(-1, -1, config.targets)
         return torch.stack([hidden, torch.zeros_like(hidden)], dim=-1).flatten(start_dim=1)
-
-
-def numbers(config: ModelConfig, inputs: Tensor) -> Tensor:
-    """inputs (..., D) -> (..., D - C): without the categories."""
-    values, _, event = parted(config, inputs)
-    return torch.cat([values, event], dim=-1)
 
 
 def distances(config: ModelConfig, inputs: Tensor) -> Tensor:
@@ -124,9 +117,8 @@ def fit_mean(config: ModelConfig, parts: list[Described]) -> Mean:
 
 def fit_linear(config: ModelConfig, parts: list[Described]) -> Linear:
     """The least squares map of all parts, with the root mean square of its errors as the spread."""
-    read = torch.from_numpy(np.concatenate([part.inputs for part in parts]))
-    inputs = numbers(config, read).numpy().astype(np.float64)
-    inputs = np.c_[inputs, np.ones(len(inputs))]
+    read = np.concatenate([part.inputs for part in parts]).astype(np.float64)
+    inputs = np.c_[read, np.ones(len(read))]
     shape = (len(inputs), config.width * config.targets)
     targets = np.concatenate([part.targets for part in parts]).reshape(shape).astype(np.float64)
     targets = targets.clip(-TARGET_CLIP, TARGET_CLIP)

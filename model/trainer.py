@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +36,11 @@ OF_CYCLES: tuple[Cell, ...] = ("lstm",)  # what comes next in a cycle takes a me
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A network, how well it tells disturbances (`model.choice`), and what to record."""
+    """A network, the series as it reads them, how well it tells disturbances (`model.choice`), and
+    what to record."""
 
     network: InTorch
+    series: list[Series]
     found: float
     record: dict[str, float]
 
@@ -63,24 +66,24 @@ def train_artifact(
     """
     torch.set_num_threads(1)  # layers this small lose more to threads than they gain
     usable = _usable(series, features)
-    config = replace(shape_of(usable, features, hidden), categories=categories)
-    kin = _kin(config, usable)
+    numbers = [replace(one, categories=None) for one in usable]
+    config = shape_of(numbers, features, hidden)
+    kin = _kin(config, numbers)
     if kin:
         config = replace(config, views=views_among(kin))
-    described = [part for one in usable for part in describe(config, one, kin)]
-    halves = [_split(part) for part in described]
-    train, held_out = [first for first, _ in halves], [last for _, last in halves]
-    tried = {
-        name: _trained(replace(config, cell=name), train, held_out, usable, kin, settings, progress)
-        for name in ((cell,) if cell else _candidates(config))
-    }
-    trained_on = fingerprint(usable)
+    tried = {}
+    for name in (cell,) if cell else _candidates(config):
+        reads = () if name in MEMORYLESS else categories
+        tried[name] = _trained(
+            replace(config, cell=name, categories=reads),
+            usable if reads else numbers,
+            kin,
+            settings,
+            progress,
+        )
     best = tried[chosen({name: one.found for name, one in tried.items()})]
-    if best.network.config.cell in MEMORYLESS:
-        best = replace(best, network=_without_categories(best.network))
-        usable = [replace(one, categories=None) for one in usable]
     record = {
-        "fingerprint": trained_on,
+        "fingerprint": fingerprint(usable),
         "series": len(usable),
         "events": sum(map(len, usable)),
         "seed": settings.seed,
@@ -88,20 +91,22 @@ def train_artifact(
         "parameters": sum(p.numel() for p in best.network.module.parameters()),
         **best.record,
     }
+    return _written(best, kin, record, folder)
+
+
+def _written(
+    best: Trained, kin: Population | None, record: dict[str, Any], folder: Path
+) -> Artifact:
+    """The artifact, which knows the population's tails, or else starts with what is usual here."""
     config = best.network.config
     fitted_to = 0.0 if config.cell == "mean" else 1.0 - HELD_OUT
-    population = among(best.network, kin, usable, fitted_to) if kin else None
+    population = among(best.network, kin, best.series, fitted_to) if kin else None
     description = Description(config, uncalibrated(config), population, record)
     artifact = write_artifact(best.network.module, description, folder)
     if kin:
         return artifact
-    return write_description(calibrate(artifact, usable, PRIOR_BLOCKS, 1.0 - HELD_OUT), folder)
-
-
-def _without_categories(network: InTorch) -> InTorch:
-    """The same of a predictor that makes no use of categories: no event need have them."""
-    network.module.config = replace(network.config, categories=())
-    return InTorch(network.module, network.population)
+    calibrated = calibrate(artifact, best.series, PRIOR_BLOCKS, 1.0 - HELD_OUT)
+    return write_description(calibrated, folder)
 
 
 def _candidates(config: ModelConfig) -> tuple[Cell, ...]:
@@ -110,8 +115,6 @@ def _candidates(config: ModelConfig) -> tuple[Cell, ...]:
 
 def _trained(
     config: ModelConfig,
-    train: list[Described],
-    held_out: list[Described],
     series: list[Series],
     kin: Population | None,
     settings: TrainingSettings,
@@ -119,8 +122,11 @@ def _trained(
 ) -> Trained:
     def trained(module: Predictor, record: dict[str, float]) -> Trained:
         network = InTorch(module, kin)
-        return Trained(network, disturbances_found(network, series, settings.seed), record)
+        found = disturbances_found(network, series, settings.seed)
+        return Trained(network, series, found, record)
 
+    halves = [_split(part) for one in series for part in describe(config, one, kin)]
+    train, held_out = [first for first, _ in halves], [last for _, last in halves]
     if config.cell == "linear":
         return trained(fit_linear(config, train), {})
     if config.cell == "mean":

@@ -24,7 +24,6 @@ from tests.model.conftest import (
     Exported,
     description_of,
     network_of,
-    predictor_of,
     ticks,
 )
 
@@ -66,16 +65,6 @@ def test_each_category_has_vectors_of_its_own(cell: Cell) -> None:
         inputs[:, CONFIG.category_places] = torch.tensor(buckets)
         told.append(network.step(inputs, network.fresh_memory(1))[0])
     assert not any(torch.allclose(told[a], told[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
-
-
-@pytest.mark.parametrize("cell", MEMORYLESS)
-@torch.no_grad()
-def test_the_controls_do_not_take_a_bucket_for_a_number(cell: Cell) -> None:
-    predictor = predictor_of(replace(CONFIG, cell=cell))
-    inputs = torch.zeros(2, CONFIG.inputs)
-    inputs[1, CONFIG.category_places] = torch.tensor([200.0, 3.0])
-    first, other = predictor.step(inputs, predictor.fresh_memory(2))[0]
-    assert torch.equal(first, other)
 
 
 @torch.no_grad()
