@@ -6,11 +6,12 @@
               └────────────────┴─────────────────────────────────────────┘
                  h and c are kept for each stream
 
-At each event the network reads the normalised values, a mask of what is present, the time since
-the last event and the clock; it gives back, for each feature, what it just read (squeezed through
-the bottleneck) and values that are still hidden from it, the next one and some further on, each as
-a location and a spread. The reconstruction error of a hidden value, once it arrives, is the main
-surprise (a composite autoencoder: Srivastava, Mansimov and Salakhutdinov 2015, ICML).
+At each event the network reads the normalised values, a mask of what is present, what the stream's
+profiles of day and week say, and the time since the last event; it gives back, for each feature,
+what it just read (squeezed through the bottleneck) and values that are still hidden from it, the
+next one and some further on, each as a location and a spread. The reconstruction error of a hidden
+value, once it arrives, is the main surprise (a composite autoencoder: Srivastava, Mansimov and
+Salakhutdinov 2015, ICML).
 
 The standard LSTM (Hochreiter and Schmidhuber 1997, Neural Computation 9(8); the forget gate: Gers,
 Schmidhuber and Cummins 2000, Neural Computation 12(10)), for input x, hidden state h, cell state c:

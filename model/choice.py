@@ -7,6 +7,7 @@ Anomaly Detection", found to choose well.)
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,11 @@ from model.evaluation.ranking import average_precision
 from model.rehearsal import InTorch, among, rehearse
 from model.series import Series
 
-COPIES = 4  # of each series, each disturbed in its own way
 LONGEST = 2000  # events of a series, from its end
 MOST_SERIES = 4
-MOST_KIN = 200  # streams of a population
-UNDISTURBED = 0.3  # of the events, the first: the scales settle on them
+COPIES = 16  # of all series, each disturbed in its own way
+MOST_KIN = 200  # streams of a population, and copies of them
+UNDISTURBED = 0.3  # of the events, the first, at least: the scales settle on them
 SHARE = 0.1  # of the other events, about, that are disturbed
 EPISODE, ONE_EVENT = (5, 60), (1, 1)  # events
 SOME_FEATURES = 0.05, 0.6  # of them are disturbed, where it is not one
@@ -33,20 +34,23 @@ F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def disturbances_found(network: InTorch, series: Sequence[Series], seed: int) -> float:
+def disturbances_found(
+    network: InTorch, series: Sequence[Series], fitted_to: float, seed: int
+) -> float:
     """Average precision on disturbed copies of the series, 0 to 1.
 
     Of the level, on episodes; in a population of the score, on single events: there, what is looked
-    for is one event that none of its kin would have.
+    for is one event that none of its kin would have. fitted_to: the share of each series, from its
+    start, that the network may have learned from; only what is behind it is disturbed and counted.
     """
     if network.population is None:
         longest = sorted(series, key=len, reverse=True)[:MOST_SERIES]
-        return _found(
-            network, [one for one in longest for _ in range(COPIES)], EPISODE, "level", seed
-        )
+        copies = [one for one in longest for _ in range(COPIES // len(longest))]
+        return _found(network, copies, EPISODE, "level", fitted_to, seed)
     some = [series[n] for n in range(0, len(series), -(-len(series) // MOST_KIN))]
     known = InTorch(network.module, among(network, network.population, some))
-    return _found(known, some, ONE_EVENT, "score", seed)
+    copies = [one for one in some for _ in range(MOST_KIN // len(some))]
+    return _found(known, copies, ONE_EVENT, "score", fitted_to, seed)
 
 
 def chosen(found: Mapping[Cell, float]) -> Cell:
@@ -59,31 +63,38 @@ def chosen(found: Mapping[Cell, float]) -> Cell:
 
 
 def _found(
-    network: InTorch, series: Sequence[Series], episode: tuple[int, int], said: str, seed: int
+    network: InTorch,
+    series: Sequence[Series],
+    episode: tuple[int, int],
+    said: str,
+    fitted_to: float,
+    seed: int,
 ) -> float:
-    copies, labels = [], []
+    copies, labels, counted = [], [], []
     for n, one in enumerate(series):
+        part = one.last(LONGEST)
+        unseen = int(fitted_to * len(one)) - (len(one) - len(part))
+        first = max(unseen, int(UNDISTURBED * len(part)))
         random = np.random.default_rng([seed, n])
-        values, disturbed = disturb(one.values[-LONGEST:], episode, random)
-        buckets = None if one.categories is None else one.categories[-LONGEST:]
-        copies.append(Series(one.name, one.times[-LONGEST:], values, buckets))
-        labels.append(disturbed)
-    scores = [scored.scores[said] for _, scored in rehearse(network, copies)]
-    counted = [int(UNDISTURBED * len(part)) for part in labels]
-    return average_precision(
-        np.concatenate([part[at:] for part, at in zip(scores, counted, strict=True)]),
-        np.concatenate([part[at:] for part, at in zip(labels, counted, strict=True)]),
-    )
+        values, disturbed = disturb(part.values, first, episode, random)
+        copies.append(replace(part, values=values))
+        labels.append(disturbed[first:])
+        counted.append(first)
+    scores = [
+        scored.scores[said][first:]
+        for (_, scored), first in zip(rehearse(network, copies), counted, strict=True)
+    ]
+    return average_precision(np.concatenate(scores), np.concatenate(labels))
 
 
 def disturb(
-    values: F64, episode: tuple[int, int], random: np.random.Generator
+    values: F64, first: int, episode: tuple[int, int], random: np.random.Generator
 ) -> tuple[F64, Bools]:
-    """values (T, F) with episodes disturbed, and (T,) where; episode: shortest and longest."""
+    """values (T, F) with episodes disturbed from event `first` on, and (T,) where; episode:
+    shortest and longest."""
     T, F = values.shape
     result, where = values.copy(), np.zeros(T, np.bool_)
     spread = np.nanstd(values, axis=0)
-    first = int(UNDISTURBED * T)
     while where.sum() < SHARE * (T - first):
         length = int(random.integers(episode[0], episode[1] + 1))
         start = int(random.integers(first, max(first + 1, T - length + 1)))

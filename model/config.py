@@ -14,6 +14,8 @@ VALUE_CHANNELS = 11
 EVENT_CHANNELS = 2
 """Inputs for each event: its gap, and the stream's age."""
 
+MOST_HORIZONS = 3  # the views near, middle and far
+
 EMBEDDED = 4
 """Length of the vector that a category's bucket is read as."""
 
@@ -50,6 +52,10 @@ class ModelConfig:
     )  # fmt: skip
     persistence: float = 25.0
     categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.horizons) > MOST_HORIZONS:
+            raise ValueError(f"{len(self.horizons)} horizons, there are views of {MOST_HORIZONS}")
 
     @property
     def joint(self) -> bool:

@@ -19,7 +19,7 @@ from model.row import FEATURE
 FEWEST_STREAMS = 20  # before they count as a population
 LEAST_WEIGHT, LARGEST_WEIGHT = 2.0, 20.0  # events
 NORMAL_RATIO = 1.57  # of the variance to the squared mean absolute deviation, if normal
-ALIKE = 1.0  # median absolute deviation of the logs of scales: most are within a factor of e
+ALIKE = 1.0  # median absolute deviation of the logs of scales: half are within a factor of e
 PROPORTIONAL = 0.5  # of that deviation is left when each scale is divided by its level
 NEARLY_ALL = 0.9  # of the streams have a level and a scale above 0
 TAIL_STEPS = 8  # quantiles for each factor of 10 of tail probability
@@ -36,8 +36,8 @@ class FeaturePopulation:
 
     level, scale, step: medians over the streams, in input units. ratio: of a stream's scale to its
     level, 0 where the streams do not agree on one. weight: of this start, in events. doubt: the
-    variance of levels between streams, in squares of the scale. errors: the tail of the sizes of
-    all errors of reconstruction, either way, see `judge.size_among_kin`.
+    variance of levels between streams, in those of the values of one. errors: the tail of the sizes
+    of all errors of reconstruction, either way, see `judge.size_among_kin`.
     """
 
     level: float

@@ -35,6 +35,12 @@ class Series:
     def __len__(self) -> int:
         return len(self.times)
 
+    def last(self, events: int) -> "Series":
+        """The same of the last events, or of all where there are no more."""
+        at = slice(-events, None)
+        categories = None if self.categories is None else self.categories[at]
+        return Series(self.name, self.times[at], self.values[at], categories)
+
     @property
     def pace(self) -> float:
         """Mean seconds between events."""

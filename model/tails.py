@@ -2,9 +2,10 @@
 
 A view's tail counts episodes, not points: its maxima over blocks of BLOCK_EVENTS events are
 remembered (a log-scaled byte each), and the surprise of a value is -log10 of its smoothed rank
-among them; above the largest, a Hill estimate (Hill 1975) of the top tenth extrapolates. So one
-threshold fits bursty streams and smooth ones. Views are combined without fitted weights: the mean
-within a group, then log10 of the mean over the groups of the inverse tail probabilities.
+among them; above the largest, a Hill estimate (Hill 1975) of the top tenth extrapolates, drawn
+towards a thin tail by a prior that outweighs a few blocks. So one threshold fits bursty streams and
+smooth ones. Views are combined without fitted weights: the mean within a group, then across groups
+the harmonic mean of the tail probabilities (Wilson 2019, PNAS 116(4)).
 """
 
 import math
@@ -19,7 +20,7 @@ from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD, RARE
 
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
-PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's light prior, in log units
+PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log units
 CREDIT_RATE = 0.05  # a block
 SILENT = -1.0  # the maximum of a block in which a view said nothing
 BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
@@ -168,7 +169,7 @@ def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
 
 @compiled
 def summarise(tail: np.void, ring: Bytes, used: int) -> None:
-    """Set the largest maximum and the Hill shape of the top tenth, with a light prior."""
+    """Set the largest maximum and the Hill shape of the top tenth, with its prior."""
     ordered = np.sort(ring[:used])
     top = ordered[used - 1]
     tenth = max(1, used // 10)

@@ -122,7 +122,7 @@ def _trained(
 ) -> Trained:
     def trained(module: Predictor, record: dict[str, float]) -> Trained:
         network = InTorch(module, kin)
-        found = disturbances_found(network, series, settings.seed)
+        found = disturbances_found(network, series, 1.0 - HELD_OUT, settings.seed)
         return Trained(network, series, found, record)
 
     halves = [_split(part) for one in series for part in describe(config, one, kin)]

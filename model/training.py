@@ -24,6 +24,8 @@ LOSS_LIMIT = 30.0  # a point: a few wild values must not steer the weights
 
 PLACE_CHANNELS = 4
 
+MOST_SIDE_BY_SIDE = 64  # held-out parts
+
 Progress = Callable[[int, str], None]
 
 
@@ -73,6 +75,13 @@ def side_by_side(parts: Sequence[Described]) -> Lanes:
     return _stacked([_cut(part, 0, length) for part in parts])
 
 
+def _of_like_length(parts: Sequence[Described]) -> Iterator[Sequence[Described]]:
+    """The parts in groups: not a thousand short ones padded to the length of a long one."""
+    ordered = sorted(parts, key=lambda part: len(part.inputs), reverse=True)
+    for start in range(0, len(ordered), MOST_SIDE_BY_SIDE):
+        yield ordered[start : start + MOST_SIDE_BY_SIDE]
+
+
 class Stretches:
     """Random stretches of `length` steps of some parts, the longer ones more often."""
 
@@ -119,7 +128,7 @@ def fit(
 
     `progress` is told how many updates were made since the last time, and the losses.
     """
-    test = side_by_side(held_out)
+    test = [side_by_side(group) for group in _of_like_length(held_out)]
     if settings.updates == 0:
         untrained = evaluate(network, test, settings.chunk)
         return Fitted(0, untrained, untrained)
@@ -156,8 +165,10 @@ def _fit_stretch(
     """One update for each chunk, the memory carried from one to the next; their losses."""
     network.train()
     memory = network.fresh_memory(stretch.inputs.shape[1])
-    losses = []
+    losses: list[float] = []
     for part in stretch.chunks(chunk):
+        if losses and not part.weights.any():
+            break  # behind the ends of short parts there is nothing to learn
         outputs, memory = network(part.inputs, memory.detach())
         loss = loss_of(network, outputs, part)
         optimiser.zero_grad()
@@ -170,16 +181,17 @@ def _fit_stretch(
 
 
 @torch.no_grad()
-def evaluate(network: Autoencoder, lanes: Lanes, chunk: int) -> float:
+def evaluate(network: Autoencoder, groups: Sequence[Lanes], chunk: int) -> float:
     """Mean loss without disturbing anything, the memory carried throughout."""
     network.eval()
-    memory = network.fresh_memory(lanes.inputs.shape[1])
     total, weight = 0.0, 0.0
-    for part in lanes.chunks(chunk):
-        outputs, memory = network(part.inputs, memory)
-        present = float(part.weights.sum())
-        total += float(loss_of(network, outputs, part)) * present
-        weight += present
+    for lanes in groups:
+        memory = network.fresh_memory(lanes.inputs.shape[1])
+        for part in lanes.chunks(chunk):
+            outputs, memory = network(part.inputs, memory)
+            present = float(part.weights.sum())
+            total += float(loss_of(network, outputs, part)) * present
+            weight += present
     return total / max(weight, 1.0)
 
 

@@ -220,7 +220,7 @@ def replay(
 @click.option(
     "--cell",
     type=click.Choice(["mean", "linear", "lstm", "gru", "rnn"]),
-    help="What predicts [the best of mean, linear and lstm on this data].",
+    help="What predicts [lstm for one feature with a period, else the best of mean, linear and lstm].",
 )
 @click.option(
     "--hidden",

@@ -182,7 +182,7 @@ class DetectorSettings(Section):
         1.0,
         gt=0,
         le=10_000,
-        description="False-alarm budget: at most how many a normal stream may raise in a week of event time. Whatever the budget, no more than one block of 50 events in ten reaches the threshold.",
+        description="False-alarm budget: about how many a normal stream may raise in a week of event time. Whatever the budget, about one block of 50 events in five reaches the threshold at most.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,5 @@
-"""Two tasks that need a memory: Hochreiter and Schmidhuber 1997, Neural Computation 9(8).
+"""Two tasks that need a memory: adding (Hochreiter and Schmidhuber 1997, Neural Computation 9(8))
+and copying (in the form of Arjovsky, Shah and Bengio 2016, ICML).
 
 Copying asks for what was said `length` steps before; adding for one number that lies up to half as
 far back, and one that lies farther: who remembers the nearer alone recalls 0.5. Recall is the share

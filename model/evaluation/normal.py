@@ -1,7 +1,7 @@
 """How often normal data raise an alarm, beside the promise: `python -m model.evaluation.normal`.
 
 On plain generated streams, and on the rows of labelled series that are said to be normal: those to
-train on, or all where a series has no anomaly. The base artifact scores each feature set as a new
+train on, or all where a series has no anomaly. The base artifact scores each series as a new
 stream, at budgets of one false alarm a day and one a week.
 """
 

@@ -65,6 +65,10 @@ class WakefulDetector:
     def _artifact(self, training: Sequence[Series], features: tuple[str, ...]) -> Artifact:
         if self.trains and training:
             return self._trained(training, features)
+        return self._untrained()
+
+    def _untrained(self) -> Artifact:
+        """What needs no training rows: the base artifact, or a control of it."""
         if self.cell and (self.updates == 0 or self.cell in {"linear", "mean"}):
             return generated_control(self.cell, self.seed)
         return Artifact(self.artifact)
@@ -81,7 +85,7 @@ class WakefulDetector:
             try:
                 return train_artifact(training, features, Path(folder), settings, self.cell)
             except TrainingDataError:
-                return Artifact(self.artifact)
+                return self._untrained()
 
 
 @cache

@@ -305,3 +305,9 @@ def test_serving_needs_no_torch() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_more_horizons_than_there_are_views_of_are_refused(copy: Path) -> None:
+    """A fourth would be taken for another view."""
+    edit(copy, lambda body: body["config"].update(horizons=[1, 2, 4, 8]))
+    assert "4 horizons" in refusal(copy)

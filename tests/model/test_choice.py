@@ -1,11 +1,16 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import model.choice
 from model.choice import (
+    COPIES,
     EPISODE,
+    LONGEST,
     ONE_EVENT,
     SHARE,
     UNDISTURBED,
@@ -37,12 +42,12 @@ def told_apart(values: F64, other: F64) -> np.ndarray[tuple[int], np.dtype[np.bo
 def test_what_is_disturbed_is_marked_and_nothing_else(seed: int, n: int, features: int) -> None:
     """Wherever a value is another one there is a mark; the start is left as it was."""
     values = noisy(seed, n, features)
-    before = values.copy()
-    disturbed, where = disturb(values, EPISODE, np.random.default_rng(seed))
+    before, first = values.copy(), n // 3
+    disturbed, where = disturb(values, first, EPISODE, np.random.default_rng(seed))
     np.testing.assert_array_equal(values, before)
     changed = told_apart(values, disturbed)
     assert not (changed & ~where).any()
-    assert not where[: int(UNDISTURBED * n)].any()
+    assert not where[:first].any()
 
 
 @modest
@@ -50,8 +55,8 @@ def test_what_is_disturbed_is_marked_and_nothing_else(seed: int, n: int, feature
 def test_about_a_tenth_is_disturbed(seed: int) -> None:
     """In episodes, nearly all of whose events have another value."""
     values = noisy(seed, 3000, 3)
-    disturbed, where = disturb(values, EPISODE, np.random.default_rng(seed))
-    share = where[int(UNDISTURBED * 3000) :].mean()
+    disturbed, where = disturb(values, 1000, EPISODE, np.random.default_rng(seed))
+    share = where[1000:].mean()
     assert share >= SHARE
     assert where.sum() < SHARE * 3000 + EPISODE[1]
     assert told_apart(values, disturbed)[where].mean() > 0.7
@@ -63,7 +68,7 @@ def test_the_same_seed_disturbs_alike(seed: int) -> None:
     """Bit by bit; another seed disturbs otherwise."""
     values = noisy(0, 400, 2)
     first, again, other = (
-        disturb(values, EPISODE, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
+        disturb(values, 100, EPISODE, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
     )
     assert first[0].tobytes() == again[0].tobytes()
     assert first[1].tobytes() == again[1].tobytes()
@@ -74,7 +79,7 @@ def test_single_events_are_moved_away() -> None:
     """Where one event is a disturbance, it is another value each time."""
     values = noisy(3, 1000, 2)
     values[::3] = np.nan
-    disturbed, where = disturb(values, ONE_EVENT, np.random.default_rng(3))
+    disturbed, where = disturb(values, 300, ONE_EVENT, np.random.default_rng(3))
     np.testing.assert_array_equal(told_apart(values, disturbed), where)
     assert where.sum() > 30
 
@@ -83,7 +88,7 @@ def test_disturbed_values_stay_finite_and_missing_ones_missing() -> None:
     """No disturbance makes a value out of nothing but by pasting one, nor an infinite one."""
     values = noisy(1, 1000, 4)
     values[np.random.default_rng(1).random(values.shape) < 0.2] = np.nan
-    disturbed, _ = disturb(values, EPISODE, np.random.default_rng(2))
+    disturbed, _ = disturb(values, 300, EPISODE, np.random.default_rng(2))
     assert not np.isinf(disturbed).any()
     assert np.isnan(disturbed).mean() == pytest.approx(0.2, abs=0.05)
 
@@ -102,7 +107,7 @@ def test_a_network_that_predicts_is_preferred_to_one_that_does_not() -> None:
     torch.manual_seed(0)
     ignorant = Linear(CONFIG)
     found, missed = (
-        disturbances_found(InTorch(network), series, 0) for network in (fitted, ignorant)
+        disturbances_found(InTorch(network), series, 0.0, 0) for network in (fitted, ignorant)
     )
     assert 0.0 < missed < found - 0.1 < 1.0
 
@@ -111,8 +116,28 @@ def test_what_is_found_is_the_same_twice() -> None:
     """The choice is seeded: the same network, series and seed give the same figure."""
     series = [swinging(0)]
     network = network_of(ModelConfig(("a", "b"), hidden=6, bottleneck=4, decoder_hidden=4))
-    first, again, other = (disturbances_found(InTorch(network), series, seed) for seed in (0, 0, 1))
+    first, again, other = (
+        disturbances_found(InTorch(network), series, 0.0, seed) for seed in (0, 0, 1)
+    )
     assert first == again != other
+
+
+@pytest.mark.parametrize(("events", "fitted_to"), [(700, 0.85), (700, 0.1), (9000, 0.85)])
+def test_only_what_the_network_was_not_fitted_to_is_disturbed(
+    events: int, fitted_to: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the first events, on which the scales settle."""
+    started = []
+
+    def watched(values: F64, first: int, *rest: Any) -> Any:
+        started.append(events - len(values) + first)
+        return disturb(values, first, *rest)
+
+    monkeypatch.setattr(model.choice, "disturb", watched)
+    disturbances_found(InTorch(Linear(CONFIG)), [swinging(0, events)], fitted_to, 0)
+    scored_from = max(0, events - LONGEST)
+    settled = scored_from + int(UNDISTURBED * (events - scored_from))
+    assert started == [max(int(fitted_to * events), settled)] * COPIES
 
 
 @pytest.mark.parametrize(

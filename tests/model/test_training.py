@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import model.training
 from model.artifact import DESCRIPTION, Artifact
+from model.autoencoder import Autoencoder
 from model.choice import chosen
 from model.config import EVENT_CHANNELS, VALUE_CHANNELS, Cell, ModelConfig
 from model.errors import ModelError, TrainingDataError
@@ -27,6 +29,7 @@ from model.training import (
     evaluate,
     fit,
     hide,
+    loss_of,
     side_by_side,
 )
 from tests.model.conftest import network_of, noisy, ticks
@@ -64,10 +67,10 @@ def test_fit_learns_a_periodic_series() -> None:
     """The loss on series that it was not trained on goes down, by more than half a nat."""
     network = network_of(CONFIG)
     held_out = parts_of(range(4, 6))
-    before = evaluate(network, side_by_side(held_out), SETTINGS.chunk)
+    before = evaluate(network, [side_by_side(held_out)], SETTINGS.chunk)
     longer = replace(SETTINGS, updates=150, learning_rate=3e-2)
     fitted = fit(network, parts_of(range(4)), held_out, longer)
-    after = evaluate(network, side_by_side(held_out), SETTINGS.chunk)
+    after = evaluate(network, [side_by_side(held_out)], SETTINGS.chunk)
     assert after < before - 0.5
     assert after == pytest.approx(fitted.held_out_loss)
 
@@ -84,7 +87,7 @@ def test_fit_keeps_the_weights_that_were_best_on_what_was_held_out() -> None:
     assert sum(updates for updates, _ in told) == fitted.updates == 80
     assert losses[-1] > min(losses) + 0.01
     assert fitted.held_out_loss == pytest.approx(min(losses), abs=1e-3)
-    held = evaluate(network, side_by_side(contrary), SETTINGS.chunk)
+    held = evaluate(network, [side_by_side(contrary)], SETTINGS.chunk)
     assert held == pytest.approx(fitted.held_out_loss)
 
 
@@ -118,16 +121,16 @@ def test_what_is_padded_is_not_trained_on() -> None:
     padded = side_by_side(describe(CONFIG, periodic(0, 250)) + describe(CONFIG, periodic(1, 150)))
     other = copy.deepcopy(padded)
     other.targets[padded.weights == 0.0] += 5.0
-    assert evaluate(network, other, 50) == evaluate(network, padded, 50)
+    assert evaluate(network, [other], 50) == evaluate(network, [padded], 50)
     other.targets[padded.weights > 0.0] += 5.0
-    assert evaluate(network, other, 50) != evaluate(network, padded, 50)
+    assert evaluate(network, [other], 50) != evaluate(network, [padded], 50)
 
 
 def test_the_loss_does_not_depend_on_the_chunks() -> None:
     """The memory runs on across chunks: evaluating in small or large ones is the same."""
     network = network_of(CONFIG)
     some = lanes(range(2))
-    assert evaluate(network, some, 7) == pytest.approx(evaluate(network, some, 200), abs=1e-5)
+    assert evaluate(network, [some], 7) == pytest.approx(evaluate(network, [some], 200), abs=1e-5)
 
 
 def described(random: np.random.Generator, n: int) -> Described:
@@ -248,6 +251,31 @@ def test_a_stretch_is_disturbed_in_size_and_noise(seed: int) -> None:
     assert 0.05 < float(moved[moved != 0.0].std()) < 0.15
     for name in ("inputs", "targets", "weights"):
         assert torch.equal(getattr(given_lanes, name), getattr(before, name))
+
+
+def test_parts_of_any_lengths_are_told_as_each_alone() -> None:
+    """The held-out loss does not depend on which parts are laid side by side."""
+    network = network_of(CONFIG)
+    parts = [part for n in range(90, 160, 10) for part in describe(CONFIG, periodic(n, n))]
+    whole = evaluate(network, [side_by_side(parts)], SETTINGS.chunk)
+    alone = evaluate(network, [side_by_side([part]) for part in parts], SETTINGS.chunk)
+    assert whole == pytest.approx(alone, rel=1e-5)
+
+
+def test_no_update_is_made_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts shorter than a stretch end within it: what lies behind is no update."""
+    weights = []
+
+    def weighed(network: Autoencoder, outputs: Tensor, lanes: Lanes) -> Tensor:
+        if network.training:
+            weights.append(float(lanes.weights.sum()))
+        return loss_of(network, outputs, lanes)
+
+    monkeypatch.setattr(model.training, "loss_of", weighed)
+    parts = describe(CONFIG, periodic(0, SETTINGS.chunk + 10))
+    fitted = fit(network_of(CONFIG), parts, parts, replace(SETTINGS, updates=12))
+    assert min(weights) > 0.0
+    assert len(weights) == fitted.updates >= 12
 
 
 @pytest.fixture(scope="module")
