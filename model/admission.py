@@ -46,6 +46,7 @@ def admit(
         if row["late_run"] < LATE_RUN:
             return LATE
         row["time"] = time  # so many in a row: the clock was wrong, not the events
+        row["first_time"] = min(row["first_time"], time)  # a stream's age is never negative
     row["late_run"] = 0
     if timed and repeats(row, features, time, values):
         return REPEATED

@@ -27,6 +27,7 @@ from model.errors import ArtifactError
 from model.fresh import fresh_table, layout_of
 from model.population import Population
 from model.row import BLOCKS, Bytes, RowLayout
+from model.tails import UNSPOKEN
 from model.views import VIEWS
 
 FORMAT = 4
@@ -37,7 +38,7 @@ BASE = Path(__file__).parent / "base_artifact"
 
 F32 = npt.NDArray[np.float32]
 Maxima = Annotated[
-    list[Annotated[int, Field(ge=0, le=254)]],
+    list[Annotated[int, Field(ge=0, le=UNSPOKEN)]],
     Field(min_length=1, max_length=BLOCKS),
 ]
 
@@ -46,11 +47,12 @@ Maxima = Annotated[
 class Description:
     """`artifact.json`.
 
-    `calibration` has, for each view of the config, block maxima as bytes, as many for each: the
-    history that a new stream starts with, and that its own replaces in this order. `population`
-    is what the training data's streams have in common, where they are held against each other; then
-    there is no calibration. `training` is a record for people: data's fingerprint, sizes, seed,
-    losses. `files` has the SHA-256 of the two files beside it.
+    `calibration` has, for each view of the config, block maxima as bytes, as many for each,
+    UNSPOKEN where there is none: the history that a new stream starts with, and that its own
+    replaces in this order. `population` is what the training data's streams have in common, where
+    they are held against each other; then there is no calibration. `training` is a record for
+    people: data's fingerprint, sizes, seed, losses. `files` has the SHA-256 of the two files beside
+    it.
     """
 
     config: ModelConfig

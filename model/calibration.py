@@ -9,18 +9,15 @@ from model.config import ModelConfig
 from model.row import BLOCKS, Bytes, RowTable
 from model.scorer import Scorer, directions_of
 from model.series import Series
-from model.tails import byte_of
+from model.tails import UNSPOKEN, byte_of, place_of
 
-HIGHEST_BYTE, UNSPOKEN = 254, 255
 FEWEST_BLOCKS = 20  # of what is held out; with fewer everything counts
 
 
 def uncalibrated(config: ModelConfig) -> dict[str, list[int]]:
-    """A history so wild that nothing is anomalous before a stream has its own; none where streams
-    are held against each other."""
-    if config.in_population:
-        return {}
-    return {view: [HIGHEST_BYTE] for view in config.views}
+    """No history, so that nothing is anomalous before a stream has its own; nor one to be had where
+    streams are held against each other."""
+    return {} if config.in_population else {view: [UNSPOKEN] for view in config.views}
 
 
 def calibrate(
@@ -41,7 +38,7 @@ def calibrate(
     for v, view in enumerate(artifact.config.views):
         spoken = maxima[v][maxima[v] != UNSPOKEN]
         # A view that never spoke: nothing it says is anomalous until a stream has its own history.
-        values = np.quantile(spoken, places) if len(spoken) else np.full(kept, HIGHEST_BYTE)
+        values = np.quantile(spoken, places) if len(spoken) else np.full(kept, UNSPOKEN)
         calibration[view] = values.round().astype(int).tolist()
     return replace(artifact.description, calibration=calibration)
 
@@ -67,5 +64,5 @@ def block_maxima(artifact: Artifact, series: Series, after: float) -> Bytes:
         maxima = table.tails["maximum"][0]
         bytes_ = [byte_of(x) if x >= 0.0 else UNSPOKEN for x in maxima.tolist()]
         return np.array(bytes_, np.uint8)[:, None]
-    counted = np.arange(blocks[-2], blocks[-1])[-BLOCKS:]
-    return table.maxima[0][:, counted % BLOCKS]
+    counted = range(max(blocks[-2], blocks[-1] - BLOCKS), blocks[-1])
+    return table.maxima[0][:, sorted({place_of(block) for block in counted})]

@@ -3,9 +3,9 @@
 A view's tail counts episodes, not points: its maxima over blocks of BLOCK_EVENTS events are
 remembered (a log-scaled byte each), and the surprise of a value is -log10 of its smoothed rank
 among them; above the largest, a Hill estimate (Hill 1975) of the top tenth extrapolates, drawn
-towards a thin tail by a prior that outweighs a few blocks. So one threshold fits bursty streams and
-smooth ones. Views are combined without fitted weights: the mean within a group, then across groups
-the harmonic mean of the tail probabilities (Wilson 2019, PNAS 116(4)).
+towards a thin tail by a prior that is the wider, the fewer blocks there are. So one threshold fits
+bursty streams and smooth ones. Views are combined without fitted weights: the mean within a group,
+then across groups the harmonic mean of the tail probabilities (Wilson 2019, PNAS 116(4)).
 """
 
 import math
@@ -21,8 +21,11 @@ from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD, RARE
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
 PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log units
+FEW_BLOCKS = 10.0  # of so many the prior is twice as wide
 CREDIT_RATE = 0.05  # a block
+YOUNG, SETTLED = 2, 10  # blocks
 SILENT = -1.0  # the maximum of a block in which a view said nothing
+UNSPOKEN = 255  # the byte of one
 BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
 LN10 = math.log(10.0)
 RARE_DECADE = 1.0  # what ten times the error adds to the view `rare`, and to `near`
@@ -47,12 +50,13 @@ def byte_of(x: float) -> int:
 def tail_surprise(tail: np.void, ring: Bytes, used: int, x: float) -> float:
     """-log10 of the probability that a normal block reaches x, from the remembered maxima."""
     byte = byte_of(x)
-    above, equal = 0, 0
+    above, equal, spoken = 0, 0, 0
     for k in range(used):
-        above += ring[k] > byte
+        spoken += ring[k] != UNSPOKEN
+        above += ring[k] > byte and ring[k] != UNSPOKEN
         equal += ring[k] == byte
     rank = above + 0.5 * equal
-    result = -math.log10((rank + 0.5) / (used + 1.0))
+    result = -math.log10((rank + 0.5) / (spoken + 1.0))
     excess = math.log(max(x, 1e-3)) - tail["top"]
     if excess > 0.0:
         result += excess / tail["shape"] / LN10
@@ -149,33 +153,53 @@ def learn_blocks(
 
 
 @compiled
+def place_of(block: int) -> int:
+    """Where in the ring the maxima of a block go, counted from the stream's first.
+
+    The first ones, made while all scales were guesses, are written over once there are others.
+    """
+    if block < SETTLED:
+        return int(block)
+    if block < SETTLED + YOUNG:
+        return int(block - SETTLED)
+    return int((block - YOUNG) % BLOCKS)
+
+
+@compiled
 def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
     """Put the block's maxima in the ring: over the artifact's own first, which a new stream has.
 
-    A view that said nothing in the block leaves its ring as it is; where there is no entry yet, the
-    one before stands again.
+    A view that said nothing in the block leaves its ring as it is.
     """
-    place = row["blocks"] % np.uint32(BLOCKS)
+    place = place_of(row["blocks"])
     used = row["ring"]
     row["blocks"] += np.uint32(1)
-    row["ring"] = max(row["ring"], place + np.uint32(1))
+    row["ring"] = max(used, np.uint32(place + 1))
     for k in range(tails.shape[0]):
         if tails[k]["maximum"] >= 0.0:
             maxima[k, place] = byte_of(tails[k]["maximum"])
         elif place >= used:
-            maxima[k, place] = maxima[k, place - 1]
+            maxima[k, place] = UNSPOKEN
         summarise(tails[k], maxima[k], row["ring"])
 
 
 @compiled
 def summarise(tail: np.void, ring: Bytes, used: int) -> None:
-    """Set the largest maximum and the Hill shape of the top tenth, with its prior."""
+    """Set the largest maximum and the Hill shape of the top tenth, with its prior.
+
+    Of few maxima the largest is far from the largest that there will be: the fewer, the wider.
+    """
     ordered = np.sort(ring[:used])
-    top = ordered[used - 1]
-    tenth = max(1, used // 10)
-    base = ordered[max(0, used - 1 - tenth)]
+    spoken = int((ordered != UNSPOKEN).sum())  # those that did not speak are the last
+    if spoken == 0:
+        tail["top"] = np.float32(math.inf)
+        return
+    top = ordered[spoken - 1]
+    tenth = max(1, spoken // 10)
+    base = ordered[max(0, spoken - 1 - tenth)]
     excess = 0.0
     for k in range(tenth):
-        excess += (ordered[used - 1 - k] - base) * BYTE_STEP
+        excess += (ordered[spoken - 1 - k] - base) * BYTE_STEP
+    prior = PRIOR_EXCESS * (1.0 + FEW_BLOCKS / spoken)
     tail["top"] = np.float32(BYTE_LOW + top * BYTE_STEP)
-    tail["shape"] = np.float32((excess + PRIOR_EXCESSES * PRIOR_EXCESS) / (tenth + PRIOR_EXCESSES))
+    tail["shape"] = np.float32((excess + PRIOR_EXCESSES * prior) / (tenth + PRIOR_EXCESSES))

@@ -12,6 +12,7 @@ Unix seconds in which an alarm counts; without it, intervals are the runs of `la
 import gzip
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ WINDOWS_FILE = "windows.json"
 SUFFIXES = (".csv", ".csv.gz")
 PROBATION = "probation"
 LEARNED_FROM = ("train", PROBATION)
+PARTS = {*LEARNED_FROM, "test"}
 REQUIRED = {"timestamp", "label", "part"}
 NO_FEATURES = REQUIRED | {"scenario"}
 PART_CHARACTERS = 16
+EMPTY_FIELD = re.compile(r",(?=,|\r?$)", re.MULTILINE)
 
 Columns = npt.NDArray[np.void]
 
@@ -78,10 +81,10 @@ def read_set(folder: Path, keep: tuple[str, ...] = ()) -> list[LabelledSeries]:
 
 
 def read_series(file: Path, keep: tuple[str, ...] = ()) -> LabelledSeries:
-    """One series; the columns named in `keep` come along in `extra`."""
+    """One series; the columns named in `keep` come along in `extra`, and are no features."""
     columns = _read_columns(file, keep)
     name = _name_of(file)
-    features = tuple(c for c in columns.dtype.names or () if _is_feature(c))
+    features = tuple(c for c in columns.dtype.names or () if _is_feature(c) and c not in keep)
     times = columns["timestamp"].copy()
     if np.any(times[1:] < times[:-1]):
         raise LabelledDataError(f"{file}: timestamps fall; sort the rows by time")
@@ -122,6 +125,9 @@ def _read_columns(file: Path, keep: tuple[str, ...]) -> Columns:
         columns: Columns = np.loadtxt(_said_missing(body), dtype=kinds, delimiter=",", ndmin=1)
     except ValueError as error:
         raise LabelledDataError(f"{file}: {error}") from error
+    if unknown := set(columns["part"].tolist()) - PARTS:
+        found = ", ".join(sorted(map(repr, unknown)))
+        raise LabelledDataError(f"{file}: part is {found}; it is train, probation or test")
     return columns
 
 
@@ -131,10 +137,8 @@ def _text(file: Path) -> str:
 
 
 def _said_missing(body: str) -> io.StringIO:
-    """The rows, with empty fields between two others written as nan."""
-    while ",," in body:
-        body = body.replace(",,", ",nan,")
-    return io.StringIO(body)
+    """The rows, with empty fields behind the first written as nan."""
+    return io.StringIO(EMPTY_FIELD.sub(",nan", body))
 
 
 def _integers_if_whole(column: F64) -> npt.NDArray[Any]:
@@ -149,7 +153,7 @@ def _windows(file: Path, name: str, times: F64, labels: Bools) -> I64:
     named: dict[str, list[list[float]]] = json.loads(file.read_text(encoding="utf-8"))
     if name not in named:
         raise LabelledDataError(f"{file} does not name {name}")
-    limits = np.array(named[name], np.float64).reshape(-1, 2)
+    limits = np.array(sorted(named[name]), np.float64).reshape(-1, 2)
     first = np.searchsorted(times, limits[:, 0], side="left")
     behind = np.searchsorted(times, limits[:, 1], side="right")
     return np.column_stack([first, behind]).astype(np.int64)

@@ -185,6 +185,16 @@ def test_the_usual_gap_is_followed(seed: int, gap: float) -> None:
     assert 0.7 * gap < table.head["gap"][0] < 1.3 * gap
 
 
+def test_a_clock_that_is_turned_back_leaves_no_age_below_zero() -> None:
+    """A history sent after an event of now: its streams' profiles learn on."""
+    day = 86400.0
+    table = memory_of(1)
+    times = [START_TIME, *(START_TIME - 20 * day + 3600.0 * np.arange(500.0))]
+    seen = watch(table, times, noisy(0, 501), skew=day)
+    assert (seen.verdicts[10:] == ADMITTED).all()
+    assert table.head["first_time"][0] <= table.head["time"][0]
+
+
 def test_events_that_share_a_time_make_the_pace_their_mean() -> None:
     """Five events at once every 100 seconds come at a pace of 20 seconds: events over time."""
     times = START_TIME + 100.0 * np.repeat(np.arange(400.0), 5)

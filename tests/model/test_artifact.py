@@ -167,9 +167,9 @@ def test_views_that_are_calibrated_unequally_are_refused(copy: Path) -> None:
     assert f"{copy / DESCRIPTION} calibrates its views unequally" in refusal(copy)
 
 
-@pytest.mark.parametrize("byte", [-1, 255, "x"])
+@pytest.mark.parametrize("byte", [-1, 256, "x"])
 def test_a_calibration_that_is_not_of_bytes_is_refused(copy: Path, byte: object) -> None:
-    """Block maxima are bytes; 255 is not used."""
+    """Block maxima are bytes; 255 says that there was none."""
     edit(copy, lambda body: body["calibration"].update(near=[byte] * 4))
     assert "calibration.near.0" in refusal(copy)
 

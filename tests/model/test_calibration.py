@@ -6,7 +6,7 @@ from model.calibration import FEWEST_BLOCKS, block_maxima, calibrate, uncalibrat
 from model.config import ModelConfig
 from model.row import BLOCKS
 from model.series import Series
-from model.tails import BLOCK_EVENTS
+from model.tails import BLOCK_EVENTS, UNSPOKEN, YOUNG
 from tests.model.conftest import noisy, ticks
 
 
@@ -15,23 +15,23 @@ def series_of(seed: int, n: int) -> Series:
 
 
 def test_before_calibration_nothing_is_anomalous() -> None:
-    """Each view starts with one maximum, the largest that there is."""
+    """Each view starts with an entry for a block in which it said nothing."""
     config = ModelConfig()
-    assert uncalibrated(config) == {view: [254] for view in config.views}
+    assert uncalibrated(config) == {view: [UNSPOKEN] for view in config.views}
 
 
 def test_a_calibration_has_as_many_maxima_for_each_view(joint: Artifact) -> None:
     """At most as many as are asked for and as there are blocks, all of them bytes.
 
-    (An anomalous block now and then is not learned from.)
+    (An anomalous block now and then is not learned from; the first ones are forgotten.)
     """
     series = [series_of(seed, 600) for seed in range(2)]
-    for asked, given in ((4, 4), (BLOCKS, 24)):
+    for asked, given in ((4, 4), (BLOCKS, 2 * (12 - YOUNG))):
         found = calibrate(joint, series, asked).calibration
         assert set(found) == set(joint.config.views)
         for maxima in found.values():
             assert 0.8 * given <= len(maxima) <= given
-            assert all(0 <= byte <= 254 for byte in maxima)
+            assert all(0 <= byte <= UNSPOKEN for byte in maxima)
 
 
 def test_a_calibration_is_the_same_twice(joint: Artifact) -> None:

@@ -12,11 +12,15 @@ from model.tails import (
     BLOCK_EVENTS,
     BYTE_LOW,
     BYTE_STEP,
+    SETTLED,
     SILENT,
     SURPRISE_KNEE,
+    UNSPOKEN,
+    YOUNG,
     byte_of,
     combined,
     learn_blocks,
+    place_of,
     summarise,
     tail_surprise,
 )
@@ -122,6 +126,7 @@ class Tails:
         self.maxima: Bytes = np.zeros((len(active), BLOCKS), np.uint8)
         self.head["ring"] = history
         self.tails["surprise"] = ABSENT
+        self.tails["maximum"] = SILENT
         for tail, ring in zip(self.tails, self.maxima, strict=True):
             ring[:history] = np.linspace(110, 150, history)
             summarise(tail, ring, history)
@@ -198,15 +203,15 @@ def test_only_active_views_count() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, BLOCKS, BLOCKS + 3])
 def test_a_streams_own_history_replaces_the_artifacts(count: int) -> None:
-    """Each block leaves its maximum: first in place of the artifact's, at last of the oldest."""
+    """Each block leaves its maximum: in place of the artifact's, of the first, of the oldest."""
     prior = 4
     stream = Tails(history=prior)
     first = stream.maxima[0, :prior].tolist()
     expected = first + [0] * (BLOCKS - prior)
     for block in range(count):
         stream.peak(0.1 + block)
-        expected[block % BLOCKS] = byte_of(float(np.float32(0.1 + block)))
-    used = min(max(count, prior), BLOCKS)
+        expected[place_of(block)] = byte_of(float(np.float32(0.1 + block)))
+    used = max([prior, *(place_of(block) + 1 for block in range(count))])
     assert stream.head["blocks"][0] == count
     assert stream.head["ring"][0] == used
     assert (stream.maxima == np.array(expected, np.uint8)).all()
@@ -214,6 +219,53 @@ def test_a_streams_own_history_replaces_the_artifacts(count: int) -> None:
         top = BYTE_LOW + max(expected[:used]) * BYTE_STEP
         assert stream.tails["top"] == pytest.approx([top] * VIEW_COUNT, rel=1e-5)
         assert (stream.tails["maximum"] == SILENT).all()
+
+
+@modest
+@given(st.integers(0, 1000))
+def test_the_ring_holds_the_latest_blocks_but_for_the_first(blocks: int) -> None:
+    """Once a stream has settled, nothing is remembered of its first blocks."""
+    held: dict[int, int] = {}
+    for block in range(blocks):
+        held[place_of(block)] = block
+    assert max(held, default=0) < BLOCKS
+    latest = blocks - BLOCKS + YOUNG
+    if blocks >= SETTLED + YOUNG:
+        assert set(held.values()).isdisjoint(range(YOUNG))
+        assert len(held) == min(blocks - YOUNG, BLOCKS)
+        assert min(held.values()) >= latest - SETTLED
+
+
+def test_a_wild_start_is_forgotten() -> None:
+    """While its scales are guesses a stream says what it never says again."""
+    stream = Tails(history=1)
+    stream.peak(500.0)
+    for _ in range(SETTLED + YOUNG):
+        stream.peak(1.0)
+    assert stream.top() == pytest.approx(1.0, rel=0.06)
+
+
+def test_a_view_that_begins_late_is_held_against_what_it_said_alone() -> None:
+    """A profile of the week speaks in the second week: blocks before it are no entries."""
+    late, early = Tails(history=1), Tails(history=1)
+    for stream in (late, early):
+        stream.maxima[:, 0] = UNSPOKEN
+    for _ in range(40):
+        late.block(np.full(VIEW_COUNT, ABSENT))
+    assert late.combine({0: 50.0}) < 0.5
+    for _ in range(30):
+        late.peak(1.0)
+    for _ in range(30 + YOUNG):
+        early.peak(1.0)
+    assert late.combine({0: 3.0}) == pytest.approx(early.combine({0: 3.0}), abs=1e-6)
+    assert late.combine({0: 3.0}) > 2.0
+
+
+def test_of_few_blocks_little_can_be_told() -> None:
+    """The same step above the largest maximum is the rarer, the more blocks there were."""
+    surprises_ = [surprise_at([120] * blocks, 2.0) for blocks in (1, 5, 20, 100)]
+    assert surprises_ == sorted(surprises_)
+    assert surprises_[-1] > surprises_[0] + 2.0
 
 
 def test_a_blocks_maximum_is_that_of_its_events() -> None:

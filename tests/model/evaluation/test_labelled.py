@@ -52,8 +52,21 @@ def test_columns_that_are_no_features_come_along_when_asked_for(tmp_path: Path) 
     assert series.extra["scenario"].tolist() == [0, 0, 2, 2]
     assert series.extra["card_id"].dtype == np.int64
     assert series.extra["load"].dtype == np.float64
-    assert series.features == ("load", "heat")
+    assert series.features == ("heat",)
     assert read_series(written(tmp_path)).extra == {}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_field_may_be_missing_at_the_end_of_a_row(tmp_path: Path, end: str) -> None:
+    rows = ["timestamp,label,part,load", "1,0,test,", "2,1,test,5", "3,0,test,"]
+    series = read_series(written(tmp_path, end.join(rows)))
+    np.testing.assert_array_equal(series.values, [[np.nan], [5.0], [np.nan]])
+
+
+def test_windows_count_in_the_order_of_time(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    (tmp_path / "windows.json").write_text(json.dumps({"one": [[40, 40], [10, 20]]}))
+    assert read_series(file).windows.tolist() == [[0, 2], [3, 4]]
 
 
 def test_without_a_file_of_windows_the_runs_of_labels_are_the_windows(tmp_path: Path) -> None:
@@ -84,6 +97,7 @@ def test_a_file_of_windows_names_every_series(tmp_path: Path) -> None:
         ("timestamp,x,label,part\n", "no rows"),
         ("timestamp,x,label,part\n1,many,0,test\n", "many"),
         ("timestamp,x,label,part\n2,1,0,test\n1,1,0,test\n", "timestamps fall"),
+        ("timestamp,x,label,part\n1,2,0,TEST\n", "it is train, probation or test"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, complaint: str) -> None:
