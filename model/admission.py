@@ -85,12 +85,22 @@ def advance_clock(row: np.void, time: float) -> float:
             row["gap"] = seconds
         else:
             row["gap"] = row["gap"] * math.exp(weight * math.log(seconds / row["gap"]))
-        # The arithmetic mean, for a rate: events that share a time do not make it faster.
-        if row["pace"] > 0.0:
-            gap_counted = min(gap, PACE_CLIP * max(row["pace"], SHORTEST_GAP))
-            row["pace"] += weight * (gap_counted - row["pace"])
-        else:
-            row["pace"] = weight * gap
+        follow_pace(row, gap, weight)
     row["last_time"] = time
     row["events"] += np.uint64(1)
     return gap
+
+
+@compiled
+def follow_pace(row: np.void, gap: float, weight: float) -> None:
+    """The arithmetic mean, for a rate: events that share a time share the gap behind them."""
+    row["waiting"] += np.uint32(1)
+    if gap == 0.0:
+        return
+    mean = gap / row["waiting"]
+    if row["pace"] > 0.0:
+        mean = min(mean, PACE_CLIP * max(row["pace"], SHORTEST_GAP))
+        row["pace"] += (1.0 - (1.0 - weight) ** row["waiting"]) * (mean - row["pace"])
+    else:
+        row["pace"] = mean
+    row["waiting"] = 0

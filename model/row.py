@@ -15,7 +15,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 3
+FORMAT = 4
 """Version of the row's layout, stored with every checkpoint."""
 
 BLOCKS = 192
@@ -58,6 +58,7 @@ HEAD = np.dtype(
         ("credit", "<f4"),  # anomalous blocks that need not be learned from
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
         ("ring", "<u4"),  # how many entries of the ring are in use
+        ("waiting", "<u4"),  # events since `time` last moved on
         ("late", "<u4"),  # events that came with a time before `time`
         ("late_run", "<u4"),  # events in a row rejected as too late
         ("anomalous", "<u4"),  # anomalous events of the block in progress

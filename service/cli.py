@@ -197,6 +197,12 @@ def replay(
             f"{output}: {tally.rows} rows, {tally.rows - tally.scored} rejected{told}, "
             f"{tally.anomalies} anomalous, {tally.alarms} alarms"
         )
+        if not tally.timed:
+            click.echo(
+                "  no column says when (time, timestamp): rows count as a second apart; "
+                "name the one that does with --time",
+                err=True,
+            )
         if tally.unused and not (key or features):
             click.echo(
                 f"  not numbers, and not used: {', '.join(tally.unused)}; "

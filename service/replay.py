@@ -50,6 +50,7 @@ class Tally:
 
     bar: "tqdm[NoReturn]"
     unused: tuple[str, ...]  # columns that nothing was read from
+    timed: bool  # whether a column says when
     rows: int = 0
     scored: int = 0
     anomalies: int = 0
@@ -123,7 +124,7 @@ def _replay_file(
         sink = CsvSink(output, rejected_file(output), detector.features)
         bar: tqdm[NoReturn] = tqdm(desc=stem(file), unit=" rows", disable=None)
         with bar:
-            tally = Tally(bar, columns.unused(ignore))
+            tally = Tally(bar, columns.unused(ignore), columns.time is not None)
             pipeline = Pipeline(
                 source, [detector], {detector.name: [source.partition[0]]}, store,
                 [sink, tally], Metrics(), checkpoint_interval_seconds=3600.0,
@@ -153,7 +154,7 @@ def _detector(
         return build_detector("default", _of_files(settings, columns), limits)
     if missing := set(probe.features) - set(columns):
         raise SettingsError(
-            f"the artifact was trained on {', '.join(probe.features)}; "
-            f"the file has no numeric {', '.join(sorted(missing))}"
+            f"the artifact was trained on {', '.join(probe.features)}; the file has no numeric "
+            f"{', '.join(sorted(missing))}, or --features leaves it out"
         )
     return probe

@@ -20,6 +20,7 @@ from service.memory.store import Positions
 from service.records import RawBatch
 
 SNIFFED_ROWS = 1000  # rows that decide which columns are numbers
+NEARLY_ALL = 0.9  # of their values are: an odd text among them is a row to reject, not a column
 KEY_COLUMN = "stream"
 KEY_FIELD, TIME_FIELD = "\0stream", "\0time"  # in the records: no column can have these names
 MISSING = {"", "nan", "na", "null", "none", "-"}
@@ -92,7 +93,7 @@ def read_columns(
     """Decide what the columns are from the header and the first rows.
 
     SettingsError names a column that is asked for and not there. Columns that are not asked for by
-    name are features where every value of the first rows is a number or missing.
+    name are features where nearly all values of the first rows are numbers.
     """
     if not rows:
         raise SettingsError(f"{file}: is empty; expected a CSV header")
@@ -137,7 +138,8 @@ def _no_number(names: tuple[str, ...], others: Sequence[str], rows: Sequence[Row
 
 def _numeric(rows: Sequence[Row], at: int) -> bool:
     cells = [row[at] for row in rows if at < len(row) and row[at].strip().lower() not in MISSING]
-    return bool(cells) and all(not isinstance(value_of(cell), str) for cell in cells)
+    numbers = sum(not isinstance(value_of(cell), str) for cell in cells)
+    return bool(cells) and numbers >= NEARLY_ALL * len(cells)
 
 
 def value_of(cell: str) -> float | str | None:

@@ -202,6 +202,13 @@ def test_events_that_share_a_time_make_the_pace_their_mean() -> None:
     assert paces[-250:].mean() == pytest.approx(20.0, rel=0.1)
 
 
+def test_a_pace_is_that_of_large_bursts_too() -> None:
+    """A hundred events at once every hour: one in 36 seconds, not thousands in one."""
+    times = START_TIME + 3600.0 * np.repeat(np.arange(50.0), 100)
+    paces = watch(memory_of(1), times, noisy(0, 5000)).paces
+    assert paces[-100:] == pytest.approx(36.0, rel=0.01)
+
+
 def test_one_long_silence_is_not_the_new_pace() -> None:
     """A silence of a year counts as PACE_CLIP of the usual gaps."""
     table = memory_of(1)

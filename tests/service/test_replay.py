@@ -122,6 +122,22 @@ def test_wrong_usage_is_named_and_exits_with_2(
     assert said in result.output
 
 
+def test_a_text_among_numbers_is_a_row_to_reject(tmp_path: Path) -> None:
+    """Not a column to leave out: the reason is told with its row."""
+    lines = sine(40).splitlines()
+    lines[20] = lines[20].replace(lines[20].split(",")[1], "abc")
+    file = write(tmp_path / "odd.csv", "\n".join(lines))
+    result = replay(tmp_path / "out", file)
+    assert "1 rejected (1 bad_value" in result.output
+
+
+def test_a_file_without_times_is_said_to_have_none(tmp_path: Path) -> None:
+    file = write(tmp_path / "when.csv", "when,x\n" + "".join(f"{n},{n}\n" for n in range(30)))
+    assert "--time" in replay(tmp_path / "out", file).output
+    file = write(tmp_path / "time.csv", file.read_text().replace("when", "time"))
+    assert "--time" not in replay(tmp_path / "out", file).output
+
+
 def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
     result = wakeful("replay", write(tmp_path / "e.csv", ""), "--out", tmp_path / "out")
     assert result.exit_code == 2
