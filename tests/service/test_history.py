@@ -38,7 +38,7 @@ def test_what_is_written_twice_is_there_once(history: History) -> None:
 def test_pages_follow_one_another_without_gap_or_repeat(history: History) -> None:
     whole, end = history.anomalies(AnomalyFilter(), 1000)
     assert end is None
-    assert len(whole) >= 5
+    assert len(whole) > 2  # more than a page
     paged, cursor = history.anomalies(AnomalyFilter(), 2)
     while cursor is not None:
         more, cursor = history.anomalies(AnomalyFilter(before=cursor), 2)
