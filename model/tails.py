@@ -21,7 +21,7 @@ from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD, RARE
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
 PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log units
-FEW_BLOCKS = 10.0  # of so many the prior is twice as wide
+FEW_BLOCKS, WIDEST = 10.0, 4.0  # of so many the prior is twice as wide; and at most so wide
 CREDIT_RATE = 0.05  # a block
 YOUNG, SETTLED = 2, 10  # blocks
 SILENT = -1.0  # the maximum of a block in which a view said nothing
@@ -200,6 +200,6 @@ def summarise(tail: np.void, ring: Bytes, used: int) -> None:
     excess = 0.0
     for k in range(tenth):
         excess += (ordered[spoken - 1 - k] - base) * BYTE_STEP
-    prior = PRIOR_EXCESS * (1.0 + FEW_BLOCKS / spoken)
+    prior = PRIOR_EXCESS * min(WIDEST, 1.0 + FEW_BLOCKS / spoken)
     tail["top"] = np.float32(BYTE_LOW + top * BYTE_STEP)
     tail["shape"] = np.float32((excess + PRIOR_EXCESSES * prior) / (tenth + PRIOR_EXCESSES))
