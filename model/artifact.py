@@ -30,7 +30,7 @@ from model.row import BLOCKS, Bytes, RowLayout
 from model.tails import UNSPOKEN
 from model.views import VIEWS
 
-FORMAT = 4
+FORMAT = 5
 WEIGHTS, GRAPH, DESCRIPTION = "model.safetensors", "model.onnx", "artifact.json"
 LARGEST_BATCH = 1024  # network runs in one batched call: the plateau of throughput
 BASE = Path(__file__).parent / "base_artifact"

@@ -6,7 +6,7 @@ import numpy as np
 
 from model.artifact import Artifact, Description
 from model.config import ModelConfig
-from model.row import BLOCKS, Bytes, RowTable
+from model.row import Bytes, RowTable
 from model.scorer import Scorer, directions_of
 from model.series import Series
 from model.tails import UNSPOKEN, byte_of, place_of
@@ -26,12 +26,13 @@ def calibrate(
     """Score `series` as serving would, and keep at most `blocks` quantiles of each view's block
     maxima, in an order that leaves any number of the last ones a fair sample.
 
-    `after` is the share of each series, from its start, that is scored and not counted: what the
-    network was trained on. Where too little is left, everything counts.
+    `after` is the share of each series, from its start, that is left out: what the network was
+    trained on. Where too little is left, everything counts.
     """
-    maxima = np.concatenate([block_maxima(artifact, one, after) for one in series], axis=1)
+    held_out = [one.last(len(one) - int(after * len(one))) for one in series]
+    maxima = np.concatenate([block_maxima(artifact, one) for one in held_out], axis=1)
     if maxima.shape[1] < min(blocks, FEWEST_BLOCKS):
-        maxima = np.concatenate([block_maxima(artifact, one, 0.0) for one in series], axis=1)
+        maxima = np.concatenate([block_maxima(artifact, one) for one in series], axis=1)
     kept = max(1, min(blocks, maxima.shape[1]))
     places = np.random.default_rng(0).permutation((np.arange(kept) + 0.5) / kept)
     calibration = {}
@@ -43,8 +44,8 @@ def calibrate(
     return replace(artifact.description, calibration=calibration)
 
 
-def block_maxima(artifact: Artifact, series: Series, after: float) -> Bytes:
-    """(views, blocks): the maxima that one series leaves in a fresh memory, behind `after`.
+def block_maxima(artifact: Artifact, series: Series) -> Bytes:
+    """(views, blocks): the maxima that one series leaves in a fresh memory, as a new stream does.
 
     UNSPOKEN where a view said nothing; a series shorter than a block is one.
     """
@@ -53,16 +54,13 @@ def block_maxima(artifact: Artifact, series: Series, after: float) -> Bytes:
     table = RowTable(artifact.layout(features), artifact.fresh_rows(features))
     scorer = Scorer(artifact, directions_of(names, {}), budget_per_week=1.0, skew=np.inf)
     table.maxima[:] = UNSPOKEN
-    offsets, blocks = np.arange(n), [0]
-    for part in np.split(offsets, [int(n * after)]):
-        scorer.score(
-            table, np.zeros_like(part), part, 1, series.times[part], np.zeros(len(part), np.bool_),
-            series.values[part], None if series.categories is None else series.categories[part],
-        )  # fmt: skip
-        blocks.append(int(table.head["blocks"][0]))
-    if blocks[-1] == 0:
+    scorer.score(
+        table, np.zeros(n, np.int64), np.arange(n), 1, series.times, np.zeros(n, np.bool_),
+        series.values, series.categories,
+    )  # fmt: skip
+    blocks = int(table.head["blocks"][0])
+    if blocks == 0:
         maxima = table.tails["maximum"][0]
         bytes_ = [byte_of(x) if x >= 0.0 else UNSPOKEN for x in maxima.tolist()]
         return np.array(bytes_, np.uint8)[:, None]
-    counted = range(max(blocks[-2], blocks[-1] - BLOCKS), blocks[-1])
-    return table.maxima[0][:, sorted({place_of(block) for block in counted})]
+    return table.maxima[0][:, sorted({place_of(block) for block in range(blocks)})]

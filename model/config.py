@@ -1,5 +1,6 @@
 """Every number that shapes a tensor of the network or a field of a memory row."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,10 @@ class ModelConfig:
     of the stream's level: the fewer, the longer until a change becomes the new normal. `views` are
     those of `model.views.VIEWS` that count, and `persistence` the steps over which the view `long`
     averages, twice.
+
+    `scales` are, for each feature, the scale of its values and that of its increments, in input
+    units, that a new stream is taken to have; 0 where streams differ, none at all where nothing is
+    known of them.
     """
 
     features: tuple[str, ...] = ()
@@ -52,10 +57,15 @@ class ModelConfig:
     )  # fmt: skip
     persistence: float = 25.0
     categories: tuple[str, ...] = ()
+    scales: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.horizons) > MOST_HORIZONS:
             raise ValueError(f"{len(self.horizons)} horizons, there are views of {MOST_HORIZONS}")
+        if self.scales and len(self.scales) != len(self.features):
+            raise ValueError(f"scales of {len(self.scales)} features, not of {len(self.features)}")
+        if not all(0.0 <= scale < math.inf for pair in self.scales for scale in pair):
+            raise ValueError(f"scales {self.scales} are not all finite and at least 0")
 
     @property
     def joint(self) -> bool:

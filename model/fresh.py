@@ -44,6 +44,8 @@ def fresh_table(
         table.head["ring"] = len(maxima)
         table.maxima[0, v, : len(maxima)] = maxima
         summarise(table.tails[0, v], table.maxima[0, v], len(maxima))
+    for f, scales in enumerate(config.scales):
+        table.features[0, :, f]["start_scale"], table.features[0, :, f]["start_step"] = scales
     if population:
         table.head["pace"] = population.pace
         for f, name in enumerate(config.features):

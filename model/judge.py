@@ -46,6 +46,7 @@ WEEK = 604800.0
 LOG_SPREAD_LIMIT = 7.0
 WIDEST = 1e38  # spread, in input units: what a float32 holds
 SLOW_WEIGHT = 1.0 / 3000.0  # of what is usual
+USUAL_ERROR_EVENTS = 100.0  # the weight of its start, at what the network says
 USUAL_ERROR_CLIP = 8.0  # times the usual: what one error counts for
 LEVEL_WEIGHT = 2.0 / 13.0  # a running mean of about 12 events
 LEVEL_CLIP = 8.0  # scales of values: what one error counts for in the level
@@ -259,15 +260,15 @@ def judge_value(
     largest_errors: F64,
     present: I64,
 ) -> None:
-    """The surprises of one value: its errors in spreads, the nearest in what is usual here."""
+    """The surprises of one value: its errors, in spreads as they are usual here."""
     usual = usual_error(feature)
+    weight = max(1.0 / (feature["judged"] + USUAL_ERROR_EVENTS), SLOW_WEIGHT)
     log_likelihood, horizons = 0.0, 0
     for j in range(errors.shape[0]):
         if math.isnan(errors[j]):
             continue
-        error = directed(errors[j], direction) / widths[j]
+        error = directed(errors[j], direction) / (usual * widths[j])
         if j == 0:
-            error /= usual
             if error_tail.shape[0] > 0:
                 size = directed(size_among_kin(feature, errors[0], scale), direction)
                 pool(largest[RARE], rarity(error_tail, size, 0.0))
@@ -275,7 +276,7 @@ def judge_value(
             most = LEVEL_CLIP * scale / widths[0]
             pool(largest_errors, error_surprise(min(error, most / usual)))
             seen = min(abs(errors[0]) / widths[0], most, USUAL_ERROR_CLIP * usual)
-            feature["error"] = np.float32(usual**2 + SLOW_WEIGHT * (seen**2 - usual**2))
+            feature["error"] = np.float32(usual**2 + weight * (seen**2 - usual**2))
         pool(largest[NEAR + j], error_surprise(error))
         present[NEAR + j] += 1
         log_likelihood -= error_surprise(error) + math.log(widths[j] / scale)

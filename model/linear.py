@@ -67,23 +67,26 @@ class Linear(Memoryless):
 
 
 class Mean(Memoryless):
-    """The average of some of the stream's running means, in one unit of spread: every move leads
-    back to it.
+    """The average of some of the stream's running means: every move leads back to it.
 
     `shares`: (W, RUNNING_MEANS), of each mean in a feature's average, see `distances`.
+    `log_spreads`: (W, targets).
     """
 
     shares: Tensor
+    log_spreads: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.register_buffer("shares", AVERAGES[:1].repeat(config.width, 1))
+        self.register_buffer("log_spreads", torch.zeros(config.width, config.targets))
 
     def given(self, inputs: Tensor) -> Tensor:
         config = self.config
         back = (distances(config, inputs) * self.shares).sum(dim=2, keepdim=True)
         hidden = back.expand(-1, -1, config.targets)
-        return torch.stack([hidden, torch.zeros_like(hidden)], dim=-1).flatten(start_dim=1)
+        log_spreads = self.log_spreads.expand_as(hidden)
+        return torch.stack([hidden, log_spreads], dim=-1).flatten(start_dim=1)
 
 
 def distances(config: ModelConfig, inputs: Tensor) -> Tensor:
@@ -104,14 +107,19 @@ def distances(config: ModelConfig, inputs: Tensor) -> Tensor:
 
 
 def fit_mean(config: ModelConfig, parts: list[Described]) -> Mean:
-    """For each feature the average of running means that its next values are nearest to."""
+    """For each feature the average of running means that its next values are nearest to, with the
+    root mean square of its errors as the spread."""
     mean = Mean(config)
     inputs = torch.from_numpy(np.concatenate([part.inputs for part in parts]))
-    targets = np.concatenate([part.targets for part in parts])[:, :, NEXT, None]
-    weights = np.concatenate([part.weights for part in parts])[:, :, NEXT, None]
+    targets = np.concatenate([part.targets for part in parts])
+    weights = np.concatenate([part.weights for part in parts])
     averages = (distances(config, inputs) @ AVERAGES.T).numpy()  # (B, W, 7)
-    errors = (np.abs(targets - averages) * weights).mean(axis=0)
+    errors = (np.abs(targets[:, :, NEXT, None] - averages) * weights[:, :, NEXT, None]).mean(axis=0)
     mean.shares[:] = AVERAGES[errors.argmin(axis=1)]
+    given = mean.given(inputs).numpy().reshape(*targets.shape, 2)[..., 0]
+    squares = (targets - given).clip(-TARGET_CLIP, TARGET_CLIP) ** 2 * weights
+    spreads = np.sqrt(squares.sum(axis=0) / np.maximum(weights.sum(axis=0), 1.0))
+    mean.log_spreads[:] = torch.from_numpy(np.log(np.maximum(spreads, SMALLEST_SPREAD)))
     return mean
 
 

@@ -35,6 +35,7 @@ FAST, SLOW = 0.2, 0.03
 SMALLEST_STEP = 0.02  # of the scale: a floor under the increments' scale
 INPUT_CLIP = 8.0
 GROWN_UP_EVENTS = 1000.0  # a stream's scales are settled
+LARGER_AFTER, SMALLER_AFTER = 20.0, 300.0  # steps, until a start's scale is half forgotten
 FEWEST_VALUES = 3  # before anything is expected of the next one
 LARGEST_UNIT = 1e38  # what a float32 holds
 PROFILE_CHANNELS = 7  # where the channels of the profiles begin
@@ -155,9 +156,21 @@ def smallest_unit(feature: np.void) -> float:
 
 
 @compiled
+def started(own: float, start: float, count: int) -> float:
+    """A stream's own scale, of `count` values, with the one that it was taken to have at its start.
+
+    That it is larger is soon believed, that it is smaller late: an hour is quieter than a day.
+    """
+    if start <= 0.0:
+        return own
+    weight = LARGER_AFTER if own > start else SMALLER_AFTER
+    return (weight * start + count * own) / (weight + count)
+
+
+@compiled
 def value_scale(feature: np.void) -> float:
     """The scale of values, floored, in input units."""
-    scale = feature["scale"]
+    scale = started(feature["scale"], feature["start_scale"], feature["count"])
     if feature["ratio"] > 0.0:
         scale = feature["ratio"] * abs(feature["level"])
     return float(max(scale, smallest_unit(feature)))
@@ -166,7 +179,8 @@ def value_scale(feature: np.void) -> float:
 @compiled
 def increment_unit(feature: np.void) -> float:
     """The scale of increments, floored, in input units."""
-    return float(max(feature["step"], SMALLEST_STEP * value_scale(feature), smallest_unit(feature)))
+    step = started(feature["step"], feature["start_step"], feature["count"])
+    return float(max(step, SMALLEST_STEP * value_scale(feature), smallest_unit(feature)))
 
 
 @compiled

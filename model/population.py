@@ -22,6 +22,7 @@ NORMAL_RATIO = 1.57  # of the variance to the squared mean absolute deviation, i
 ALIKE = 1.0  # median absolute deviation of the logs of scales: half are within a factor of e
 PROPORTIONAL = 0.5  # of that deviation is left when each scale is divided by its level
 NEARLY_ALL = 0.9  # of the streams have a level and a scale above 0
+FAR_GROWN = 0.2  # in logs of scales, more than streams are apart: young ones do not know theirs
 TAIL_STEPS = 8  # quantiles for each factor of 10 of tail probability
 
 F64 = npt.NDArray[np.float64]
@@ -92,6 +93,18 @@ def population_of(
     return Population(float(np.median(paces)), starts)
 
 
+def common_scales(
+    young: Sequence[Structured], learned: Sequence[Structured]
+) -> tuple[tuple[float, float], ...]:
+    """For each feature the scale of values and of increments that a new stream is taken to have, in
+    input units: the medians over the streams, 0 where its own first events tell as much.
+
+    young, learned: for each stream (F,) of FEATURE, its normaliser early on and at the end.
+    """
+    features = zip(np.stack(young, axis=1), np.stack(learned, axis=1), strict=True)
+    return tuple(_common(early, late) for early, late in features)
+
+
 def with_errors(population: Population, errors: F64) -> Population:
     """The same, knowing the tails of the errors (T, F) of all streams, NaN where there is none; see
     `judge.size_among_kin`."""
@@ -147,6 +160,18 @@ def _feature(blocks: Structured) -> FeaturePopulation:
         weight=round(min(max(1.0 / max(doubt, 1e-9), LEAST_WEIGHT), LARGEST_WEIGHT)),
         doubt=doubt,
     )
+
+
+def _common(young: Structured, learned: Structured) -> tuple[float, float]:
+    moving = (young["scale"] > 0.0) & (learned["scale"] > 0.0)
+    if moving.mean() <= 0.5:
+        return 0.0, 0.0
+    logs, early = np.log(learned["scale"][moving]), np.log(young["scale"][moving])
+    others = [np.median(np.delete(logs, k)) if len(logs) > 1 else logs[k] for k in range(len(logs))]
+    apart, grown = np.median(np.abs(logs - others)), np.median(np.abs(logs - early))
+    if grown <= apart + FAR_GROWN:
+        return 0.0, 0.0
+    return float(np.median(learned["scale"][moving])), float(np.median(learned["step"][moving]))
 
 
 def _doubt(levels: F64, scales: F64) -> float:

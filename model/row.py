@@ -15,7 +15,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 4
+FORMAT = 5
 """Version of the row's layout, stored with every checkpoint."""
 
 BLOCKS = 192
@@ -79,6 +79,8 @@ FEATURE = np.dtype(
         ("step", "<f8"),  # mean absolute increment
         ("error", "<f4"),  # mean square of the near error, in the network's spreads; 0 before any
         ("ratio", "<f4"),  # of the scale to the level, where the population says it; else 0
+        ("start_scale", "<f4"),  # what `scale` was taken to be; 0 where not known
+        ("start_step", "<f4"),  # the same of `step`
         ("doubt", "<f4"),  # variance of the level as a guess, in squares of the scale
         ("anchor_unit", "<f4"),  # 0 before there is a profile
         ("level_error", "<f4"),  # mean absolute error, in scales, of the level as a forecast

@@ -35,9 +35,15 @@ class Series:
     def __len__(self) -> int:
         return len(self.times)
 
+    def first(self, events: int) -> "Series":
+        """The same of the first events, or of all where there are no more."""
+        return self._part(slice(events))
+
     def last(self, events: int) -> "Series":
         """The same of the last events, or of all where there are no more."""
-        at = slice(-events, None)
+        return self._part(slice(-events, None))
+
+    def _part(self, at: slice) -> "Series":
         categories = None if self.categories is None else self.categories[at]
         return Series(self.name, self.times[at], self.values[at], categories)
 

@@ -16,8 +16,9 @@ from model.config import Cell, ModelConfig
 from model.errors import TrainingDataError
 from model.export import write_artifact, write_description
 from model.linear import fit_linear, fit_mean
+from model.normalise import SMALLER_AFTER
 from model.period import period_of
-from model.population import Population, population_of
+from model.population import Population, common_scales, population_of
 from model.rehearsal import InTorch, Predictor, among
 from model.series import Described, Series, describe, fingerprint, learned_of
 from model.training import Progress, TrainingSettings, fit
@@ -28,7 +29,7 @@ MOST_FEATURES = 64
 HELD_OUT = 0.15  # of each series, its end
 CYCLE_STEPS = 64  # a cycle is about so many steps, where a single feature has a period
 UNKNOWN_CYCLE = 50.0
-PRIOR_BLOCKS = 20  # so few that a stream's own soon count more, unless it has few events
+PRIOR_BLOCKS = 40  # so few that a stream's own soon count more, unless it has few events
 MEMORYLESS: tuple[Cell, ...] = ("mean", "linear")
 CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")  # the simplest first
 OF_CYCLES: tuple[Cell, ...] = ("lstm",)  # what comes next in a cycle takes a memory to tell
@@ -68,9 +69,7 @@ def train_artifact(
     usable = _usable(series, features)
     numbers = [replace(one, categories=None) for one in usable]
     config = shape_of(numbers, features, hidden)
-    kin = _kin(config, numbers)
-    if kin:
-        config = replace(config, views=views_among(kin))
+    kin, config = _in_common(config, numbers)
     tried = {}
     for name in (cell,) if cell else _candidates(config):
         reads = () if name in MEMORYLESS else categories
@@ -184,12 +183,19 @@ def shape_of(series: Sequence[Series], features: tuple[str, ...], hidden: int) -
     )
 
 
-def _kin(config: ModelConfig, series: Sequence[Series]) -> Population | None:
-    """What many streams have in common; a cycle is told by a stream's own past."""
-    if config.unit == "increments":
-        return None
+def _in_common(
+    config: ModelConfig, series: Sequence[Series]
+) -> tuple[Population | None, ModelConfig]:
+    """What streams have in common: many a population, where they are no cycles (one is told by its
+    own past), others the scales that a new one starts with."""
     learned = [learned_of(config, one) for one in series]
-    return population_of(config.features, learned, [one.pace for one in series])
+    if config.unit == "values":
+        kin = population_of(config.features, learned, [one.pace for one in series])
+        if kin:
+            return kin, replace(config, views=views_among(kin))
+    first = int(SMALLER_AFTER) * config.resolutions[0]
+    young = [learned_of(config, one.first(min(first, len(one) // 2))) for one in series]
+    return None, replace(config, scales=common_scales(young, learned))
 
 
 def views_among(kin: Population) -> tuple[str, ...]:

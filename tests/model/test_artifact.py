@@ -119,6 +119,17 @@ def test_a_missing_field_is_refused(copy: Path, field: str) -> None:
     assert "train the artifact again" in message
 
 
+@pytest.mark.parametrize(
+    "scales", [[[1.0, 1.0]], [[1.0, -1.0]] * 3, [[1.0, float("inf")]] * 3, [[1.0]] * 3]
+)
+def test_scales_that_no_stream_can_have_are_refused(copy: Path, scales: list[list[float]]) -> None:
+    """Two for each feature, finite and not below 0."""
+    edit(copy, lambda body: body["config"].update(scales=scales))
+    message = refusal(copy)
+    assert f"{copy / DESCRIPTION} does not fit" in message
+    assert "scales" in message
+
+
 @pytest.mark.parametrize("view", ModelConfig().views)
 def test_a_calibration_without_a_view_is_refused(copy: Path, view: str) -> None:
     """Every view that counts needs its history; the message names the one that lacks."""

@@ -307,11 +307,22 @@ def test_what_is_usual_of_errors_is_followed(factor: float) -> None:
     assert near == pytest.approx(error_surprise(1.0), rel=0.05)
 
 
+@pytest.mark.parametrize("factor", [0.2, 5.0])
+def test_a_young_streams_usual_error_is_found_soon(factor: float) -> None:
+    """Its scales are guesses: a thousand events tell how far off."""
+    feature = np.zeros(1, FEATURE)
+    for k in range(1000):
+        valued(feature, factor * (-1.0) ** k)
+        feature["judged"] += 1
+    assert 0.5 < usual_error(feature[0]) / factor < 2.0
+
+
 @modest
 @given(st.floats(10.0, 1e30))
 def test_one_wild_error_is_not_usual(error: float) -> None:
     """However wild, it moves the usual error by a percent or so, and counts little in the level."""
     feature = np.zeros(1, FEATURE)
+    feature["judged"] = 10_000
     valued(feature, 1.0)
     _, near = valued(feature, error)
     assert 1.0 < usual_error(feature[0]) < 1.02

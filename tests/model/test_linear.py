@@ -167,3 +167,11 @@ def test_the_average_that_is_nearest_to_the_next_values_is_taken(
         values[t] = memory * values[t - 1] + random.normal()
     described = describe(MEANS, Series("s", ticks(3000), values))
     assert fit_mean(MEANS, described).shares.tolist() == [shares]
+
+
+@pytest.mark.parametrize("noise", [0.5, 20.0])
+def test_the_spread_of_the_mean_is_the_size_of_its_errors(noise: float) -> None:
+    """A root mean square in scales of values, whatever the unit: 1.25 for normal noise."""
+    values = 7.0 + noise * np.random.default_rng(3).normal(size=(3000, 1))
+    mean = fit_mean(MEANS, describe(MEANS, Series("s", ticks(3000), values)))
+    np.testing.assert_allclose(mean.log_spreads[:, 1:].exp(), 1.25, rtol=0.05)

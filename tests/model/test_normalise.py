@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from model.normalise import (
     FEWEST_VALUES,
     GROWN_UP_EVENTS,
     INPUT_CLIP,
+    LARGER_AFTER,
     LEVEL_STEPS,
     PROFILE_CHANNELS,
+    SMALLER_AFTER,
+    started,
 )
 from model.profile import DAY
 from tests.model.conftest import (
@@ -288,3 +292,34 @@ def test_what_the_hours_say_of_the_next_value_is_read() -> None:
     assert (says[3 * 96 :] == 1.0).all()
     moves = np.diff(values[8 * 96 :, 0])
     assert np.corrcoef(ahead[8 * 96 : -1], moves)[0, 1] > 0.7
+
+
+scales = st.floats(1e-6, 1e6)
+
+
+@given(scales, scales, st.integers(0, 10**6))
+def test_a_scale_is_between_a_streams_own_and_the_one_it_started_with(
+    own: float, start: float, count: int
+) -> None:
+    """And without a start, it is the stream's own."""
+    low, high = sorted((own, start))
+    assert low * (1 - 1e-9) <= started(own, start, count) <= high * (1 + 1e-9)
+    assert started(own, 0.0, count) == own
+
+
+def test_a_larger_scale_is_believed_sooner_than_a_smaller_one() -> None:
+    """A start is half forgotten after so many steps, and of no account in the end."""
+    assert started(9.0, 1.0, int(LARGER_AFTER)) == pytest.approx(5.0)
+    assert started(1.0, 9.0, int(SMALLER_AFTER)) == pytest.approx(5.0)
+    assert started(1.0, 9.0, 10**6) == pytest.approx(1.0, rel=0.01)
+
+
+def test_the_first_events_are_read_in_the_scales_that_a_stream_starts_with() -> None:
+    """A quiet hour of a stream whose days are wild is told as quiet, and as an hour of its own
+    where nothing is known."""
+    known = ModelConfig(("a",), resolutions=(1,), unit="values", scales=((5.0, 0.5),))
+    quiet = 0.1 * noisy(0, 50)
+    for config, low, high in ((known, 4.0, 5.0), (replace(known, scales=()), 0.05, 0.2)):
+        seen = watch(memory_of(1, config), ticks(50), quiet, config=config)
+        assert low < seen.units[-1, 0, 0] < high
+        assert seen.units[-1, 0, 0] == seen.scales[-1, 0, 0]

@@ -15,6 +15,7 @@ from model.population import (
     LEAST_WEIGHT,
     TAIL_STEPS,
     Population,
+    common_scales,
     population_of,
     rarity,
     tail_table,
@@ -26,7 +27,7 @@ from model.scorer import Scored, Scorer, directions_of
 from model.series import Series, learned_of
 from model.trainer import train_artifact
 from model.training import TrainingSettings
-from tests.model.conftest import F64, ticks
+from tests.model.conftest import F64, noisy, ticks
 
 CONFIG = ModelConfig(("amount",), resolutions=(1,), unit="values", views=("near", "rare"))
 modest = settings(deadline=None, max_examples=50)
@@ -53,6 +54,50 @@ def known(series: list[Series]) -> Population:
     found = population(series)
     assert found is not None
     return found
+
+
+def scales_of(values: list[F64]) -> tuple[float, float]:
+    """What `common_scales` says of the only feature."""
+    series = [Series(str(n), ticks(len(one)), one[:, None]) for n, one in enumerate(values)]
+    learned = [learned_of(CONFIG, one) for one in series]
+    young = [learned_of(CONFIG, one.first(100)) for one in series]
+    (found,) = common_scales(young, learned)
+    return found
+
+
+def slow_waves(sizes: list[float]) -> list[F64]:
+    """Streams that take 1,000 events to show how far they swing."""
+    phase = 2.0 * np.pi * np.arange(2000) / 1000.0
+    return [
+        10.0 + size * (np.sin(phase + n) + 0.05 * noisy(n, 2000)[:, 0])
+        for n, size in enumerate(sizes)
+    ]
+
+
+@pytest.mark.parametrize("sizes", [[2.0], [2.0, 2.2, 1.9], [2.0, 0.0, 2.1]])
+def test_a_new_stream_is_taken_to_have_the_scale_of_its_kind(sizes: list[float]) -> None:
+    """Where a stream's first events do not tell how far it swings, and those of the others agree: a
+    sine's mean deviation. One that never moves says nothing."""
+    scale, step = scales_of(slow_waves(sizes))
+    assert scale == pytest.approx(2.0 * 2.0 / np.pi, rel=0.15)
+    assert 0.0 < step < 0.2 * scale
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        slow_waves([0.2, 2.0, 20.0]),
+        slow_waves([0.0, 0.0, 2.0]),
+        [noisy(n, 2000)[:, 0] for n in range(3)],
+        [noisy(0, 2000)[:, 0]],
+    ],
+    ids=["apart", "still", "soon known", "one, soon known"],
+)
+def test_a_new_stream_tells_its_own_scale_where_others_know_no_better(
+    values: list[F64],
+) -> None:
+    """Where scales are far apart, most streams never move, or the first events tell as much."""
+    assert scales_of(values) == (0.0, 0.0)
 
 
 def test_few_streams_are_no_population() -> None:

@@ -17,7 +17,8 @@ from model.autoencoder import Autoencoder
 from model.choice import chosen
 from model.config import EVENT_CHANNELS, VALUE_CHANNELS, Cell, ModelConfig
 from model.errors import ModelError, TrainingDataError
-from model.row import BLOCKS
+from model.row import BLOCKS, RowTable
+from model.scorer import Scorer, directions_of
 from model.series import Described, Series, describe, fingerprint
 from model.trainer import CANDIDATES, FEWEST_EVENTS, MOST_FEATURES, shape_of, train_artifact
 from model.training import (
@@ -359,6 +360,33 @@ def test_the_time_scale_follows_the_period() -> None:
     white = shape_of([Series("white", ticks(800), noisy(0, 800))], ("a",), 32)
     joint = shape_of([periodic(0, 800)], ("a", "b"), 32)
     assert white.resolutions == joint.resolutions == (1,)
+
+
+def slow(seed: int, n: int) -> Series:
+    """Two features of a slow cycle of 1,000 events, with a little noise."""
+    random = np.random.default_rng(seed)
+    phase = 2.0 * np.pi * (np.arange(n) / 1000.0 + random.random())
+    values = np.stack([np.sin(phase), 70.0 + 20.0 * np.cos(phase)], axis=1)
+    return Series(f"slow-{seed}", ticks(n), values + random.normal(0.0, 0.1, (n, 2)) * [1.0, 20.0])
+
+
+def test_a_new_stream_of_a_known_kind_is_judged_well_from_its_start(tmp_path: Path) -> None:
+    """It is read in the scales of its kind, not of a quiet hour: no alarm at its start, and
+    a spike of ten times the noise is told in its first cycle."""
+    artifact = train_artifact(
+        [slow(seed, 4000) for seed in range(3)], ("a", "b"), tmp_path, SETTINGS, "linear"
+    )
+    scorer = Scorer(artifact, directions_of(("a", "b"), {}), budget_per_week=1.0, skew=np.inf)
+    for seed in range(100, 106):
+        stream = slow(seed, 800)
+        stream.values[700, 0] += 10.0 * 0.1
+        table = RowTable(artifact.layout(2), artifact.fresh_rows(2))
+        said = scorer.score(
+            table, np.zeros(800, np.int64), np.arange(800), 1, stream.times,
+            np.zeros(800, np.bool_), stream.values,
+        )  # fmt: skip
+        assert not said.scores["alarm"][:200].any()
+        assert said.scores["score"][700] >= 1.0
 
 
 @pytest.mark.parametrize("longest", [None, 0, 1, FEWEST_EVENTS - 1])
