@@ -38,8 +38,9 @@ GROWN_UP_EVENTS = 1000.0  # a stream's scales are settled
 LARGER_AFTER, SMALLER_AFTER = 20.0, 300.0  # steps, until a start's scale is half forgotten
 FEWEST_VALUES = 3  # before anything is expected of the next one
 LARGEST_UNIT = 1e38  # what a float32 holds
+JUMPED = 2  # its place among them
 PROFILE_CHANNELS = 7  # where the channels of the profiles begin
-CONTEXTS = 2  # distances from the profiles of day and week
+CONTEXTS = 3  # distances from the profiles of day and week, and a jump
 
 I16 = npt.NDArray[np.int16]
 I64 = npt.NDArray[np.int64]
@@ -82,9 +83,9 @@ def observe(
     where none does; inputs: (n, R, 1, D) if `joint`, else (n, R, F, D); units: (n, R, F), the
     scale (of values if `by_values`, else of increments) in which the network's locations and
     spreads are counted, 0 while too few values were seen; scales: (n, R, F); contexts:
-    (n, F, CONTEXTS), distances in scales, NaN where a profile says nothing; paces: (n,) mean
-    seconds between events. Whatever is later said of an event is said from these copies: its row
-    may already have moved on.
+    (n, F, CONTEXTS), distances in scales and a jump in usual ones, NaN where nothing is said;
+    paces: (n,) mean seconds between events. Whatever is later said of an event is said from these
+    copies: its row may already have moved on.
     """
     for i in range(slots.shape[0]):
         row = head[slots[i]]
@@ -100,6 +101,7 @@ def observe(
             observe_context(
                 row, features[0, f], profiles[slots[i], f], values[i, f], contexts[i, f]
             )
+            contexts[i, f, JUMPED] = observe_jump(row, features[0, f], values[i, f])
         for r in range(lengths.shape[0]):
             ends = row["events"] % np.uint64(lengths[r]) == 0
             for f in range(values.shape[1]):
@@ -278,6 +280,32 @@ def observe_context(row: np.void, feature: np.void, profile: I16, x: float, out:
     feature["week_error"] = follow_error(feature["week_error"], by_week)
     if useful(feature, feature["week_error"]):
         out[1] = by_week
+
+
+@compiled
+def jump_of(feature: np.void, x: float) -> float:
+    """How far x is from the value before it, or from the last step where that is nearer; 0 if it is
+    between the two, so that the way back from a spike is no jump. In input units, with its sign.
+    """
+    from_last, from_step = x - feature["last"], x - feature["value"]
+    if feature["count"] == 0:
+        return float(from_last)
+    if (from_last > 0.0) != (from_step > 0.0):
+        return 0.0
+    return float(from_last if abs(from_last) < abs(from_step) else from_step)
+
+
+@compiled
+def observe_jump(row: np.void, feature: np.void, x: float) -> float:
+    """A value's jump, in what is usual of them, which is followed; NaN while nothing is known."""
+    if math.isnan(x) or feature["event"] == 0:
+        return math.nan
+    jump = jump_of(feature, x)
+    usual = max(feature["jump"], smallest_unit(feature))
+    size = min(abs(jump), INCREMENT_CLIP * usual) if feature["jump"] > 0.0 else abs(jump)
+    weight = max(1.0 / row["events"], 1.0 / INCREMENT_STEPS)
+    feature["jump"] += weight * (size - feature["jump"])
+    return jump / usual if feature["count"] >= FEWEST_VALUES else math.nan
 
 
 @compiled

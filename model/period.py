@@ -1,5 +1,7 @@
 """The period of a series, if it has one."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,7 @@ SHORTEST, LONGEST = 8, 2000  # steps
 CYCLES = 3  # of the period that the series must hold at least
 NEAR_BEST = 0.8  # of the highest peak: the first peak this high is the period, not a multiple of it
 FAINTEST = 0.3  # autocorrelation at the period
+BEYOND_CHANCE = 2.5  # standard errors of it, at least
 
 F64 = npt.NDArray[np.float64]
 
@@ -27,7 +30,12 @@ def period_of(values: F64) -> int | None:
     inner = correlation[start:]
     rises = (inner[1:-1] > inner[:-2]) & (inner[1:-1] >= inner[2:])
     peaks = start + 1 + np.flatnonzero(rises)
-    if len(peaks) == 0 or correlation[peaks].max() < FAINTEST:
+    if len(peaks) == 0:
+        return None
+    # Bartlett 1946: what wanders slowly has high peaks by chance, the more so the shorter it is.
+    wandering = 1.0 + 2.0 * float(np.square(correlation[1 : crossings[0]]).sum())
+    chance = BEYOND_CHANCE * math.sqrt(wandering / len(values))
+    if correlation[peaks].max() < max(FAINTEST, chance):
         return None
     high = correlation[peaks] >= NEAR_BEST * correlation[peaks].max()
     return int(peaks[high][0])

@@ -77,6 +77,7 @@ FEATURE = np.dtype(
         ("sum", "<f8"),  # of the values of the step in progress
         ("scale", "<f8"),  # mean absolute deviation from `level`
         ("step", "<f8"),  # mean absolute increment
+        ("jump", "<f8"),  # mean absolute jump of an event's value, see `normalise.jump_of`
         ("error", "<f4"),  # mean square of the near error, in the network's spreads; 0 before any
         ("ratio", "<f4"),  # of the scale to the level, where the population says it; else 0
         ("start_scale", "<f4"),  # what `scale` was taken to be; 0 where not known

@@ -178,9 +178,16 @@ def shape_of(series: Sequence[Series], features: tuple[str, ...], hidden: int) -
         horizons=(1, 2, 4),
         level_clip=3.0,
         unit="increments" if period else "values",
-        views=("near", "long") if period else ("near", "middle", "far", "away"),
+        views=_views(period is not None, resolution),
         persistence=max(1.0, cycle / 2),
     )
+
+
+def _views(periodic: bool, resolution: int) -> tuple[str, ...]:
+    """An event that is far off is lost in a step of several: there, jumps count too."""
+    if not periodic:
+        return "near", "middle", "far", "away"
+    return ("near", "long", "jump") if resolution > 1 else ("near", "long")
 
 
 def _in_common(

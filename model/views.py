@@ -9,6 +9,7 @@ in groups; `model.tails` makes each comparable with the stream's own past.
                        the values, over half a cycle or so: small errors that persist, and states
                        in which it does not know what comes
     day, week          the distance from what the profiles of day and week say
+    jump               how far an event is from those just before it, where a step is several
     rare               how few of the training data's errors, of all streams, were as large
     away               running mean over about 50 steps of the distance from the stream's level: a
                        state that is wrong but steady, which every forecast soon follows
@@ -24,17 +25,17 @@ import numpy.typing as npt
 from model.compiled import compiled
 
 VIEWS = (
-    "near", "middle", "far", "long", "day", "week", "rare", "away",
+    "near", "middle", "far", "long", "day", "week", "jump", "rare", "away",
     "coarse near", "coarse middle", "coarse far",
 )  # fmt: skip
 (
-    NEAR, MIDDLE, FAR, LONG, DAY, WEEK, RARE, AWAY, COARSE_NEAR, COARSE_MIDDLE, COARSE_FAR,
+    NEAR, MIDDLE, FAR, LONG, DAY, WEEK, JUMP, RARE, AWAY, COARSE_NEAR, COARSE_MIDDLE, COARSE_FAR,
 ) = range(len(VIEWS))  # fmt: skip
 VIEW_COUNT = len(VIEWS)
 
-GROUPS = np.array([0, 0, 1, 2, 3, 3, 4, 5, 6, 6, 6])
+GROUPS = np.array([0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 7, 7])
 """The group of each view: within one, views are averaged; across them, the loudest counts."""
-GROUP_COUNT = 7
+GROUP_COUNT = 8
 
 POOLED = 3  # features whose mean is the event's surprise
 FREEDOM = 4.0  # degrees of freedom of the reconstruction's Student-t

@@ -12,6 +12,7 @@ from model.normalise import (
     FEWEST_VALUES,
     GROWN_UP_EVENTS,
     INPUT_CLIP,
+    JUMPED,
     LARGER_AFTER,
     LEVEL_STEPS,
     PROFILE_CHANNELS,
@@ -20,6 +21,7 @@ from model.normalise import (
 )
 from model.profile import DAY
 from tests.model.conftest import (
+    F64,
     START_TIME,
     WATCHED,
     changed_fields,
@@ -323,3 +325,44 @@ def test_the_first_events_are_read_in_the_scales_that_a_stream_starts_with() -> 
         seen = watch(memory_of(1, config), ticks(50), quiet, config=config)
         assert low < seen.units[-1, 0, 0] < high
         assert seen.units[-1, 0, 0] == seen.scales[-1, 0, 0]
+
+
+STEPS = ModelConfig(("a",), resolutions=(20,))
+
+
+def jumps(values: F64) -> F64:
+    """What is said of the jumps of one feature, in steps of 20 events."""
+    return watch(memory_of(1, STEPS), ticks(len(values)), values, config=STEPS).contexts[
+        :, 0, JUMPED
+    ]
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_one_event_that_is_far_off_is_a_jump_and_the_way_back_is_none(sign: float) -> None:
+    """Within a step of twenty, on a wave that swings far wider than it."""
+    values = 50.0 * np.sin(np.arange(1000) / 200.0)[:, None] + noisy(0, 1000)
+    calm = np.abs(jumps(values))
+    values[905] += sign * 20.0
+    said = jumps(values)
+    assert np.isnan(said[:19]).all()
+    assert sign * said[905] > 2.0 * np.nanmax(calm)
+    assert abs(said[906]) < np.nanmax(calm)
+    np.testing.assert_array_equal(said[:905], jumps(values[:905]))
+
+
+def test_a_jump_is_in_units_of_usual_ones() -> None:
+    """Whatever the unit of the values, and so that 1 is usual."""
+    values = noisy(1, 2000)
+    said = jumps(values)
+    np.testing.assert_allclose(jumps(1e6 * values), said, rtol=1e-9)
+    assert np.nanmean(np.abs(said)) == pytest.approx(1.0, abs=0.15)
+
+
+def test_what_stands_still_jumps_when_it_moves() -> None:
+    """And one wild jump is not the new usual one."""
+    values = np.full((400, 1), 7.0)
+    values[[300, 350]] = 8.0
+    said = jumps(values)
+    assert (said[60:300] == 0.0).all()
+    assert said[300] > 1e4
+    assert said[350] > 10.0

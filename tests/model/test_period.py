@@ -44,6 +44,15 @@ def test_noise_has_no_period(seed: int) -> None:
     assert period_of(smooth) is None
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_what_wanders_has_no_period(seed: int) -> None:
+    """It comes round by chance, the more often the slower it wanders."""
+    walk, white = np.zeros(5000), noisy(seed, 5000)[:, 0]
+    for t in range(1, 5000):
+        walk[t] = 0.99 * walk[t - 1] + white[t]
+    assert period_of(walk) is None
+
+
 @pytest.mark.parametrize(
     "values",
     [np.zeros(0), np.ones(1), np.full(500, 7.0), np.arange(500.0), wave(50, 3 * SHORTEST)],

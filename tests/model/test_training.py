@@ -18,7 +18,7 @@ from model.choice import chosen
 from model.config import EVENT_CHANNELS, VALUE_CHANNELS, Cell, ModelConfig
 from model.errors import ModelError, TrainingDataError
 from model.row import BLOCKS, RowTable
-from model.scorer import Scorer, directions_of
+from model.scorer import Scored, Scorer, directions_of
 from model.series import Described, Series, describe, fingerprint
 from model.trainer import CANDIDATES, FEWEST_EVENTS, MOST_FEATURES, shape_of, train_artifact
 from model.training import (
@@ -362,6 +362,30 @@ def test_the_time_scale_follows_the_period() -> None:
     assert white.resolutions == joint.resolutions == (1,)
 
 
+def test_a_single_event_is_not_lost_in_a_long_cycle(tmp_path: Path) -> None:
+    """A feature of a long period is read in steps of several events; one event far off is told."""
+    waves = [
+        Series(one.name, one.times, one.values[:, :1]) for one in (slow(0, 6000), slow(1, 4000))
+    ]
+    artifact = train_artifact(waves[:1], ("a",), tmp_path, SETTINGS, hidden=8)
+    assert artifact.config.resolutions[0] > 1
+    waves[1].values[3000, 0] += 2.0
+    said = scored(artifact, waves[1]).scores
+    assert said["score"][3000] >= 1.0
+    assert said["score"][3000] == said["score"].max()
+
+
+def scored(artifact: Artifact, series: Series) -> Scored:
+    """What is said of a new stream."""
+    n, features = series.values.shape
+    table = RowTable(artifact.layout(features), artifact.fresh_rows(features))
+    directions = directions_of(artifact.config.features, {})
+    return Scorer(artifact, directions, budget_per_week=1.0, skew=np.inf).score(
+        table, np.zeros(n, np.int64), np.arange(n), 1, series.times, np.zeros(n, np.bool_),
+        series.values,
+    )  # fmt: skip
+
+
 def slow(seed: int, n: int) -> Series:
     """Two features of a slow cycle of 1,000 events, with a little noise."""
     random = np.random.default_rng(seed)
@@ -376,17 +400,12 @@ def test_a_new_stream_of_a_known_kind_is_judged_well_from_its_start(tmp_path: Pa
     artifact = train_artifact(
         [slow(seed, 4000) for seed in range(3)], ("a", "b"), tmp_path, SETTINGS, "linear"
     )
-    scorer = Scorer(artifact, directions_of(("a", "b"), {}), budget_per_week=1.0, skew=np.inf)
     for seed in range(100, 106):
         stream = slow(seed, 800)
         stream.values[700, 0] += 10.0 * 0.1
-        table = RowTable(artifact.layout(2), artifact.fresh_rows(2))
-        said = scorer.score(
-            table, np.zeros(800, np.int64), np.arange(800), 1, stream.times,
-            np.zeros(800, np.bool_), stream.values,
-        )  # fmt: skip
-        assert not said.scores["alarm"][:200].any()
-        assert said.scores["score"][700] >= 1.0
+        said = scored(artifact, stream).scores
+        assert not said["alarm"][:200].any()
+        assert said["score"][700] >= 1.0
 
 
 @pytest.mark.parametrize("longest", [None, 0, 1, FEWEST_EVENTS - 1])
