@@ -24,6 +24,7 @@ PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log unit
 FEW_BLOCKS, WIDEST = 10.0, 4.0  # of so many the prior is twice as wide; and at most so wide
 CREDIT_RATE = 0.05  # a block
 YOUNG, SETTLED = 2, 10  # blocks
+GROWTH = math.e  # times the largest maximum: what a block counts for at most
 SILENT = -1.0  # the maximum of a block in which a view said nothing
 UNSPOKEN = 255  # the byte of one
 BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
@@ -166,6 +167,15 @@ def place_of(block: int) -> int:
 
 
 @compiled
+def bounded(tail: np.void, blocks: int) -> float:
+    """A block's maximum as it is remembered: of a settled stream one cannot make it deaf, several
+    raise what is usual step by step."""
+    if blocks <= SETTLED:
+        return float(tail["maximum"])
+    return float(min(tail["maximum"], math.exp(tail["top"]) * GROWTH))
+
+
+@compiled
 def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
     """Put the block's maxima in the ring: over the artifact's own first, which a new stream has.
 
@@ -177,7 +187,7 @@ def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
     row["ring"] = max(used, np.uint32(place + 1))
     for k in range(tails.shape[0]):
         if tails[k]["maximum"] >= 0.0:
-            maxima[k, place] = byte_of(tails[k]["maximum"])
+            maxima[k, place] = byte_of(bounded(tails[k], row["blocks"]))
         elif place >= used:
             maxima[k, place] = UNSPOKEN
         summarise(tails[k], maxima[k], row["ring"])

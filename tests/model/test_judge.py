@@ -309,9 +309,9 @@ def test_what_is_usual_of_errors_is_followed(factor: float) -> None:
 
 @pytest.mark.parametrize("factor", [0.2, 5.0])
 def test_a_young_streams_usual_error_is_found_soon(factor: float) -> None:
-    """Its scales are guesses: a thousand events tell how far off."""
+    """Its scales are guesses: two thousand events tell how far off."""
     feature = np.zeros(1, FEATURE)
-    for k in range(1000):
+    for k in range(2000):
         valued(feature, factor * (-1.0) ** k)
         feature["judged"] += 1
     assert 0.5 < usual_error(feature[0]) / factor < 2.0

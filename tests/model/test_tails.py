@@ -12,6 +12,7 @@ from model.tails import (
     BLOCK_EVENTS,
     BYTE_LOW,
     BYTE_STEP,
+    GROWTH,
     SETTLED,
     SILENT,
     SURPRISE_KNEE,
@@ -306,6 +307,22 @@ def test_a_change_that_lasts_is_learned() -> None:
     assert stream.top() == pytest.approx(100.0, rel=0.03)
     assert before > 3.0
     assert stream.combine({0: 100.0}) < 1.5
+
+
+def test_one_incident_after_another_does_not_make_a_settled_stream_deaf() -> None:
+    """The second is learned from, but raises the largest maximum by a bounded factor; a young
+    stream, whose scales are guesses, takes what comes."""
+    stream = Tails(history=BLOCKS)
+    for _ in range(25):
+        stream.peak(1.0)
+    before = stream.top()
+    for _ in range(2):
+        stream.peak(500.0, anomalous=True)
+    assert before < stream.top() <= before * GROWTH * 1.03
+    young = Tails()
+    young.peak(1.0)
+    young.peak(500.0)
+    assert young.top() == pytest.approx(500.0, rel=0.03)
 
 
 def test_calm_blocks_are_always_learned() -> None:
