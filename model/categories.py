@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 BUCKETS = 256
 NONE = 0  # the bucket of what is missing
-WHOLE = re.compile(r"^(-?\d+)\.0+$")
+FRACTION = re.compile(r"^(-?\d+)(?:\.(\d*[1-9])?)0*$")
 
 I64 = npt.NDArray[np.int64]
 
@@ -24,15 +24,19 @@ I64 = npt.NDArray[np.int64]
 def bucket_of(text: str | None) -> int:
     """1 to BUCKETS - 1, the same on every machine; NONE where there is no text.
 
-    Blanks around a text do not count, and a whole number is the same with and without a fraction of
-    zero, so that a file's cell and an event's field have the same bucket.
+    Blanks around a text do not count, nor do zeros at the end of a fraction, so that a file's cell
+    and an event's field have the same bucket.
 
-    >>> bucket_of(" 7.0") == bucket_of("7"), bucket_of(None), bucket_of("")
-    (True, 0, 0)
+    >>> bucket_of(" 7.0") == bucket_of("7"), bucket_of("7.10") == bucket_of("7.1")
+    (True, True)
+    >>> bucket_of("70") == bucket_of("7"), bucket_of(None), bucket_of("")
+    (False, 0, 0)
     """
-    text = WHOLE.sub(r"\1", text.strip()) if text else None
+    text = text.strip() if text else None
     if not text:
         return NONE
+    if number := FRACTION.match(text):
+        text = ".".join(part for part in number.groups() if part)
     return 1 + crc32(text.encode("utf-8", "surrogatepass")) % (BUCKETS - 1)
 
 

@@ -205,7 +205,7 @@ def replay(
             )
         if tally.unused and not (key or features):
             click.echo(
-                f"  not numbers, and not used: {', '.join(tally.unused)}; "
+                f"  no numbers, or a label, and not used: {', '.join(tally.unused)}; "
                 "where one of them names the stream, say so with --key",
                 err=True,
             )
@@ -264,7 +264,7 @@ def train(
 
     from model.trainer import train_artifact
     from model.training import TrainingSettings
-    from service.train import Selection, read_series
+    from service.train import Selection, chosen, read_series
 
     if (out / "artifact.json").exists():
         click.echo(f"{out}: holds an artifact; it will be replaced", err=True)
@@ -280,6 +280,8 @@ def train(
         settings = TrainingSettings(updates=updates, seed=seed)
         artifact = train_artifact(series, watched, out, settings, cell, hidden, show, texts)
     click.echo(f"{out}: trained on {', '.join(watched)}")
+    for line in chosen(artifact.description):
+        click.echo(f"  {line}")
     click.echo(json.dumps(artifact.description.training))
 
 
@@ -317,6 +319,8 @@ def evaluate(
     from service.evaluate import EvaluateOptions, write_figures
     from service.evaluate import evaluate as run
 
+    if artifact and detectors and "wakeful" not in detectors:
+        raise SettingsError("--artifact is for the detector wakeful, which --detectors leaves out")
     options = EvaluateOptions(
         artifact, tuple(detectors or ()), direction, key, jobs, quick, seed, together
     )

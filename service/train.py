@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.artifact import Description
 from model.categories import buckets_of
 from model.series import Series
 from service.clock import parse_time
@@ -45,6 +46,24 @@ def read_series(
         features = features or columns.features
         series += more
     return series, features or ()
+
+
+def chosen(description: Description) -> list[str]:
+    """What training found in the data and what it took, in words."""
+    config, found = description.config, description.training["disturbances_found"]
+    others = ", ".join(f"{cell} {share:.2f}" for cell, share in found.items())
+    period = "no period"
+    if config.unit == "increments":
+        period = f"a period of about {round(2 * config.persistence * config.resolutions[0])} events"
+    held = "many streams alike: each is held against the others, and judged from its first event"
+    if not config.in_population:
+        held = "each stream is held against its own past"
+        known = [
+            name for name, pair in zip(config.features, config.scales, strict=False) if pair[0]
+        ]
+        if known:
+            held += f"; a new one starts with the scales of these in {', '.join(known)}"
+    return [f"found {period}; {held}", f"takes {config.cell}; disturbances told: {others}"]
 
 
 def _read_file(

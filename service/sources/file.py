@@ -22,6 +22,7 @@ from service.records import RawBatch
 SNIFFED_ROWS = 1000  # rows that decide which columns are numbers
 NEARLY_ALL = 0.9  # of their values are: an odd text among them is a row to reject, not a column
 KEY_COLUMN = "stream"
+LABEL_COLUMN = "label"  # of labelled series: no detector may see one
 KEY_FIELD, TIME_FIELD = "\0stream", "\0time"  # in the records: no column can have these names
 MISSING = {"", "nan", "na", "null", "none", "-"}
 
@@ -93,7 +94,7 @@ def read_columns(
     """Decide what the columns are from the header and the first rows.
 
     SettingsError names a column that is asked for and not there. Columns that are not asked for by
-    name are features where nearly all values of the first rows are numbers.
+    name are features where nearly all values of the first rows are numbers; a label is none.
     """
     if not rows:
         raise SettingsError(f"{file}: is empty; expected a CSV header")
@@ -114,7 +115,7 @@ def read_columns(
             f"{file}: the column {min(filter(None, both))!r} is a category of the artifact: "
             "it can be neither key, time nor feature, nor ignored"
         )
-    others = [name for name in names if name not in {key, time, *ignore, *categories}]
+    others = [name for name in names if name not in {key, time, LABEL_COLUMN, *ignore, *categories}]
     chosen = features or [name for name in others if _numeric(rows[1:], names.index(name))]
     if not chosen:
         raise SettingsError(f"{file}: {_no_number(names, others, rows)}")

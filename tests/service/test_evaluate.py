@@ -92,6 +92,7 @@ def test_an_artifact_takes_the_place_of_training(tmp_path: Path) -> None:
         (["--direction", "load=sideways"], "sideways is none of low, both, high"),
         (["--direction", "load"], "is not NAME=VALUE"),
         (["--jobs", "0"], "--jobs"),
+        (["--artifact", str(BASE), "--detectors", "ewma"], "--detectors leaves out"),
     ],
 )
 def test_wrong_usage_has_status_2(tmp_path: Path, arguments: list[str], complaint: str) -> None:

@@ -60,6 +60,17 @@ def test_one_row_comes_out_for_each_row_in_with_the_promised_columns(tmp_path: P
     assert abs(float(rows[200]["expected_load"]) - 10 * np.sin(200 / 9)) < 5
 
 
+def test_a_label_is_no_feature_unless_it_is_asked_for(tmp_path: Path) -> None:
+    """A detector that reads the answers would be a good one; who wants it watched names it."""
+    file = write(tmp_path / "load.csv", sine(50))
+    assert "label" in replay(tmp_path / "out", file).output
+    assert "expected_label" not in read(tmp_path / "out" / "load.csv")[0]
+    wakeful("train", write(tmp_path / "n.csv", sine(300)), "--out", tmp_path / "a", "--updates", 4)
+    assert Artifact(tmp_path / "a").config.features == ("load",)
+    replay(tmp_path / "out", file, "--features", "load,label")
+    assert "expected_label" in read(tmp_path / "out" / "load.csv")[0]
+
+
 def test_a_bad_row_has_its_row_too_and_the_rest_goes_on(tmp_path: Path) -> None:
     text = "time,a\n" + "".join(f"2024-01-01T00:{n:02}:00Z,{n}\n" for n in range(30))
     text += "noon,5\n2024-01-01T00:31:00Z,\n2024-01-01T00:32:00Z,high\n2024-01-01T00:33:00Z\n"
@@ -162,6 +173,8 @@ def test_training_on_normal_rows_gives_an_artifact_that_replay_takes(tmp_path: P
     artifact = Artifact(tmp_path / "artifact")
     assert artifact.config.features == ("load",)
     assert artifact.description.training["events"] == 1500
+    assert "each stream is held against its own past" in trained.output
+    assert "takes lstm" in trained.output
     replay(tmp_path / "out", other, "--artifact", tmp_path / "artifact")
     rows = read(tmp_path / "out" / "other.csv")
     assert rows[500]["anomalous"] == "1"
@@ -237,6 +250,7 @@ def test_rejected_rows_are_told_with_their_reasons(tmp_path: Path) -> None:
     assert "1 bad_time" in result.output
     (rejected,) = read(tmp_path / "out" / "x.rejected.csv")
     assert (rejected["row"], rejected["reason"]) == ("1", "bad_time")
+    assert rejected["detail"].isprintable()
     replay(tmp_path / "out", write(tmp_path / "x.csv", "time,x\n2026-01-01T00:00:00Z,1\n"))
     assert not (tmp_path / "out" / "x.rejected.csv").exists()
 
