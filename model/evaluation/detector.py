@@ -52,7 +52,8 @@ class Outputs:
 
     score: (T,), for the moment. level: (T,), smoothed, high throughout a long anomaly.
     anomalous, alarm: (T,), by the detector's own threshold; an alarm is what would wake somebody.
-    seconds: processor time that scoring took, training left out.
+    seconds: processor time that scoring took, training left out. predictor: what the detector chose
+    to predict with, where it has a choice.
     """
 
     score: F64
@@ -60,6 +61,7 @@ class Outputs:
     anomalous: Bools
     alarm: Bools
     seconds: float
+    predictor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Run detectors over sets: pure, in one process or several; the figures are the same."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from model.evaluation.detector import Options, Outputs
@@ -34,10 +35,11 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A detector's metrics on one set."""
+    """A detector's metrics on one set, and on how many series it chose each predictor."""
 
     name: str
     metrics: dict[str, float]
+    predictors: Mapping[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -67,11 +69,16 @@ def run_set(
     """Every detector that can be asked, on every task of a set; metrics in the order of names."""
     detectors = [build(name, options) for name in asked(names, options, tasks)]
     running = [[_submitted(pool, d.name, options, t, progress) for t in tasks] for d in detectors]
+    said = (_gathered(tasks, futures) for futures in running)
     measuring = [
-        pool.submit(measure, labelled, _gathered(tasks, futures), d.promised_per_day)
-        for d, futures in zip(detectors, running, strict=True)
+        (d.name, pool.submit(measure, labelled, outputs, d.promised_per_day), _predictors(outputs))
+        for d, outputs in zip(detectors, said, strict=True)
     ]
-    return [Measured(d.name, m.result()) for d, m in zip(detectors, measuring, strict=True)]
+    return [Measured(name, metrics.result(), chosen) for name, metrics, chosen in measuring]
+
+
+def _predictors(outputs: Mapping[int, Outputs]) -> Counter[str]:
+    return Counter(one.predictor for one in outputs.values() if one.predictor)
 
 
 def score(name: str, options: Options, task: Task) -> list[Outputs]:

@@ -58,7 +58,11 @@ def to_json(sets: Sequence[SetFigures]) -> dict[str, Any]:
                 "name": one.name,
                 "series": one.series,
                 "detectors": [
-                    {"name": d.name, "metrics": {m: rounded(v) for m, v in d.metrics.items()}}
+                    {
+                        "name": d.name,
+                        "metrics": {m: rounded(v) for m, v in d.metrics.items()},
+                        "predictors": dict(d.predictors),
+                    }
                     for d in one.detectors
                 ],
             }
@@ -72,12 +76,18 @@ def rounded(value: float) -> float:
 
 
 def to_text(figures: SetFigures) -> str:
-    """A line for each metric that is defined, a column for each detector."""
+    """A line for each metric that is defined, a column for each detector; then what each predicts
+    with, where it chose."""
     names = [m for m in MEANINGS if any(m in d.metrics for d in figures.detectors)]
     head = [f"{figures.name} ({figures.series} series)", *(d.name for d in figures.detectors)]
     rows = [[name, *(shown(d.metrics.get(name)) for d in figures.detectors)] for name in names]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(_line(row, widths) for row in [head, *rows]) + "\n"
+    lines = [_line(row, widths) for row in [head, *rows]]
+    for d in figures.detectors:
+        if d.predictors:
+            shares = ", ".join(f"{cell} on {count}" for cell, count in sorted(d.predictors.items()))
+            lines.append(f"{d.name} predicts with {shares}")
+    return "\n".join(lines) + "\n"
 
 
 def shown(value: float | None) -> str:

@@ -13,7 +13,7 @@ FIGURES = SetFigures(
     3,
     (
         Measured("one", {"auroc": 2 / 3, "delay_seconds": 1234.5678}),
-        Measured("another", {"auroc": 0.5}),
+        Measured("another", {"auroc": 0.5}, {"lstm": 1, "linear": 2}),
     ),
 )
 
@@ -25,8 +25,16 @@ def test_the_json_is_as_agreed() -> None:
                 "name": "plant",
                 "series": 3,
                 "detectors": [
-                    {"name": "one", "metrics": {"auroc": 0.666667, "delay_seconds": 1234.57}},
-                    {"name": "another", "metrics": {"auroc": 0.5}},
+                    {
+                        "name": "one",
+                        "metrics": {"auroc": 0.666667, "delay_seconds": 1234.57},
+                        "predictors": {},
+                    },
+                    {
+                        "name": "another",
+                        "metrics": {"auroc": 0.5},
+                        "predictors": {"lstm": 1, "linear": 2},
+                    },
                 ],
             }
         ]
@@ -38,6 +46,7 @@ def test_a_table_has_a_line_for_each_metric_that_some_detector_has() -> None:
         "plant (3 series)     one  another",
         "auroc              0.667    0.500",
         "delay_seconds     1234.6        -",
+        "another predicts with linear on 2, lstm on 1",
     ]
     assert shown(-0.5) == "-0.500"
 
