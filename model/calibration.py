@@ -9,7 +9,7 @@ from model.config import ModelConfig
 from model.row import Bytes, RowTable
 from model.scorer import Scorer, directions_of
 from model.series import Series
-from model.tails import UNSPOKEN, byte_of, place_of
+from model.tails import UNSPOKEN, YOUNG, byte_of, place_of
 
 FEWEST_BLOCKS = 20  # of what is held out; with fewer everything counts
 
@@ -27,12 +27,14 @@ def calibrate(
     maxima, in an order that leaves any number of the last ones a fair sample.
 
     `after` is the share of each series, from its start, that is left out: what the network was
-    trained on. Where too little is left, everything counts.
+    trained on. The first YOUNG blocks are too: scales are still guesses. Where too little is left,
+    first the one and then the other counts as well.
     """
     held_out = [one.last(len(one) - int(after * len(one))) for one in series]
-    maxima = np.concatenate([block_maxima(artifact, one) for one in held_out], axis=1)
-    if maxima.shape[1] < min(blocks, FEWEST_BLOCKS):
-        maxima = np.concatenate([block_maxima(artifact, one) for one in series], axis=1)
+    for parts, young in ((held_out, YOUNG), (series, YOUNG), (series, 0)):
+        maxima = np.concatenate([block_maxima(artifact, one, young) for one in parts], axis=1)
+        if maxima.shape[1] >= min(blocks, FEWEST_BLOCKS):
+            break
     kept = max(1, min(blocks, maxima.shape[1]))
     places = np.random.default_rng(0).permutation((np.arange(kept) + 0.5) / kept)
     calibration = {}
@@ -44,10 +46,11 @@ def calibrate(
     return replace(artifact.description, calibration=calibration)
 
 
-def block_maxima(artifact: Artifact, series: Series) -> Bytes:
+def block_maxima(artifact: Artifact, series: Series, young: int) -> Bytes:
     """(views, blocks): the maxima that one series leaves in a fresh memory, as a new stream does.
 
-    UNSPOKEN where a view said nothing; a series shorter than a block is one.
+    Without its first `young`; UNSPOKEN where a view said nothing; a series shorter than a block is
+    one.
     """
     n, features = series.values.shape
     names = artifact.config.features or tuple(f"f{f}" for f in range(features))
@@ -59,8 +62,8 @@ def block_maxima(artifact: Artifact, series: Series) -> Bytes:
         series.values, series.categories,
     )  # fmt: skip
     blocks = int(table.head["blocks"][0])
-    if blocks == 0:
+    if blocks == 0 and young == 0:
         maxima = table.tails["maximum"][0]
         bytes_ = [byte_of(x) if x >= 0.0 else UNSPOKEN for x in maxima.tolist()]
         return np.array(bytes_, np.uint8)[:, None]
-    return table.maxima[0][:, sorted({place_of(block) for block in range(blocks)})]
+    return table.maxima[0][:, sorted({place_of(block) for block in range(young, blocks)})]

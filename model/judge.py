@@ -262,7 +262,9 @@ def judge_value(
 ) -> None:
     """The surprises of one value: its errors, in spreads as they are usual here."""
     usual = usual_error(feature)
-    weight = max(1.0 / (feature["judged"] + USUAL_ERROR_EVENTS), SLOW_WEIGHT)
+    weight = SLOW_WEIGHT
+    if error_tail.shape[0] == 0:  # among its kin a stream is soon held against theirs, not its own
+        weight = max(1.0 / (feature["judged"] + USUAL_ERROR_EVENTS), SLOW_WEIGHT)
     log_likelihood, horizons = 0.0, 0
     for j in range(errors.shape[0]):
         if math.isnan(errors[j]):
@@ -279,7 +281,7 @@ def judge_value(
             feature["error"] = np.float32(usual**2 + weight * (seen**2 - usual**2))
         pool(largest[NEAR + j], error_surprise(error))
         present[NEAR + j] += 1
-        log_likelihood -= error_surprise(error) + math.log(widths[j] / scale)
+        log_likelihood -= error_surprise(error) + math.log(usual * widths[j] / scale)
         horizons += 1
     if horizons > 0:
         perplexity = math.exp(min(-log_likelihood / horizons, LARGEST_LOG_PERPLEXITY))

@@ -118,7 +118,8 @@ def fit_mean(config: ModelConfig, parts: list[Described]) -> Mean:
     mean.shares[:] = AVERAGES[errors.argmin(axis=1)]
     given = mean.given(inputs).numpy().reshape(*targets.shape, 2)[..., 0]
     squares = (targets - given).clip(-TARGET_CLIP, TARGET_CLIP) ** 2 * weights
-    spreads = np.sqrt(squares.sum(axis=0) / np.maximum(weights.sum(axis=0), 1.0))
+    told = weights.sum(axis=0)
+    spreads = np.where(told > 0.0, np.sqrt(squares.sum(axis=0) / np.maximum(told, 1.0)), 1.0)
     mean.log_spreads[:] = torch.from_numpy(np.log(np.maximum(spreads, SMALLEST_SPREAD)))
     return mean
 

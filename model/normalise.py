@@ -38,9 +38,11 @@ GROWN_UP_EVENTS = 1000.0  # a stream's scales are settled
 LARGER_AFTER, SMALLER_AFTER = 20.0, 300.0  # steps, until a start's scale is half forgotten
 FEWEST_VALUES = 3  # before anything is expected of the next one
 LARGEST_UNIT = 1e38  # what a float32 holds
-JUMPED = 2  # its place among them
 PROFILE_CHANNELS = 7  # where the channels of the profiles begin
 CONTEXTS = 3  # distances from the profiles of day and week, and a jump
+JUMPED = 2  # where the jump is among them
+KNOWN_JUMPS = 20  # before anything is said of the next one
+LARGEST_JUMP = 1e6  # usual ones
 
 I16 = npt.NDArray[np.int16]
 I64 = npt.NDArray[np.int64]
@@ -101,7 +103,7 @@ def observe(
             observe_context(
                 row, features[0, f], profiles[slots[i], f], values[i, f], contexts[i, f]
             )
-            contexts[i, f, JUMPED] = observe_jump(row, features[0, f], values[i, f])
+            contexts[i, f, JUMPED] = observe_jump(features[0, f], values[i, f])
         for r in range(lengths.shape[0]):
             ends = row["events"] % np.uint64(lengths[r]) == 0
             for f in range(values.shape[1]):
@@ -127,6 +129,7 @@ def observe(
                 describe_event(row, gap, inputs[i, r, run, at:])
         for f in range(values.shape[1]):
             if not math.isnan(values[i, f]):
+                features[0, f]["before"] = features[0, f]["last"]
                 features[0, f]["last"] = values[i, f]
                 features[0, f]["event"] = row["events"]
                 learn_profile(row, features[0, f], profiles[slots[i], f], values[i, f])
@@ -166,7 +169,7 @@ def started(own: float, start: float, count: int) -> float:
     if start <= 0.0:
         return own
     weight = LARGER_AFTER if own > start else SMALLER_AFTER
-    return (weight * start + count * own) / (weight + count)
+    return start + (own - start) * (count / (weight + count))
 
 
 @compiled
@@ -284,28 +287,32 @@ def observe_context(row: np.void, feature: np.void, profile: I16, x: float, out:
 
 @compiled
 def jump_of(feature: np.void, x: float) -> float:
-    """How far x is from the value before it, or from the last step where that is nearer; 0 if it is
+    """How far x is from the last value, or from the one before it where that is nearer; 0 if it is
     between the two, so that the way back from a spike is no jump. In input units, with its sign.
     """
-    from_last, from_step = x - feature["last"], x - feature["value"]
-    if feature["count"] == 0:
-        return float(from_last)
-    if (from_last > 0.0) != (from_step > 0.0):
+    from_last, from_before = x - feature["last"], x - feature["before"]
+    if (from_last > 0.0) != (from_before > 0.0):
         return 0.0
-    return float(from_last if abs(from_last) < abs(from_step) else from_step)
+    return float(from_last if abs(from_last) < abs(from_before) else from_before)
 
 
 @compiled
-def observe_jump(row: np.void, feature: np.void, x: float) -> float:
-    """A value's jump, in what is usual of them, which is followed; NaN while nothing is known."""
-    if math.isnan(x) or feature["event"] == 0:
+def observe_jump(feature: np.void, x: float) -> float:
+    """A value's jump, in what is usual of them, which is followed; NaN while too few are known.
+
+    What stands still most of the time is held against the jumps that it does make.
+    """
+    if math.isnan(x) or feature["count"] == 0:
         return math.nan
-    jump = jump_of(feature, x)
+    jump = clipped(jump_of(feature, x), LARGEST_UNIT)
     usual = max(feature["jump"], smallest_unit(feature))
-    size = min(abs(jump), INCREMENT_CLIP * usual) if feature["jump"] > 0.0 else abs(jump)
-    weight = max(1.0 / row["events"], 1.0 / INCREMENT_STEPS)
-    feature["jump"] += weight * (size - feature["jump"])
-    return jump / usual if feature["count"] >= FEWEST_VALUES else math.nan
+    known = feature["jumps"] >= KNOWN_JUMPS
+    if jump != 0.0:
+        feature["jumps"] += np.uint32(1)
+        size = min(abs(jump), INCREMENT_CLIP * usual) if known else abs(jump)
+        weight = max(1.0 / feature["jumps"], 1.0 / INCREMENT_STEPS)
+        feature["jump"] = np.float32(feature["jump"] + weight * (size - feature["jump"]))
+    return clipped(jump / usual, LARGEST_JUMP) if known else math.nan
 
 
 @compiled

@@ -22,6 +22,7 @@ NORMAL_RATIO = 1.57  # of the variance to the squared mean absolute deviation, i
 ALIKE = 1.0  # median absolute deviation of the logs of scales: half are within a factor of e
 PROPORTIONAL = 0.5  # of that deviation is left when each scale is divided by its level
 NEARLY_ALL = 0.9  # of the streams have a level and a scale above 0
+LARGEST_SCALE = 1e30  # input units: of more, spreads would leave what a float32 holds
 FAR_GROWN = 0.2  # in logs of scales, more than streams are apart: young ones do not know theirs
 TAIL_STEPS = 8  # quantiles for each factor of 10 of tail probability
 
@@ -163,15 +164,18 @@ def _feature(blocks: Structured) -> FeaturePopulation:
 
 
 def _common(young: Structured, learned: Structured) -> tuple[float, float]:
-    moving = (young["scale"] > 0.0) & (learned["scale"] > 0.0)
-    if moving.mean() <= 0.5:
+    moving = learned["scale"] > 0.0
+    count = int(moving.sum())
+    if count <= len(moving) / 2:
         return 0.0, 0.0
-    logs, early = np.log(learned["scale"][moving]), np.log(young["scale"][moving])
-    others = [np.median(np.delete(logs, k)) if len(logs) > 1 else logs[k] for k in range(len(logs))]
-    apart, grown = np.median(np.abs(logs - others)), np.median(np.abs(logs - early))
-    if grown <= apart + FAR_GROWN:
+    scales, steps = learned["scale"][moving], learned["step"][moving]
+    logs = np.log(scales)
+    with np.errstate(divide="ignore"):  # infinitely grown is what stood still at first
+        grown = float(np.median(np.abs(logs - np.log(young["scale"][moving]))))
+    apart = _deviation(logs) * count / (count - 1) if count > 1 else 0.0  # from the others' median
+    if grown <= apart + FAR_GROWN or scales.max() > LARGEST_SCALE:
         return 0.0, 0.0
-    return float(np.median(learned["scale"][moving])), float(np.median(learned["step"][moving]))
+    return float(np.median(scales)), float(np.median(steps))
 
 
 def _doubt(levels: F64, scales: F64) -> float:

@@ -77,11 +77,12 @@ FEATURE = np.dtype(
         ("sum", "<f8"),  # of the values of the step in progress
         ("scale", "<f8"),  # mean absolute deviation from `level`
         ("step", "<f8"),  # mean absolute increment
-        ("jump", "<f8"),  # mean absolute jump of an event's value, see `normalise.jump_of`
+        ("start_scale", "<f8"),  # what `scale` was taken to be; 0 where not known
+        ("start_step", "<f8"),  # the same of `step`
+        ("before", "<f8"),  # the value before the last
+        ("jump", "<f4"),  # mean absolute jump, see `normalise.jump_of`
         ("error", "<f4"),  # mean square of the near error, in the network's spreads; 0 before any
         ("ratio", "<f4"),  # of the scale to the level, where the population says it; else 0
-        ("start_scale", "<f4"),  # what `scale` was taken to be; 0 where not known
-        ("start_step", "<f4"),  # the same of `step`
         ("doubt", "<f4"),  # variance of the level as a guess, in squares of the scale
         ("anchor_unit", "<f4"),  # 0 before there is a profile
         ("level_error", "<f4"),  # mean absolute error, in scales, of the level as a forecast
@@ -90,6 +91,7 @@ FEATURE = np.dtype(
         ("summed", "<u4"),  # values in `sum`
         ("count", "<u4"),  # steps with a value, observed
         ("judged", "<u4"),  # and judged: equal to `count` between batches
+        ("jumps", "<u4"),  # values that jumped at all
         ("event", "<u8"),  # number of the event that brought the last value
     ],
     align=True,

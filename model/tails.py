@@ -25,6 +25,7 @@ FEW_BLOCKS, WIDEST = 10.0, 4.0  # of so many the prior is twice as wide; and at 
 CREDIT_RATE = 0.05  # a block
 YOUNG, SETTLED = 2, 10  # blocks
 GROWTH = math.e  # times the largest maximum: what a block counts for at most
+ORDINARY = 1.0  # a view's value: nothing is bounded more than that
 SILENT = -1.0  # the maximum of a block in which a view said nothing
 UNSPOKEN = 255  # the byte of one
 BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
@@ -167,12 +168,12 @@ def place_of(block: int) -> int:
 
 
 @compiled
-def bounded(tail: np.void, blocks: int) -> float:
+def bounded(tail: np.void, ring: Bytes, used: int, blocks: int) -> float:
     """A block's maximum as it is remembered: of a settled stream one cannot make it deaf, several
-    raise what is usual step by step."""
-    if blocks <= SETTLED:
+    raise what is usual step by step. A view that has only begun to speak takes what comes."""
+    if blocks <= SETTLED or (ring[:used] != UNSPOKEN).sum() <= SETTLED:
         return float(tail["maximum"])
-    return float(min(tail["maximum"], math.exp(tail["top"]) * GROWTH))
+    return float(min(tail["maximum"], GROWTH * max(math.exp(tail["top"]), ORDINARY)))
 
 
 @compiled
@@ -187,7 +188,7 @@ def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
     row["ring"] = max(used, np.uint32(place + 1))
     for k in range(tails.shape[0]):
         if tails[k]["maximum"] >= 0.0:
-            maxima[k, place] = byte_of(bounded(tails[k], row["blocks"]))
+            maxima[k, place] = byte_of(bounded(tails[k], maxima[k], used, row["blocks"]))
         elif place >= used:
             maxima[k, place] = UNSPOKEN
         summarise(tails[k], maxima[k], row["ring"])

@@ -4,7 +4,8 @@ Each is at least 0 and pooled over an event's features (the mean of the three la
 in groups; `model.tails` makes each comparable with the stream's own past.
 
     near, middle, far  the newest value against its reconstructions at the three horizons, made
-                       while it was hidden, in the spread that the network gave
+                       while it was hidden, in the spread that the network gave, times by how much
+                       the nearest error usually differs from that
     long               perplexity, 1 over the geometric mean of the likelihood that the network gave
                        the values, over half a cycle or so: small errors that persist, and states
                        in which it does not know what comes

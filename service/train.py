@@ -62,7 +62,7 @@ def chosen(description: Description) -> list[str]:
             name for name, pair in zip(config.features, config.scales, strict=False) if pair[0]
         ]
         if known:
-            held += f"; a new one starts with the scales of these in {', '.join(known)}"
+            held += f", a new one at first in these streams' scales of {', '.join(known)}"
     return [f"found {period}; {held}", f"takes {config.cell}; disturbances told: {others}"]
 
 

@@ -55,7 +55,8 @@ class WakefulDetector:
     def score(self, series: Sequence[Events], training: Sequence[Series]) -> list[Outputs]:
         """Each series from fresh memories, all with one artifact."""
         artifact = self._artifact(training, series[0].features)
-        chosen = None if self.cell else artifact.config.cell
+        chose = self.trains and training and not self.cell
+        chosen = artifact.config.cell if chose else None
         return [replace(score_events(artifact, one), predictor=chosen) for one in series]
 
     @property

@@ -46,7 +46,7 @@ def test_a_calibration_is_the_same_twice(joint: Artifact) -> None:
 def test_a_calibration_is_of_what_the_blocks_reached(joint: Artifact) -> None:
     """As many maxima as blocks are all of them; fewer have the same middle."""
     series = series_of(1, 40 * BLOCK_EVENTS)
-    blocks = block_maxima(joint, series)
+    blocks = block_maxima(joint, series, 0)
     assert len(blocks) == len(joint.config.views)
     assert 35 <= blocks.shape[1] <= 40
     few = calibrate(joint, [series], 4).calibration
@@ -67,13 +67,25 @@ def test_any_last_maxima_are_a_fair_sample(joint: Artifact) -> None:
 def test_what_the_network_was_trained_on_does_not_count(joint: Artifact) -> None:
     """Behind the share that was trained on, the rest counts as a new stream that it might be."""
     series = series_of(3, 3 * FEWEST_BLOCKS * BLOCK_EVENTS)
-    rest = block_maxima(joint, series.last(len(series) // 2))
+    rest = block_maxima(joint, series.last(len(series) // 2), YOUNG)
     count = rest.shape[1]
     found = calibrate(joint, [series], count, after=0.5).calibration
     for v, view in enumerate(joint.config.views):
         assert len(found[view]) == count
         assert min(found[view]) >= rest[v].min()
         assert max(found[view]) <= rest[v].max()
+
+
+def test_of_many_short_series_the_first_blocks_do_not_count(joint: Artifact) -> None:
+    """A new stream whose tails began with the wildest first blocks of others would be deaf."""
+    short = [series_of(seed, 6 * BLOCK_EVENTS) for seed in range(20)]
+    rest = np.concatenate([block_maxima(joint, one, YOUNG) for one in short], axis=1)
+    assert FEWEST_BLOCKS < rest.shape[1] <= 20 * (6 - YOUNG)
+    for after in (0.0, 0.85):  # of what is held out not one block is left
+        found = calibrate(joint, short, BLOCKS, after).calibration
+        for v, view in enumerate(joint.config.views):
+            assert len(found[view]) == rest.shape[1]
+            assert max(found[view]) <= rest[v].max()
 
 
 def test_where_too_little_is_held_out_everything_counts(joint: Artifact) -> None:

@@ -83,6 +83,15 @@ def test_a_new_stream_is_taken_to_have_the_scale_of_its_kind(sizes: list[float])
     assert 0.0 < step < 0.2 * scale
 
 
+def test_what_stands_still_at_first_does_not_tell_its_own_scale() -> None:
+    """Five streams that begin to move after their first events: a new one will too."""
+    values = [10.0 + noisy(n, 2000)[:, 0] for n in range(5)]
+    for one in values:
+        one[:100] = 10.0
+    scale, _ = scales_of(values)
+    assert scale == pytest.approx(np.sqrt(2.0 / np.pi), rel=0.2)
+
+
 @pytest.mark.parametrize(
     "values",
     [

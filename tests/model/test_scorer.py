@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model.admission import ADMITTED, LATE, REPEATED, REPLAYED
 from model.artifact import LARGEST_BATCH, Artifact
-from model.judge import HIGH, LOW, SCORE
+from model.judge import HIGH, LOW, SCORE, TOLERATED
 from model.row import RowTable
 from model.scorer import Scored, Scorer, directions_of, turns
 from tests.model.conftest import F64, I64, START_TIME, ticks
@@ -299,7 +299,7 @@ def test_a_spike_is_anomalous_and_calm_events_are_not(
     told = tell(scorer_of(base, 1), table_of(base, 1, 1), regular(values), np.zeros(1000, np.int64))
     assert told.scores["score"][500] >= 1.0
     # Who raised an alarm before must have something rarer to tell.
-    assert told.scores["alarm"][500] or told.scores["alarm"][:500].any()
+    assert told.scores["alarm"][500] or 0 < told.scores["alarm"][:500].sum() < TOLERATED
     others = np.delete(told.scores["score"], 500)
     assert (others < 1.0).mean() >= 0.97
 

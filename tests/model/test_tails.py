@@ -311,7 +311,7 @@ def test_a_change_that_lasts_is_learned() -> None:
 
 def test_one_incident_after_another_does_not_make_a_settled_stream_deaf() -> None:
     """The second is learned from, but raises the largest maximum by a bounded factor; a young
-    stream, whose scales are guesses, takes what comes."""
+    stream, whose scales are guesses, takes what comes, and one that stood still soon moves."""
     stream = Tails(history=BLOCKS)
     for _ in range(25):
         stream.peak(1.0)
@@ -319,6 +319,12 @@ def test_one_incident_after_another_does_not_make_a_settled_stream_deaf() -> Non
     for _ in range(2):
         stream.peak(500.0, anomalous=True)
     assert before < stream.top() <= before * GROWTH * 1.03
+    still = Tails(history=BLOCKS)
+    for _ in range(25):
+        still.peak(1e-3)
+    for _ in range(7):
+        still.peak(500.0, anomalous=True)
+    assert still.top() == pytest.approx(500.0, rel=0.03)
     young = Tails()
     young.peak(1.0)
     young.peak(500.0)

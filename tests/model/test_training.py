@@ -396,13 +396,13 @@ def slow(seed: int, n: int) -> Series:
 
 def test_a_new_stream_of_a_known_kind_is_judged_well_from_its_start(tmp_path: Path) -> None:
     """It is read in the scales of its kind, not of a quiet hour: no alarm at its start, and
-    a spike of ten times the noise is told in its first cycle."""
+    a spike of fifteen times the noise is told in its first cycle."""
     artifact = train_artifact(
         [slow(seed, 4000) for seed in range(3)], ("a", "b"), tmp_path, SETTINGS, "linear"
     )
     for seed in range(100, 106):
         stream = slow(seed, 800)
-        stream.values[700, 0] += 10.0 * 0.1
+        stream.values[700, 0] += 15.0 * 0.1
         said = scored(artifact, stream).scores
         assert not said["alarm"][:200].any()
         assert said["score"][700] >= 1.0
