@@ -263,7 +263,7 @@ def judge_value(
     """The surprises of one value: its errors, in spreads as they are usual here."""
     usual = usual_error(feature)
     weight = SLOW_WEIGHT
-    if error_tail.shape[0] == 0:  # among its kin a stream is soon held against theirs, not its own
+    if error_tail.shape[0] == 0:  # a young stream among its kin is held against theirs
         weight = max(1.0 / (feature["judged"] + USUAL_ERROR_EVENTS), SLOW_WEIGHT)
     log_likelihood, horizons = 0.0, 0
     for j in range(errors.shape[0]):
