@@ -6,8 +6,10 @@ depend on how events were cut into batches. No fast-math: the order of operation
 """
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,32 +18,36 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 numba_settings: Any = numba.config
+GIVEN: str = numba_settings.CACHE_DIR
 HERE = Path(__file__).parent
 
 
 def compiled(function: F) -> F:
     """Compile `function` with numba; the machine code is cached on disk between processes."""
+    numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
     return cast(F, numba.njit(cache=True, fastmath=False, nogil=True)(function))
 
 
-def cache_folder() -> Path:
-    """Where machine code of exactly these sources is kept.
+@cache
+def _folder_of(package: str) -> str:
+    found = importlib.util.find_spec(package)
+    return str(cache_folder(Path(found.origin).parent if found and found.origin else HERE))
+
+
+def cache_folder(package: Path) -> Path:
+    """Where machine code of exactly these sources is kept: the package's, and the model's.
 
     A compiled function holds constants and other functions of other modules, but numba compares
     its own module's file alone: after an upgrade it would go on with what it was compiled with.
     """
     sources = hashlib.sha256()
-    for file in sorted(HERE.glob("*.py")):
+    for file in sorted({*HERE.glob("*.py"), *package.rglob("*.py")}):
         sources.update(file.name.encode() + file.read_bytes())
     own = HERE / "__pycache__"
-    given: str = numba_settings.CACHE_DIR
-    if given:
-        base = Path(given)
+    if GIVEN:
+        base = Path(GIVEN)
     elif os.access(own if own.exists() else HERE, os.W_OK):
         base = own
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wakeful"
     return base / sources.hexdigest()[:16]
-
-
-numba_settings.CACHE_DIR = str(cache_folder())

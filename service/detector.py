@@ -1,6 +1,7 @@
 """One detector: its decoder, its streams' memories, its scorer."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
@@ -16,12 +17,23 @@ from service.decoding.json import Decoded, JsonDecoder, dead_letter
 from service.errors import RecordRejected, StateError
 from service.memory.arena import Arena, feature_of, relaid
 from service.memory.store import Changed, Shape, StateStore, require_format
-from service.records import DeadLetter, Delivery, Partition, RawBatch, ScoredBatch, anomaly_of
+from service.records import (
+    DeadLetter,
+    Delivery,
+    Names,
+    Partition,
+    RawBatch,
+    ScoredBatch,
+    anomaly_of,
+)
 
 REFUSED = {
     LATE: ("late", "behind the stream's newest time by more than limits.max_clock_skew_seconds"),
     REPEATED: ("repeated", "the same time and values as the stream's last event"),
 }
+
+
+RESTORED_TOGETHER = 10_000  # memories
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +93,22 @@ class Detector:
             wanted = stored.features + tuple(f for f in wanted if f not in stored.features)
         self.features = stored.features
         self.arena = self._new_arena(stored.features)
-        for stream, row in store.memories(self.name):
-            if len(row) != self.arena.layout.row_bytes:
-                raise StateError(
-                    f"detector {self.name}: the memory of {stream!r} has {len(row)} bytes, "
-                    f"expected {self.arena.layout.row_bytes}: the store is damaged"
-                )
-            self.arena.restore(stream, row)
+        memories = iter(store.memories(self.name))
+        while some := list(islice(memories, RESTORED_TOGETHER)):
+            self._restore_some(some)
         if wanted != stored.features:
             self._reshape(wanted)
+
+    def _restore_some(self, memories: list[tuple[str, bytes]]) -> None:
+        size = self.arena.layout.row_bytes
+        for stream, row in memories:
+            if len(row) != size:
+                raise StateError(
+                    f"detector {self.name}: the memory of {stream!r} has {len(row)} bytes, "
+                    f"expected {size}: the store is damaged"
+                )
+        rows = np.frombuffer(b"".join(row for _, row in memories), np.uint8)
+        self.arena.restore(Names.of([stream for stream, _ in memories]), rows.reshape(-1, size))
 
     def warm_up(self) -> None:
         """Compile or load the compiled loops now, not on the first event."""
@@ -148,7 +167,7 @@ class Detector:
         rows = self.arena.table.bytes[slots]
         changed = Changed(
             shape=self.shape,
-            streams=[self.arena.streams[slot] for slot in slots],
+            streams=list(self.arena.names.of(slots)),
             rows=[row.tobytes() for row in rows],
             replace_all=self._reshaped,
         )
@@ -184,7 +203,7 @@ class Detector:
         """Summaries of streams in the order of their names, those behind `after`."""
         names = sorted(
             name
-            for name in self.arena.slots
+            for name in self.arena.names
             if name.startswith(prefix) and (after is None or name > after)
         )
         rows = ((name, self.arena.row(name)) for name in names)
@@ -215,7 +234,7 @@ class Detector:
             detector=self.name,
             partition=raw.partition,
             features=self.features,
-            streams=[events.streams[i] for i in kept],
+            streams=events.streams.only(kept),
             records=events.records[kept],
             offsets=events.offsets[kept],
             times=events.times[kept],
@@ -246,7 +265,7 @@ class Detector:
             return
         table = RowTable(old.layout, old.table.bytes[: len(old)])
         new = relaid(table, have, self.arena.layout, features, self.arena.fresh)
-        slots = self.arena.slots_of(old.streams)
+        slots = self.arena.slots_of(old.names.of(np.arange(len(old))))
         self.arena.table.bytes[slots] = new.bytes
         self.arena.mark_all()
         self._reshaped = True

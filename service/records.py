@@ -4,8 +4,9 @@ Batches carry columns and the positions that they came from; an object per event
 edges: an anomaly, a dead letter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from model.judge import BAND
 from service.clock import format_time
 
+Bytes = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
@@ -43,27 +45,92 @@ def event_id(detector: str, partition: Partition, offset: int) -> str:
     return quote(f"{detector}:{partition[0]}:{partition[1]}:{offset}", safe=":")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RawBatch:
-    """Records of one partition as they were stored, in offset order.
+    """n records of one partition as they were stored, in offset order.
 
-    `timestamps` are the Unix seconds stored with the records; `detector` is set where the source
-    knows whom the records are for, else the topic decides.
+    `timestamps` (n,) are the Unix seconds stored with the records; `keys` and `values` (n, 2) say
+    where in `data` one starts and how long it is, -1 where there is none. `detector` is set where
+    the source knows whom the records are for, else the topic decides.
     """
 
     partition: Partition
     offsets: I64
     timestamps: F64
-    keys: list[bytes | None]
-    values: list[bytes | None]
+    data: Bytes
+    keys: I64
+    values: I64
     detector: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        partition: Partition,
+        offsets: I64,
+        timestamps: F64,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        detector: str | None = None,
+    ) -> "RawBatch":
+        """Of records that are objects."""
+        lengths = np.array([-1 if x is None else len(x) for x in chain(keys, values)], np.int64)
+        ends = np.cumsum(np.maximum(lengths, 0))
+        spans = np.stack([ends - np.maximum(lengths, 0), lengths], axis=1)
+        data = np.frombuffer(b"".join(x or b"" for x in chain(keys, values)), np.uint8)
+        n = len(values)
+        return cls(partition, offsets, timestamps, data, spans[:n], spans[n:], detector)
+
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.offsets)
+
+    def key(self, i: int) -> bytes | None:
+        """The key of record i."""
+        return self._bytes(self.keys[i])
+
+    def value(self, i: int) -> bytes | None:
+        """The value of record i."""
+        return self._bytes(self.values[i])
+
+    def _bytes(self, span: I64) -> bytes | None:
+        start, length = span.tolist()
+        return None if length < 0 else self.data[start : start + length].tobytes()
 
     @property
     def next_offset(self) -> int:
         return int(self.offsets[-1]) + 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Names:
+    """Names of streams, as bytes in a row; a text is made of one where somebody asks for it.
+
+    spans: (n, 2), where in `data` a name starts and how long it is.
+    """
+
+    data: Bytes
+    spans: I64
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Names":
+        """Of names that are texts."""
+        names = [text.encode() for text in texts]
+        lengths = np.array([len(name) for name in names], np.int64)
+        spans = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)
+        return cls(np.frombuffer(b"".join(names), np.uint8), spans)
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def __getitem__(self, i: int) -> str:
+        start, length = self.spans[i].tolist()
+        return self.data[start : start + length].tobytes().decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[i] for i in range(len(self)))
+
+    def only(self, chosen: I64) -> "Names":
+        """Those of some of the events."""
+        return Names(self.data, self.spans[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +141,7 @@ class EventBatch:
     `records` are their indices in the raw batch; `timed` says which carried their own time.
     """
 
-    streams: list[str]
+    streams: Names
     records: I64
     offsets: I64
     times: F64
@@ -111,7 +178,7 @@ class ScoredBatch:
     detector: str
     partition: Partition
     features: tuple[str, ...]
-    streams: list[str]
+    streams: Names
     records: I64
     offsets: I64
     times: F64

@@ -149,7 +149,7 @@ def _reply_with_scores(outcomes: list[Outcome]) -> Ingested:
 def _reply(detector: Detector, records: list[bytes]) -> Ingested:
     """Decode as the pipeline will; what only a stream's memory can tell shows there later."""
     n = len(records)
-    raw = RawBatch(
+    raw = RawBatch.of(
         partition=PARTITION,
         offsets=np.arange(n),
         timestamps=np.full(n, now()),

@@ -1,17 +1,28 @@
 """JSON records -> columns of events, and rejected records with their reasons."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from model.categories import buckets_of
+from model.categories import NONE, bucket_of
 from service.clock import EARLIEST, LATEST, parse_time
+from service.decoding.scan import (
+    CATEGORY,
+    FEATURE,
+    FIELD,
+    IGNORED,
+    KEY,
+    TIME,
+    Columns,
+    Wanted,
+    scan,
+)
+from service.decoding.tokens import LARGEST_VALUE
 from service.errors import RecordRejected
-from service.records import DeadLetter, EventBatch, RawBatch, event_id
+from service.records import I64, Bytes, DeadLetter, EventBatch, Names, RawBatch, event_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,10 @@ class Decoded:
 
 
 class JsonDecoder:
-    """Pure: the same records, features and settings give the same events and rejections."""
+    """Pure: the same records, features and settings give the same events and rejections.
+
+    Usual events are read in columns, by `scan`; `read` decides on the others, one by one.
+    """
 
     def __init__(self, detector: str, fields: Fields, limits: Limits) -> None:
         self.detector = detector
@@ -78,24 +92,48 @@ class JsonDecoder:
 
     def decode(self, raw: RawBatch, features: tuple[str, ...]) -> Decoded:
         """Decode a batch for a detector that watches `features` so far."""
-        columns = {name: f for f, name in enumerate(features)}
-        kept, events, dead_letters, ignored = [], [], [], 0
-        for i in range(len(raw)):
+        names = {name: f for f, name in enumerate(features)}
+        columns = Columns.of(len(raw), len(names), len(self.fields.categories))
+        scan(raw.data, raw.keys, raw.values, raw.timestamps, self._wanted(names), columns)
+        events: dict[int, Event] = {}
+        dead_letters = []
+        for i in np.flatnonzero(~columns.events["read"]).tolist():
             try:
-                event, more = self.read(
-                    raw.keys[i], raw.values[i], float(raw.timestamps[i]), columns
+                event, columns.events["ignored"][i] = self.read(
+                    raw.key(i), raw.value(i), float(raw.timestamps[i]), names
                 )
             except RecordRejected as rejected:
                 dead_letters.append(dead_letter(self.detector, raw, i, rejected))
                 continue
             for name in event.values:
-                columns.setdefault(name, len(columns))
-            kept.append(i)
-            events.append(event)
-            ignored += more
-        batch = _in_columns(raw, kept, events, columns, len(self.fields.categories))
+                names.setdefault(name, len(names))
+            events[i] = event
+        batch, ignored = _in_columns(raw, columns, events, names)
         missing = int(np.isnan(batch.values).sum())
-        return Decoded(batch, dead_letters, tuple(columns), ignored, missing)
+        return Decoded(batch, dead_letters, tuple(names), ignored, missing)
+
+    def _wanted(self, features: dict[str, int]) -> Wanted:
+        """What `scan` is told of our fields."""
+        kinds = dict.fromkeys(self.fields.ignore, (IGNORED, 0))
+        kinds |= {name: (FEATURE, f) for name, f in features.items()}
+        kinds |= {name: (CATEGORY, c) for c, name in enumerate(self.fields.categories)}
+        kinds |= {name: (TIME, rank) for rank, name in enumerate(self.fields.times)}
+        kinds |= {self.fields.key: (KEY, 0)}
+        names = [name.encode("utf-8", "surrogatepass") for name in kinds]
+        fields = np.zeros(len(names), FIELD)
+        fields["length"] = [len(name) for name in names]
+        fields["start"] = np.cumsum(fields["length"]) - fields["length"]
+        fields["kind"], fields["place"] = np.array(list(kinds.values()), np.int64).T
+        fields["seen"] = -1
+        return Wanted(
+            names=np.frombuffer(b"".join(names), np.uint8),
+            fields=fields,
+            growing=self.fields.discover and len(features) < self.limits.max_features,
+            strict=not self.fields.discover,
+            max_event=self.limits.max_event_bytes,
+            max_stream=self.limits.max_stream_bytes,
+            max_skew=self.limits.max_clock_skew_seconds,
+        )
 
     def read(
         self, key: bytes | None, value: bytes | None, timestamp: float, columns: dict[str, int]
@@ -204,31 +242,48 @@ def _category(name: str, value: object) -> str | None:
     raise RecordRejected("bad_value", f"{name!r} is {type(value).__name__}, expected a text")
 
 
-LARGEST_VALUE = 1e100
-"""Beyond it sums of squares would overflow."""
-
-
 def _in_columns(
-    raw: RawBatch,
-    kept: list[int],
-    events: Sequence[Event],
-    columns: dict[str, int],
-    categories: int,
-) -> EventBatch:
-    records = np.array(kept, np.int64)
-    values = np.full((len(events), len(columns)), np.nan)
-    for i, event in enumerate(events):
-        for name, value in event.values.items():
-            values[i, columns[name]] = value
-    return EventBatch(
-        streams=[event.stream for event in events],
+    raw: RawBatch, columns: Columns, events: dict[int, Event], names: dict[str, int]
+) -> tuple[EventBatch, int]:
+    """All events of a batch, and how many numeric fields were ignored; `events` are those that
+    were read one by one, by their records."""
+    grown = len(names) - columns.values.shape[1]
+    values = np.pad(columns.values, [(0, 0), (0, grown)], constant_values=np.nan)
+    buckets = _buckets(raw.data, columns.texts)
+    data, end, said = [raw.data], len(raw.data), columns.events
+    for i, event in events.items():
+        name = np.frombuffer(event.stream.encode(), np.uint8)
+        data.append(name)
+        said[["read", "timed", "time"]][i] = True, event.timed, event.time
+        said[["stream", "length"]][i] = end, len(name)
+        end += len(name)
+        values[i] = np.nan
+        values[i, [names[feature] for feature in event.values]] = list(event.values.values())
+        buckets[i] = [bucket_of(text) for text in event.categories]
+    records = np.flatnonzero(said["read"])
+    said = said[records]
+    batch = EventBatch(
+        streams=Names(
+            np.concatenate(data) if events else raw.data,
+            np.stack([said["stream"], said["length"]], axis=1),
+        ),
         records=records,
         offsets=raw.offsets[records],
-        times=np.array([event.time for event in events]),
-        timed=np.array([event.timed for event in events], np.bool_),
-        values=values,
-        categories=buckets_of([event.categories for event in events], categories),
+        times=said["time"],
+        timed=said["timed"],
+        values=values[records],
+        categories=buckets[records],
     )
+    return batch, int(said["ignored"].sum())
+
+
+def _buckets(data: Bytes, texts: I64) -> I64:
+    """(n, C) of the texts (n, C, 2) of categories."""
+    buckets = np.full(texts.shape[:2], NONE, np.int64)
+    for i, c in np.argwhere(texts[:, :, 1] >= 0).tolist():
+        start, length = texts[i, c].tolist()
+        buckets[i, c] = bucket_of(data[start : start + length].tobytes().decode())
+    return buckets
 
 
 def dead_letter(detector: str, raw: RawBatch, i: int, rejected: RecordRejected) -> DeadLetter:
@@ -242,6 +297,6 @@ def dead_letter(detector: str, raw: RawBatch, i: int, rejected: RecordRejected) 
         timestamp=float(raw.timestamps[i]),
         reason=rejected.reason,
         detail=rejected.detail,
-        key=raw.keys[i],
-        value=raw.values[i],
+        key=raw.key(i),
+        value=raw.value(i),
     )

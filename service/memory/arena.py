@@ -5,6 +5,8 @@ import numpy.typing as npt
 
 from model.judge import usual_error
 from model.row import Bytes, RowLayout, RowTable
+from service.memory.names import NameTable
+from service.records import Names
 
 I64 = npt.NDArray[np.int64]
 
@@ -21,17 +23,20 @@ class Arena:
     def __init__(self, layout: RowLayout, fresh: Bytes) -> None:
         self.layout = layout
         self.fresh = fresh
-        self.slots: dict[str, int] = {}
-        self.streams: list[str] = []
+        self.names = NameTable()
         self.table = RowTable.zeros(layout, FIRST_CAPACITY)
         self._changed = np.zeros(FIRST_CAPACITY, np.bool_)
 
     def __len__(self) -> int:
-        return len(self.streams)
+        return len(self.names)
 
-    def slots_of(self, streams: list[str]) -> I64:
+    def slots_of(self, streams: Names) -> I64:
         """(n,) slots; a stream not seen before gets one with a fresh row."""
-        return np.fromiter((self._slot(stream) for stream in streams), np.int64, len(streams))
+        known = len(self)
+        slots = self.names.slots_of(streams)
+        self._make_room()
+        self.table.bytes[known : len(self)] = self.fresh[0]
+        return slots
 
     def mark(self, slots: I64) -> None:
         """These rows changed."""
@@ -48,31 +53,27 @@ class Arena:
         """These rows are in the store as they are."""
         self._changed[slots] = False
 
-    def restore(self, stream: str, row: bytes) -> None:
-        """Put a stored row back; it counts as saved."""
-        slot = self._slot(stream)
-        self.table.bytes[slot] = np.frombuffer(row, np.uint8)
+    def restore(self, streams: Names, rows: Bytes) -> None:
+        """Put stored rows (n, row_bytes) back; they count as saved."""
+        slots = self.slots_of(streams)
+        self.table.bytes[slots] = rows
 
     def row(self, stream: str) -> RowTable | None:
         """A copy of one stream's row, or None where the stream is not known."""
-        slot = self.slots.get(stream)
+        slot = self.names.find(stream)
         return None if slot is None else RowTable(self.layout, self.table.bytes[[slot]])
 
-    def _slot(self, stream: str) -> int:
-        slot = self.slots.get(stream)
-        if slot is None:
-            slot = self.slots[stream] = len(self.streams)
-            self.streams.append(stream)
-            if slot == len(self.table):
-                self._grow()
-            self.table.bytes[slot] = self.fresh[0]
-        return slot
-
-    def _grow(self) -> None:
-        rows = np.zeros((2 * len(self.table), self.layout.row_bytes), np.uint8)
-        rows[: len(self.table)] = self.table.bytes
-        self.table = RowTable(self.layout, rows)
-        self._changed = np.concatenate([self._changed, np.zeros_like(self._changed)])
+    def _make_room(self) -> None:
+        capacity = len(self.table)
+        while capacity < len(self):
+            capacity *= 2
+        if capacity > len(self.table):
+            rows = np.zeros((capacity, self.layout.row_bytes), np.uint8)
+            rows[: len(self.table)] = self.table.bytes
+            self.table = RowTable(self.layout, rows)
+            changed = np.zeros(capacity, np.bool_)
+            changed[: len(self._changed)] = self._changed
+            self._changed = changed
 
 
 def relaid(

@@ -184,7 +184,7 @@ class FileSource:
         self._next += len(rows)
         records = [self._record(row) for row in rows]
         return [
-            RawBatch(
+            RawBatch.of(
                 partition=self.partition,
                 offsets=offsets,
                 timestamps=np.array([clock for _, clock in records]),

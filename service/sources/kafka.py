@@ -238,7 +238,7 @@ class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
 
 def _batch(partition: TopicPartition, records: list[Any]) -> RawBatch:
-    return RawBatch(
+    return RawBatch.of(
         partition=(partition.topic, partition.partition),
         offsets=np.array([record.offset for record in records], np.int64),
         timestamps=np.array([record.timestamp or -1 for record in records]) / 1000.0,

@@ -139,7 +139,7 @@ class EmbeddedLog:
 
 def _batch(detector: str, rows: list[tuple[int, str, float, bytes]]) -> RawBatch:
     offsets, _, timestamps, values = zip(*rows, strict=True)
-    return RawBatch(
+    return RawBatch.of(
         partition=PARTITION,
         offsets=np.array(offsets, np.int64),
         timestamps=np.array(timestamps),

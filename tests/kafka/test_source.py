@@ -15,7 +15,7 @@ from kafka.structs import OffsetAndMetadata
 from model.judge import SCORE
 from service.errors import StateError, Unavailable
 from service.memory.store import Positions
-from service.records import DeadLetter, Delivery, RawBatch, ScoredBatch
+from service.records import DeadLetter, Delivery, Names, RawBatch, ScoredBatch
 from service.sinks.kafka import KafkaSink
 from service.sources.kafka import KafkaSource
 from tests.conftest import HOW_TO_KAFKA, kafka_home
@@ -68,16 +68,16 @@ def read(source: KafkaSource, count: int, positions: Positions) -> list[int]:
 
 
 def _values(batch: RawBatch) -> list[int]:
-    return [json.loads(value) for value in batch.values if value is not None]
+    return [json.loads(batch.value(i) or b"") for i in range(len(batch))]
 
 
 def _delivery(letters: list[DeadLetter]) -> Delivery:
     nothing = np.zeros((0, 0))
     none = np.zeros(0, np.int64)
-    raw = RawBatch(("t", 0), none, np.zeros(0), [], [])
+    raw = RawBatch.of(("t", 0), none, np.zeros(0), [], [])
     scored = ScoredBatch(
-        "d", ("t", 0), (), [], none, none, np.zeros(0), nothing, np.zeros(0, SCORE), nothing,
-        nothing, nothing,
+        "d", ("t", 0), (), Names.of([]), none, none, np.zeros(0), nothing, np.zeros(0, SCORE),
+        nothing, nothing, nothing,
     )  # fmt: skip
     return Delivery(raw, scored, [], letters, 0)
 

@@ -27,7 +27,7 @@ def raw_batch(
     stored: float = STORED,
 ) -> RawBatch:
     n = len(values)
-    return RawBatch(
+    return RawBatch.of(
         partition=(topic, 0),
         offsets=np.arange(first_offset, first_offset + n),
         timestamps=np.full(n, stored),
