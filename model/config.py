@@ -15,6 +15,8 @@ VALUE_CHANNELS = 11
 EVENT_CHANNELS = 2
 """Inputs for each event: its gap, and the stream's age."""
 
+CAUTIOUS_STEPS = 40.0
+
 MOST_HORIZONS = 3  # the views near, middle and far
 
 EMBEDDED = 4
@@ -66,6 +68,12 @@ class ModelConfig:
             raise ValueError(f"scales of {len(self.scales)} features, not of {len(self.features)}")
         if not all(0.0 <= scale < math.inf for pair in self.scales for scale in pair):
             raise ValueError(f"scales {self.scales} are not all finite and at least 0")
+
+    @property
+    def cautious_events(self) -> float:
+        """A stream's first events that cannot prove much: those of a cycle, or of CAUTIOUS_STEPS
+        where none is known."""
+        return max(CAUTIOUS_STEPS, 2.0 * self.persistence) * self.resolutions[0]
 
     @property
     def joint(self) -> bool:

@@ -34,7 +34,6 @@ from model.views import (
     pooled,
 )
 
-CAUTIOUS_EVENTS = 40.0
 CONFIDENT_EVENTS = 4.0 * BLOCK_EVENTS
 THRESHOLD_LOW, THRESHOLD_HIGH = 0.7, 6.0
 REFRACTORY_EVENTS = 100
@@ -48,6 +47,7 @@ WIDEST = 1e38  # spread, in input units: what a float32 holds
 SLOW_WEIGHT = 1.0 / 3000.0  # of what is usual
 USUAL_ERROR_EVENTS = 200.0  # the weight of its start, at what the network says
 USUAL_ERROR_CLIP = 8.0  # times the usual: what one error counts for
+USUAL_LEVEL_EVENTS = 40.0  # the weight of the start of what is usual of the level
 LEVEL_WEIGHT = 2.0 / 13.0  # a running mean of about 12 events
 LEVEL_CLIP = 8.0  # scales of values: what one error counts for in the level
 USUAL_CLIP = 6.0  # times the usual
@@ -96,6 +96,7 @@ def judge(
     horizons: I64,
     active: I64,
     persistence: float,
+    cautious_events: float,
     error_tails: F64,
     view_tails: F64,
     budget_per_week: float,
@@ -108,7 +109,8 @@ def judge(
     slots: (n,). steps, units, scales: (n, R, F), contexts: (n, F, CONTEXTS), paces: (n,), as
     `normalise.observe` gave them. inputs: (n, R, runs, D) and outputs: (n, R, runs, O) of the
     network, O = (feature, target, location and log-spread). directions: (F,) of LOW, BOTH or HIGH.
-    horizons: (H,); active: (V,), the views that count; persistence: steps. error_tails: (F, K) and
+    horizons: (H,); active: (V,), the views that count; persistence: steps; cautious_events: as
+    many of a stream's first cannot prove much. error_tails: (F, K) and
     view_tails: (V, K), those of a population, see `population.rarity`; K = 0 where a stream is held
     against its own past.
     budget_per_week: false alarms. Writes scores: (n,) of SCORE; told: (n, F, 4), what was expected
@@ -159,7 +161,7 @@ def judge(
         said[i] = views[active]
         kept, ring, alone = tails[slots[i]], maxima[slots[i]], view_tails.shape[1] == 0
         if alone:
-            total = cautious(row, combined(kept, ring, row["ring"], active, views))
+            total = cautious(row, combined(kept, ring, row["ring"], active, views), cautious_events)
         else:
             total = combined_in_population(row, view_tails, active, views)
         decide(row, total, level, paces[i], budget_per_week, scores[i])
@@ -297,7 +299,7 @@ def follow_level(row: np.void, largest: F64, largest_errors: F64, present: I64) 
     mean over some 12 events against its own slow mean.
     """
     # What is usual starts at 1, about what both are by design, with the weight of so many events.
-    weight = max(1.0 / (row["scored"] + CAUTIOUS_EVENTS), SLOW_WEIGHT)
+    weight = max(1.0 / (row["scored"] + USUAL_LEVEL_EVENTS), SLOW_WEIGHT)
     if present[NEAR] > 0:
         now = pooled(largest_errors, present[NEAR])
         row["errors"] += np.float32(LEVEL_WEIGHT * (now - row["errors"]))
@@ -319,12 +321,12 @@ def usual_after(usual: float, now: float, weight: float) -> np.float32:
 
 
 @compiled
-def cautious(row: np.void, total: float) -> float:
+def cautious(row: np.void, total: float, events: float) -> float:
     """The first events cannot prove much: their scales are guesses, and the network knows it least.
 
     In a population they can: the others know the scale.
     """
-    return total * min(1.0, (row["scored"] + 1) / CAUTIOUS_EVENTS)
+    return total * min(1.0, (row["scored"] + 1) / events)
 
 
 @compiled

@@ -15,7 +15,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 5
+FORMAT = 6
 """Version of the row's layout, stored with every checkpoint."""
 
 BLOCKS = 192
@@ -62,6 +62,7 @@ HEAD = np.dtype(
         ("late", "<u4"),  # events that came with a time before `time`
         ("late_run", "<u4"),  # events in a row rejected as too late
         ("anomalous", "<u4"),  # anomalous events of the block in progress
+        ("learned", "<u4"),  # 1 + the place of the last anomalous block that was learned; else 0
     ],
     align=True,
 )

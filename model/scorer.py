@@ -123,7 +123,8 @@ class Scorer:
             table.head, table.features, table.locations, table.spreads, table.tails, table.maxima,
             slots, seen.steps, seen.inputs, seen.units, seen.scales, seen.contexts,
             seen.paces, outputs, config.joint, self.directions, self._horizons, self._views,
-            config.persistence, self._error_tails, self._view_tails, self.budget_per_week,
+            config.persistence, config.cautious_events, self._error_tails, self._view_tails,
+            self.budget_per_week,
             scores, told, said,
         )  # fmt: skip
         expected, spread, surprise, size = np.moveaxis(told, 2, 0)

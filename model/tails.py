@@ -135,7 +135,8 @@ def learn_blocks(
     """Follow the maxima of the block in progress; at its end, remember them.
 
     Anomalies are not learned from, a change that lasts is: one block in twenty may be left out for
-    holding an anomalous event. What keeps happening is the stream's own way.
+    holding an anomalous event, or be forgotten later, if that one came too soon after another. What
+    keeps happening is the stream's own way.
     """
     for k in range(active.shape[0]):
         if views[active[k]] > tails[k]["maximum"]:
@@ -144,14 +145,30 @@ def learn_blocks(
     if row["scored"] % np.uint64(BLOCK_EVENTS) != 0:
         return
     row["credit"] = np.float32(min(1.0, row["credit"] + CREDIT_RATE))
-    left_out = row["anomalous"] > 0 and row["credit"] >= 1.0
-    row["anomalous"] = 0
-    if left_out:
+    if row["anomalous"] > 0 and row["credit"] >= 1.0:
         row["credit"] = 0.0
     else:
+        learned = np.uint32(place_of(row["blocks"]) + 1)
         remember(tails, maxima, row)
+        if row["anomalous"] > 0:
+            row["learned"] = learned
+        elif row["learned"] == learned:
+            row["learned"] = 0  # written over
+        elif row["learned"] > 0 and row["credit"] >= 1.0:
+            row["credit"] = 0.0
+            forget(tails, maxima, row)
+    row["anomalous"] = 0
     for k in range(active.shape[0]):
         tails[k]["maximum"] = SILENT
+
+
+@compiled
+def forget(tails: Structured, maxima: Bytes, row: np.void) -> None:
+    """Take the last anomalous block that was learned out of the ring."""
+    for k in range(tails.shape[0]):
+        maxima[k, row["learned"] - 1] = UNSPOKEN
+        summarise(tails[k], maxima[k], row["ring"])
+    row["learned"] = 0
 
 
 @compiled

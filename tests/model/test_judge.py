@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from model.judge import (
     BOTH,
-    CAUTIOUS_EVENTS,
     CONFIDENT_EVENTS,
     ESCALATION,
     HIGH,
@@ -154,10 +153,10 @@ def test_escalations_are_measured_from_the_last_alarm() -> None:
 
 
 def test_the_first_events_cannot_prove_much() -> None:
-    """The same surprise scores in proportion to how much was seen, until CAUTIOUS_EVENTS."""
+    """The same surprise scores in proportion to how much was seen, until there is enough."""
     for share in (0.25, 0.5, 1.0, 1.5, 10.0):
-        row = Judged(int(share * CAUTIOUS_EVENTS) - 1).head[0]
-        assert cautious(row, 2.0) == pytest.approx(2.0 * min(1.0, share))
+        row = Judged(int(share * 40) - 1).head[0]
+        assert cautious(row, 2.0, 40.0) == pytest.approx(2.0 * min(1.0, share))
 
 
 def test_a_stream_that_overspends_must_have_something_rarer_to_tell() -> None:

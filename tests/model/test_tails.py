@@ -331,6 +331,24 @@ def test_one_incident_after_another_does_not_make_a_settled_stream_deaf() -> Non
     assert young.top() == pytest.approx(500.0, rel=0.03)
 
 
+def test_the_second_of_two_incidents_is_forgotten_once_there_is_credit_for_it() -> None:
+    """Until then it is learned from; what calm blocks said stays, and no block counts twice."""
+    stream = Tails(history=BLOCKS)
+    for _ in range(25):
+        stream.peak(1.0)
+    before = stream.top()
+    for _ in range(2):
+        stream.peak(500.0, anomalous=True)
+    for _ in range(18):
+        stream.peak(1.0)
+        assert stream.top() > before
+    for _ in range(2):
+        stream.peak(1.0)
+    assert stream.top() == before
+    assert (stream.maxima == UNSPOKEN).sum() == len(stream.maxima)
+    assert stream.head["learned"][0] == 0
+
+
 def test_calm_blocks_are_always_learned() -> None:
     """However much credit there is, a block without an anomaly is remembered."""
     stream = Tails()
