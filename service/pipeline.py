@@ -84,10 +84,9 @@ class Pipeline:
                 self._deliver(self._process(detector, raw))
             self.positions[raw.partition] = raw.next_offset
             self._undelivered = False
-        self._answer()
+            self._attend()
+        self._attend()
         self.lag_records = self.source.lag()
-        if time.monotonic() >= self._next_checkpoint:
-            self._try_checkpoint()
 
     def restore(self) -> None:
         """Take the memories and positions of the last checkpoint, and start the source there."""
@@ -215,6 +214,12 @@ class Pipeline:
 
     def _schedule_checkpoint(self) -> None:
         self._next_checkpoint = time.monotonic() + self.checkpoint_interval_seconds
+
+    def _attend(self) -> None:
+        """What is due between batches."""
+        self._answer()
+        if time.monotonic() >= self._next_checkpoint:
+            self._try_checkpoint()
 
     def _answer(self) -> None:
         while not self._questions.empty():

@@ -45,6 +45,13 @@ def event_id(detector: str, partition: Partition, offset: int) -> str:
     return quote(f"{detector}:{partition[0]}:{partition[1]}:{offset}", safe=":")
 
 
+def read_only(buffer: "bytes | bytearray | Bytes") -> Bytes:
+    """Bytes as an array that nobody writes to: compiled code tells these from others."""
+    array = np.frombuffer(buffer, np.uint8)
+    array.flags.writeable = False
+    return array
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RawBatch:
     """n records of one partition as they were stored, in offset order.
@@ -76,7 +83,7 @@ class RawBatch:
         lengths = np.array([-1 if x is None else len(x) for x in chain(keys, values)], np.int64)
         ends = np.cumsum(np.maximum(lengths, 0))
         spans = np.stack([ends - np.maximum(lengths, 0), lengths], axis=1)
-        data = np.frombuffer(b"".join(x or b"" for x in chain(keys, values)), np.uint8)
+        data = read_only(b"".join(x or b"" for x in chain(keys, values)))
         n = len(values)
         return cls(partition, offsets, timestamps, data, spans[:n], spans[n:], detector)
 
@@ -116,7 +123,7 @@ class Names:
         names = [text.encode() for text in texts]
         lengths = np.array([len(name) for name in names], np.int64)
         spans = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)
-        return cls(np.frombuffer(b"".join(names), np.uint8), spans)
+        return cls(read_only(b"".join(names)), spans)
 
     def __len__(self) -> int:
         return len(self.spans)

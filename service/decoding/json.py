@@ -22,7 +22,7 @@ from service.decoding.scan import (
 )
 from service.decoding.tokens import LARGEST_VALUE
 from service.errors import RecordRejected
-from service.records import I64, Bytes, DeadLetter, EventBatch, Names, RawBatch, event_id
+from service.records import I64, Bytes, DeadLetter, EventBatch, Names, RawBatch, event_id, read_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class JsonDecoder:
         fields["kind"], fields["place"] = np.array(list(kinds.values()), np.int64).T
         fields["seen"] = -1
         return Wanted(
-            names=np.frombuffer(b"".join(names), np.uint8),
+            names=read_only(b"".join(names)),
             fields=fields,
             growing=self.fields.discover and len(features) < self.limits.max_features,
             strict=not self.fields.discover,
@@ -264,7 +264,7 @@ def _in_columns(
     said = said[records]
     batch = EventBatch(
         streams=Names(
-            np.concatenate(data) if events else raw.data,
+            read_only(np.concatenate(data)) if events else raw.data,
             np.stack([said["stream"], said["length"]], axis=1),
         ),
         records=records,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.compiled import compiled
-from service.records import Names
+from service.records import Names, read_only
 
 FREE = -1
 FIRST_CAPACITY = 64  # names
@@ -52,11 +52,11 @@ class NameTable:
 
     def of(self, slots: I64) -> Names:
         """The names of some slots."""
-        return Names(self._pool, self._spans[slots])
+        return Names(read_only(self._pool), self._spans[slots])
 
     def find(self, name: str) -> int | None:
         """The slot of a name, None where it was never met."""
-        data = np.frombuffer(name.encode("utf-8", "surrogatepass"), np.uint8)
+        data = read_only(name.encode("utf-8", "surrogatepass"))
         slot = slot_of(data, self._seed, self._places, self._hashes, self._spans, self._pool)
         return None if slot == FREE else slot
 

@@ -14,6 +14,7 @@ from service.errors import StateError, Unavailable
 from service.kafka_options import client_options
 from service.memory.store import Positions
 from service.records import RawBatch
+from service.sources.record_batches import BATCHES_AT_ONCE, raw_batches, take_whole
 from service.telemetry.logging import log
 
 QUIET_SECONDS = 3.0  # without records, before it is asked whether the brokers are there
@@ -53,8 +54,9 @@ class KafkaSource:
             "auto_offset_reset": "earliest",  # where retention overtakes us, no more is skipped
             "enable_auto_commit": False,
             "isolation_level": "read_committed",
-            "max_poll_records": max_batch_events,
         }
+        self._max_batch_events = max_batch_events
+        self._whole = False
         self._consumer: Any = None
         self._positions: Positions = {}
         self._unplaced: set[TopicPartition] = set()
@@ -70,13 +72,20 @@ class KafkaSource:
         try:
             consumer = self._connected()
             self._place()
-            records = consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+            most = BATCHES_AT_ONCE if self._whole else self._max_batch_events
+            records = consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=most)
             self._check_alive(bool(records))
         except UnknownTopicOrPartitionError as error:
             raise _no_topic(error.args) from error
         except KafkaError as error:
             raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
-        return [_batch(partition, part) for partition, part in records.items() if part]
+        if not self._whole:
+            return [_batch(partition, part) for partition, part in records.items() if part]
+        return [
+            batch
+            for partition, part in records.items()
+            for batch in raw_batches(partition, part, self._max_batch_events)
+        ]
 
     def wake(self) -> None:
         """Nothing to end: a poll is short."""
@@ -146,6 +155,7 @@ class KafkaSource:
             # Learn the partitions before the group meets: else it meets twice at once, and the
             # client can lose the second meeting until its session times out.
             consumer.topics()
+            self._whole = take_whole(consumer)
             self._consumer = consumer
         return self._consumer
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,15 +21,6 @@ from tests.conftest import HOW_TO_KAFKA, kafka_home
 from tests.kafka.broker import running_broker
 
 WAIT_SECONDS = 60.0
-
-
-@pytest.fixture
-def topic(bootstrap_servers: str) -> Iterator[str]:
-    name = f"s{uuid.uuid4().hex[:10]}"
-    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
-        admin.create_topics({name: {"num_partitions": 2, "replication_factor": 1}})
-        yield name
-        admin.delete_topics([name])
 
 
 def produce(servers: str, topic: str, values: range, partition: int = 0) -> None:
