@@ -28,6 +28,12 @@ def compiled(function: F) -> F:
     return cast(F, numba.njit(cache=True, fastmath=False, nogil=True)(function))
 
 
+def inlined(function: F) -> F:
+    """The same for what a loop calls for each byte or two: its code stands where it is called."""
+    numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
+    return cast(F, numba.njit(cache=True, fastmath=False, nogil=True, inline="always")(function))
+
+
 @cache
 def _folder_of(package: str) -> str:
     found = importlib.util.find_spec(package)

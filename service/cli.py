@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -327,6 +328,34 @@ def evaluate(
     figures = run(folders, options, click.echo)
     if file:
         write_figures(figures, file)
+
+
+@main.command()
+@click.option("--only", multiple=True, metavar="NAME", help="A measurement; can be repeated.")
+@click.option("--quick", is_flag=True, help="Fewer events and repeats: within five minutes.")
+@click.option(
+    "--bootstrap-servers",
+    envvar="WAKEFUL_KAFKA__BOOTSTRAP_SERVERS",
+    help="A broker to measure with; else one is started from KAFKA_HOME.",
+)
+@click.option("--json", "file", type=OUTPUT, help="File to write the figures to.")
+@reported
+def bench(
+    only: tuple[str, ...], quick: bool, bootstrap_servers: str | None, file: Path | None
+) -> None:
+    """How fast it is on this machine, each figure beside a baseline of the same run.
+
+    Peers and a broker that are not there are left out, and named: pip install 'wakeful[bench]'.
+    """
+    for library in ("OMP", "OPENBLAS", "MKL"):  # read when numpy is imported: one thread each
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    from service.bench.run import bench as run
+    from service.bench.run import to_text, write_results
+
+    results, missing = run(only, quick, bootstrap_servers)
+    click.echo(to_text(results, missing))
+    if file:
+        write_results(results, missing, file)
 
 
 @main.command()

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 from zlib import crc32
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -111,17 +112,18 @@ class Detector:
         self.arena.restore(Names.of([stream for stream, _ in memories]), rows.reshape(-1, size))
 
     def warm_up(self) -> None:
-        """Compile or load the compiled loops now, not on the first event."""
+        """Compile or load the compiled loops now, not on the first event: another detector takes
+        an event from bytes to a score."""
         features = self.features or ("warm-up",)
-        row = self.artifact.fresh_rows(len(features))
-        table = RowTable(self.artifact.layout(len(features)), row.copy())
         scorer = Scorer(
-            self.artifact, directions_of(features, {}), self.scorer.budget_per_week, 0.0
+            self.artifact, self.scorer.directions, self.scorer.budget_per_week, self.scorer.skew
         )
-        one = np.zeros(1, np.int64)
-        nothing = np.full((1, len(features)), np.nan)
-        untold = np.zeros((1, len(self.artifact.config.categories)), np.int64)
-        scorer.score(table, one, one, 1, np.zeros(1), np.zeros(1, np.bool_), nothing, untold)
+        other = Detector(self.name, self.artifact, features, self.decoder, scorer, {})
+        event = {self.decoder.fields.key: "warm-up", **dict.fromkeys(features, 0.0)}
+        records = [msgspec.json.encode(event)]
+        other.process(
+            RawBatch.of(("warm-up", 0), np.zeros(1, np.int64), np.ones(1), [None], records)
+        )
 
     def process(self, raw: RawBatch) -> Processed:
         """Decode and score one raw batch; every record ends in one part of the delivery."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka.broker import running_broker
+from service.bench.broker import running_broker
 
 HOW_TO_KAFKA = "set KAFKA_HOME to an untarred Apache Kafka, or WAKEFUL_TEST_BOOTSTRAP_SERVERS"
 SHARED = Path(__file__).parents[2] / "shared"

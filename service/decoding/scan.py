@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled
+from model.compiled import compiled, inlined
 from service.clock import EARLIEST, LATEST, MILLISECONDS_FROM
 from service.decoding.moment import seconds_of
 from service.decoding.tokens import (
@@ -134,7 +134,7 @@ def scan(
         )  # fmt: skip
 
 
-@compiled
+@inlined
 def read_fields(
     data: Bytes,
     i: int,
@@ -179,7 +179,7 @@ def read_fields(
     return at < end and data[at] == CLOSE and after_space(data, at + 1, end) == end
 
 
-@compiled
+@inlined
 def member_at(data: Bytes, at: int, end: int) -> tuple[int, int, int, float, int, int]:
     """A name and a value: where the name starts and stops, what the value is, see `value_at`."""
     start, stop = text_at(data, at, end)
@@ -190,7 +190,7 @@ def member_at(data: Bytes, at: int, end: int) -> tuple[int, int, int, float, int
     return start, stop, what, number, first, after
 
 
-@compiled
+@inlined
 def behind(data: Bytes, at: int, end: int) -> int:
     """Where the next member starts, or the object's end; -1 where neither can be."""
     at = after_space(data, at, end)
@@ -200,7 +200,7 @@ def behind(data: Bytes, at: int, end: int) -> int:
     return at if at < end and data[at] == CLOSE else -1
 
 
-@compiled
+@inlined
 def keep(
     data: Bytes,
     field: np.void,
@@ -232,7 +232,7 @@ def keep(
     return True
 
 
-@compiled
+@inlined
 def has_number(values: F64) -> bool:
     for value in values:  # noqa: SIM110 - a generator is not compiled
         if not math.isnan(value):
@@ -240,7 +240,7 @@ def has_number(values: F64) -> bool:
     return False
 
 
-@compiled
+@inlined
 def field_at(
     data: Bytes, start: int, length: int, names: Bytes, fields: Structured, hint: int
 ) -> int:
@@ -255,7 +255,7 @@ def field_at(
     return -1
 
 
-@compiled
+@inlined
 def meet(data: Bytes, start: int, length: int, unknown: I64, count: int) -> int:
     """One more name that is none of ours; -1 where it stands twice or there are too many."""
     if count == len(unknown):
@@ -267,7 +267,7 @@ def meet(data: Bytes, start: int, length: int, unknown: I64, count: int) -> int:
     return count + 1
 
 
-@compiled
+@inlined
 def keep_name(data: Bytes, what: int, first: int, after: int, event: np.void) -> bool:
     """The stream's name, from its field: a text, or an integer as it stands."""
     event["stream"] = first
@@ -282,7 +282,7 @@ def keep_name(data: Bytes, what: int, first: int, after: int, event: np.void) ->
     return True
 
 
-@compiled
+@inlined
 def is_name(data: Bytes, start: int, length: int, longest: int) -> bool:
     """Whether these bytes are the name of a stream."""
     for k in range(start, start + length):
@@ -291,7 +291,7 @@ def is_name(data: Bytes, start: int, length: int, longest: int) -> bool:
     return 0 < length <= longest
 
 
-@compiled
+@inlined
 def keep_time(
     data: Bytes, rank: int, what: int, number: float, first: int, after: int, event: np.void
 ) -> bool:
@@ -308,7 +308,7 @@ def keep_time(
     return EARLIEST <= seconds <= LATEST
 
 
-@compiled
+@inlined
 def settle_time(event: np.void, timestamp: float, max_skew: float) -> bool:
     """The event's time, else the one stored with its record."""
     if event["timed"]:

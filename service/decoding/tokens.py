@@ -8,7 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled
+from model.compiled import inlined
 from service.decoding.number import MOST_DIGITS, number_from
 
 LARGEST_VALUE = 1e100
@@ -28,7 +28,7 @@ TRUE, FALSE, NONE = (np.frombuffer(word, np.uint8) for word in (b"true", b"false
 Bytes = npt.NDArray[np.uint8]
 
 
-@compiled
+@inlined
 def after_space(data: Bytes, at: int, end: int) -> int:
     while at < end and data[at] <= SPACE:
         if data[at] not in (SPACE, TAB, NEWLINE, RETURN):
@@ -37,7 +37,7 @@ def after_space(data: Bytes, at: int, end: int) -> int:
     return at
 
 
-@compiled
+@inlined
 def text_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Where a plain text starts and stops, without its quotes; (-1, -1) where none is."""
     if at >= end or data[at] != QUOTE:
@@ -50,7 +50,7 @@ def text_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     return -1, -1
 
 
-@compiled
+@inlined
 def value_at(data: Bytes, at: int, end: int) -> tuple[int, float, int, int]:
     """What stands at a place, as (kind, number, start, place after it); a text starts behind its
     quote."""
@@ -70,19 +70,19 @@ def value_at(data: Bytes, at: int, end: int) -> tuple[int, float, int, int]:
     return NOTHING, math.nan, at, at
 
 
-@compiled
+@inlined
 def says(data: Bytes, at: int, end: int, word: Bytes) -> bool:
     if at + len(word) > end:
         return False
     return same(data, at, word, 0, len(word))
 
 
-@compiled
+@inlined
 def is_digit(byte: int) -> bool:
     return ZERO <= byte <= NINE
 
 
-@compiled
+@inlined
 def number_at(data: Bytes, at: int, end: int) -> tuple[float, int]:
     """A JSON number and the place after it; NaN where there is none, or an unusual one."""
     negative = data[at] == MINUS
@@ -108,7 +108,7 @@ def number_at(data: Bytes, at: int, end: int) -> tuple[float, int]:
     return -number if negative else number, at
 
 
-@compiled
+@inlined
 def digits_at(
     data: Bytes, at: int, end: int, digits: np.uint64, count: int
 ) -> tuple[np.uint64, int, int]:
@@ -120,7 +120,7 @@ def digits_at(
     return digits, count, at
 
 
-@compiled
+@inlined
 def exponent_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """A number's exponent and the place after it; far too large where none is."""
     negative = at < end and data[at] == MINUS
@@ -135,7 +135,7 @@ def exponent_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     return -exponent if negative else exponent, at
 
 
-@compiled
+@inlined
 def same(a: Bytes, a_start: int, b: Bytes, b_start: int, length: int) -> bool:
     for k in range(length):  # noqa: SIM110 - a generator is not compiled
         if a[a_start + k] != b[b_start + k]:
@@ -143,7 +143,7 @@ def same(a: Bytes, a_start: int, b: Bytes, b_start: int, length: int) -> bool:
     return True
 
 
-@compiled
+@inlined
 def integer(data: Bytes, at: int, length: int) -> int:
     """The digits at a place; -1 where not all are."""
     value = 0

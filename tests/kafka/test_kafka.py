@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+from service.bench.broker import running_broker
 from tests.conftest import HOW_TO_KAFKA, kafka_home
-from tests.kafka.broker import running_broker
 from tests.processes import Wakeful, memories, wakeful
 
 PARTITIONS = 4

@@ -12,13 +12,13 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from model.judge import SCORE
+from service.bench.broker import running_broker
 from service.errors import StateError, Unavailable
 from service.memory.store import Positions
 from service.records import DeadLetter, Delivery, Names, RawBatch, ScoredBatch
 from service.sinks.kafka import KafkaSink
 from service.sources.kafka import KafkaSource
 from tests.conftest import HOW_TO_KAFKA, kafka_home
-from tests.kafka.broker import running_broker
 
 WAIT_SECONDS = 60.0
 

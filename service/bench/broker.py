@@ -1,4 +1,4 @@
-"""A throwaway Apache Kafka for tests: KRaft, one node, on loopback."""
+"""A throwaway Apache Kafka from an untarred release: KRaft, one node, on loopback."""
 
 import os
 import signal

@@ -1,0 +1,98 @@
+"""Each figure has its baseline, and what cannot be measured is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service.bench import kafka, run, stages
+from service.bench.result import Result, by_turns
+from service.bench.workload import base
+from service.cli import main
+from service.errors import WakefulError
+
+
+def test_a_figure_stands_beside_its_baseline() -> None:
+    result = Result("figure", 30.0, "events/s", "a loop", 20.0)
+    assert result.to_json() == {
+        "name": "figure",
+        "value": 30.0,
+        "unit": "events/s",
+        "baseline": 20.0,
+        "ratio": 1.5,
+        "against": "a loop",
+    }
+    assert Result("alone", 1.0, "bytes").ratio is None
+
+
+def test_measurements_are_taken_by_turns_and_their_medians_count() -> None:
+    order: list[str] = []
+    values = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
+
+    def take(name: str) -> float:
+        order.append(name)
+        return next(values)
+
+    assert by_turns(3, lambda: take("a"), lambda: take("b")) == [2.0, 20.0]
+    assert order == ["a", "b"] * 3
+
+
+def test_stages_add_up_to_something() -> None:
+    results = {one.name: one.value for one in stages.cost_of_stages(base(), 4096, 1)}
+    assert 0.0 < results["base_slots"] < results["base_all_stages"]
+    assert 0.0 < results["base_decode"] < results["base_all_stages"]
+
+
+def test_many_streams_are_held_against_a_thousand() -> None:
+    result = stages.million_vs_thousand(base(), 2048, 1, most=3000)
+    assert result.name == "3000_vs_thousand_streams"
+    assert result.value > 0.0
+    assert result.ratio
+
+
+def test_a_step_is_held_against_a_product_of_matrices() -> None:
+    result = stages.step_vs_gemm_peak(base(), 1, rows=2000)
+    assert result.ratio
+    assert 0.0 < result.ratio < 2.0
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "WARM_UP", 500)
+
+
+@pytest.mark.usefixtures("short")
+def test_from_a_real_broker_to_the_score_beside_a_loop_that_counts(bootstrap_servers: str) -> None:
+    result = kafka.end_to_end(bootstrap_servers, base(), 30_000, 1)
+    assert result.name == "end_to_end_base_vs_poll"
+    assert result.value > 0.0
+    assert result.ratio
+
+
+def test_without_a_broker_what_needs_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAFKA_HOME", raising=False)
+    monkeypatch.setitem(
+        run.__dict__, "MEASUREMENTS", [m for m in run.MEASUREMENTS if "base" in m.name]
+    )
+    file = tmp_path / "bench.json"
+    ran = CliRunner().invoke(main, ["bench", "--quick", "--json", str(file)], env={})
+    assert ran.exit_code == 0, ran.output
+    written = json.loads(file.read_text())
+    assert written["results"] == []
+    assert "--bootstrap-servers" in written["missing"]["end_to_end_base_vs_poll"]
+    assert written["machine"]["cores"]
+
+
+def test_an_unknown_measurement_is_wrong_usage() -> None:
+    ran = CliRunner().invoke(main, ["bench", "--only", "everything"])
+    assert ran.exit_code == 2
+    assert "step_vs_gemm_peak" in ran.output
+
+
+def test_silence_of_the_broker_ends_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "SILENCE_SECONDS", 0.0)
+    with pytest.raises(WakefulError, match="no record came"):
+        kafka.counted(lambda: 0, 10)
