@@ -17,7 +17,7 @@ LATE = 2  # further behind the stream's newest time than the allowed skew; not t
 REPEATED = 3  # the same time and the same values as the stream's last event
 
 GAP_WEIGHT = 0.02
-PACE_CLIP = 20.0  # mean gaps: a longer silence counts as this
+PACE_CLIP = 20.0  # mean gaps: a longer silence counts as so many
 SHORTEST_GAP = 1e-3  # seconds
 LATE_RUN = 10  # late events in a row that turn the stream's clock back
 
@@ -93,13 +93,17 @@ def advance_clock(row: np.void, time: float) -> float:
 
 @compiled
 def follow_pace(row: np.void, gap: float, weight: float) -> None:
-    """The arithmetic mean, for a rate: events that share a time share the gap behind them."""
+    """The arithmetic mean, for a rate: events that share a time share the gap behind them.
+
+    One long silence is no pace; the stream's whole past tells it from the pause between bursts.
+    """
     row["waiting"] += np.uint32(1)
     if gap == 0.0:
         return
     mean = gap / row["waiting"]
     if row["pace"] > 0.0:
-        mean = min(mean, PACE_CLIP * max(row["pace"], SHORTEST_GAP))
+        overall = (row["time"] - gap - row["first_time"]) / row["events"]
+        mean = min(mean, PACE_CLIP * max(row["pace"], overall, SHORTEST_GAP))
         row["pace"] += (1.0 - (1.0 - weight) ** row["waiting"]) * (mean - row["pace"])
     else:
         row["pace"] = mean

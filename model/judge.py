@@ -157,7 +157,7 @@ def judge(
                 given = outputs[i, r, run, part * width : (part + 1) * width]
                 expect(feature, x, units[i, r, f], given, horizons, waits, reach)
         level = follow_level(row, largest, largest_errors, present)
-        fill_views(row, largest, present, persistence, views)
+        fill_views(row, largest, present, persistence, cautious_events, views)
         said[i] = views[active]
         kept, ring, alone = tails[slots[i]], maxima[slots[i]], view_tails.shape[1] == 0
         if alone:

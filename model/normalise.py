@@ -321,6 +321,8 @@ def learn_profile(row: np.void, feature: np.void, profile: I16, x: float) -> Non
     if profile.shape[0] != PROFILE_BINS or feature["count"] < ANCHORED_AT:
         return
     if feature["anchor_unit"] == 0.0:
+        if value_scale(feature) <= smallest_unit(feature):
+            return  # what never moved yet has no unit to be told in
         feature["anchor"] = feature["level"]
         feature["anchor_unit"] = np.float32(min(value_scale(feature), LARGEST_UNIT))
     age = row["time"] - row["first_time"]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from model.compiled import compiled
 from model.population import rarity
 from model.row import BLOCKS, Bytes
-from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD, RARE
+from model.views import ABSENT, DAY, GROUP_COUNT, GROUPS, HELD, RARE, WEEK
 
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
@@ -28,7 +28,9 @@ GROWTH = math.e  # times the largest maximum: what a block counts for at most
 ORDINARY = 1.0  # a view's value: nothing is bounded more than that
 SILENT = -1.0  # the maximum of a block in which a view said nothing
 UNSPOKEN = 255  # the byte of one
-BYTE_LOW, BYTE_STEP = math.log(1e-3), math.log(1e6) / 254.0
+SMALLEST, LARGEST = 1e-3, 1e3  # that a maximum is remembered as
+BYTE_LOW, BYTE_STEP = math.log(SMALLEST), math.log(LARGEST / SMALLEST) / 254.0
+LARGEST_TOLD = math.log(LARGEST) - 0.5 * BYTE_STEP  # a maximum above may be any that is larger
 LN10 = math.log(10.0)
 RARE_DECADE = 1.0  # what ten times the error adds to the view `rare`, and to `near`
 NEAR_DECADE = 5.0 * LN10
@@ -43,7 +45,7 @@ Structured = npt.NDArray[np.void]
 @compiled
 def byte_of(x: float) -> int:
     """A view's value as a log-scaled byte: 1e-3 to 1e3 in steps of 5.6 %."""
-    if x <= 1e-3:
+    if x <= SMALLEST:
         return 0
     return min(254, math.floor((math.log(x) - BYTE_LOW) / BYTE_STEP + 0.5))
 
@@ -59,8 +61,8 @@ def tail_surprise(tail: np.void, ring: Bytes, used: int, x: float) -> float:
         equal += ring[k] == byte
     rank = above + 0.5 * equal
     result = -math.log10((rank + 0.5) / (spoken + 1.0))
-    excess = math.log(max(x, 1e-3)) - tail["top"]
-    if excess > 0.0:
+    excess = math.log(max(x, SMALLEST)) - tail["top"]
+    if excess > 0.0 and tail["top"] < LARGEST_TOLD:
         result += excess / tail["shape"] / LN10
     if result > SURPRISE_KNEE:
         result = SURPRISE_KNEE + math.log1p(result - SURPRISE_KNEE)
@@ -76,7 +78,9 @@ def combined(tails: Structured, maxima: Bytes, used: int, active: I64, views: F6
     surprises = np.empty(active.shape[0])
     for k in range(active.shape[0]):
         x = views[active[k]]
-        if x == ABSENT:
+        # A profile that has no past yet must not halve what the other one says.
+        begins = active[k] in (DAY, WEEK) and math.isinf(tails[k]["top"])
+        if x == ABSENT or begins:
             tails[k]["surprise"] = ABSENT
         elif x != HELD:
             tails[k]["surprise"] = np.float32(tail_surprise(tails[k], maxima[k], used, x))

@@ -43,6 +43,7 @@ FREEDOM = 4.0  # degrees of freedom of the reconstruction's Student-t
 ERROR_LIMIT = 1e6  # in spreads
 LARGEST_LOG_PERPLEXITY = 30.0
 AWAY_WEIGHT = 1.0 / 25.0
+LONG_AFTER = 2.0  # times those: a mean over so long still holds what scales were when guessed
 
 ABSENT, HELD = -1.0, -2.0  # a view that has nothing to say, or nothing new since the last event
 
@@ -83,11 +84,14 @@ def pooled(largest: F64, features: int) -> float:
 
 
 @compiled
-def fill_views(row: np.void, largest: F64, present: I64, persistence: float, views: F64) -> None:
+def fill_views(
+    row: np.void, largest: F64, present: I64, persistence: float, cautious: float, views: F64
+) -> None:
     """Pool the features and follow what persists.
 
     largest: (VIEW_COUNT, POOLED); present: (VIEW_COUNT,), features that said something; views:
-    (VIEW_COUNT,), whose ABSENT and HELD stand where none did.
+    (VIEW_COUNT,), whose ABSENT and HELD stand where none did. cautious: a stream's first events
+    that cannot prove much.
     """
     for v in range(VIEW_COUNT):
         if present[v] > 0:
@@ -96,7 +100,8 @@ def fill_views(row: np.void, largest: F64, present: I64, persistence: float, vie
         weight = 2.0 / (persistence + 1.0)
         row["longer"] += np.float32(weight * (math.log(views[LONG]) - row["longer"]))
         row["long"] += np.float32(weight * (row["longer"] - row["long"]))
-        views[LONG] = math.exp(row["long"])
+        known = row["scored"] >= LONG_AFTER * cautious
+        views[LONG] = math.exp(row["long"]) if known else ABSENT
     if present[AWAY] > 0:
         row["away"] += np.float32(AWAY_WEIGHT * (views[AWAY] - row["away"]))
         views[AWAY] = row["away"]

@@ -59,6 +59,7 @@ class Pipeline:
         self.lag_records = 0
         self._undelivered = False
         self._restored = False
+        self._reading = False
         self._stopping = threading.Event()
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._next_checkpoint = 0.0
@@ -85,6 +86,7 @@ class Pipeline:
             self.positions[raw.partition] = raw.next_offset
             self._undelivered = False
             self._attend()
+        self._reading = True
         self._attend()
         self.lag_records = self.source.lag()
 
@@ -134,8 +136,15 @@ class Pipeline:
 
     @property
     def ready(self) -> bool:
-        """Whether memories are restored and events are being read."""
-        return self._restored and self.trouble is None
+        """Whether memories are restored and events are being read: a first poll has returned."""
+        return self.waiting_for is None
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What it is not ready for, in words."""
+        if not self._restored:
+            return self.trouble or "restore"
+        return self.trouble or (None if self._reading else "the first answer of the source")
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Run `question` in the loop's thread, between batches; from any thread."""

@@ -48,8 +48,8 @@ def read_series(
     return series, features or ()
 
 
-def chosen(description: Description) -> list[str]:
-    """What training found in the data and what it took, in words."""
+def chosen(description: Description, categories: Sequence[str] = ()) -> list[str]:
+    """What training found in the data and what it took, in words; categories: that were given."""
     config, found = description.config, description.training["disturbances_found"]
     others = ", ".join(f"{cell} {share:.2f}" for cell, share in found.items())
     period = "no period"
@@ -63,7 +63,10 @@ def chosen(description: Description) -> list[str]:
         ]
         if known:
             held += f", a new one at first in these streams' scales of {', '.join(known)}"
-    return [f"found {period}; {held}", f"takes {config.cell}; disturbances told: {others}"]
+    takes = f"takes {config.cell}; disturbances told: {others}"
+    if categories and not config.categories:
+        takes += f"; it does not read {', '.join(categories)}: no better told with them"
+    return [f"found {period}; {held}", takes]
 
 
 def _read_file(

@@ -44,7 +44,7 @@ def create_app(service: Service) -> FastAPI:
         pipeline = service.pipeline
         body: dict[str, object] = {"status": "ready" if pipeline.ready else "not ready"}
         if verbose is not None:
-            body["waiting_for"] = pipeline.trouble or (None if pipeline.ready else "restore")
+            body["waiting_for"] = pipeline.waiting_for
             body["checkpoint_postponed"] = pipeline.checkpoint_trouble
             body["lag_records"] = pipeline.lag_records
         return JSONResponse(body, 200 if pipeline.ready else 503)

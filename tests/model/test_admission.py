@@ -209,6 +209,14 @@ def test_a_pace_is_that_of_large_bursts_too() -> None:
     assert paces[-100:] == pytest.approx(36.0, rel=0.01)
 
 
+def test_a_pace_is_that_of_bursts_of_events_with_times_of_their_own() -> None:
+    """Fifty events within a second, every hour, are one in 72 seconds: some tens of seconds are
+    told, not the milliseconds within a burst."""
+    bursts = 3600.0 * np.repeat(np.arange(80.0), 50) + np.tile(np.arange(50) / 50.0, 80)
+    paces = watch(memory_of(1), START_TIME + bursts, noisy(0, 4000)).paces
+    assert 10.0 < paces[-1000:].mean() < 80.0
+
+
 def test_one_long_silence_is_not_the_new_pace() -> None:
     """A silence of a year counts as PACE_CLIP of the usual gaps."""
     table = memory_of(1)

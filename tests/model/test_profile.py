@@ -185,6 +185,21 @@ def test_a_profile_that_helps_says_how_far_a_value_is_from_its_hour(seed: int) -
     np.testing.assert_allclose(learnt, hours, rtol=0, atol=0.6)
 
 
+def test_a_profile_waits_until_a_stream_has_moved() -> None:
+    """A panel that is first seen at night stands at 0 for hours: its days are learnt none the
+    less."""
+    at, values = days(9)
+    night = np.r_[np.zeros((40, 1)), values]
+    at = np.r_[at[0] - QUARTER * np.arange(40, 0, -1.0), at]
+    table, seen = lived(at, night)
+    assert table.features["anchor_unit"][0, 0, 0] > 0.01
+    later = np.abs(seen.contexts[-96:, 0, 0])
+    assert later.mean() < 0.4
+    still = lived(*(at[:200], np.zeros((200, 1))))[0]
+    assert still.features["anchor_unit"][0, 0, 0] == 0.0
+    assert not still.profiles.any()
+
+
 def test_a_profile_says_nothing_in_its_first_period() -> None:
     """The day's from the second day on, the week's from the second week."""
     at, values = days(10)

@@ -25,7 +25,7 @@ from model.tails import (
     summarise,
     tail_surprise,
 )
-from model.views import ABSENT, GROUP_COUNT, GROUPS, HELD, VIEW_COUNT
+from model.views import ABSENT, DAY, GROUP_COUNT, GROUPS, HELD, VIEW_COUNT, WEEK
 from tests.model.conftest import F64, I64
 
 Structured = npt.NDArray[np.void]
@@ -347,6 +347,25 @@ def test_the_second_of_two_incidents_is_forgotten_once_there_is_credit_for_it() 
     assert stream.top() == before
     assert (stream.maxima == UNSPOKEN).sum() == len(stream.maxima)
     assert stream.head["learned"][0] == 0
+
+
+def test_what_is_larger_than_a_byte_tells_is_learned_too() -> None:
+    """A maximum of 1e3 stands for all above: what is always huge is no surprise."""
+    stream = Tails(history=BLOCKS)
+    before = stream.combine({0: 6e4})
+    for _ in range(25):
+        stream.peak(6e4, anomalous=True)
+    assert before > 3.0
+    assert stream.combine({0: 6e4}) < 1.5
+    assert stream.combine({0: 9e4}) < 1.5
+
+
+def test_a_profile_without_a_past_says_nothing_beside_the_one_that_has_one() -> None:
+    """That of the week begins on the eighth day: it does not halve what the day says."""
+    alone, both = Tails(), Tails()
+    both.maxima[WEEK] = UNSPOKEN
+    summarise(both.tails[WEEK], both.maxima[WEEK], 40)
+    assert both.combine({DAY: 9.0, WEEK: 9.0}) == alone.combine({DAY: 9.0})
 
 
 def test_calm_blocks_are_always_learned() -> None:

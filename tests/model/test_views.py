@@ -70,14 +70,19 @@ def test_the_largest_features_are_pooled(values: list[float]) -> None:
         assert pooled(largest, len(values)) == pytest.approx(np.mean(kept))
 
 
-def filled(row: npt.NDArray[np.void], said: dict[int, float], persistence: float = 25.0) -> F64:
+def filled(
+    row: npt.NDArray[np.void],
+    said: dict[int, float],
+    persistence: float = 25.0,
+    cautious: float = 0.0,
+) -> F64:
     """The views of one event of one feature, where `said` views have these values."""
     largest, present = np.zeros((VIEW_COUNT, POOLED)), np.zeros(VIEW_COUNT, np.int64)
     views = np.full(VIEW_COUNT, HELD)
     views[AWAY] = ABSENT
     for view, value in said.items():
         largest[view, 0], present[view] = value, 1
-    fill_views(row[0], largest, present, persistence, views)
+    fill_views(row[0], largest, present, persistence, cautious, views)
     return views
 
 
@@ -106,6 +111,14 @@ def test_what_lasts_counts_and_what_passes_does_not(view: int, value: float) -> 
     for _ in range(400):
         filled(row, {view: calm})
     assert filled(row, {view: calm})[view] == pytest.approx(calm, abs=0.05)
+
+
+def test_what_lasts_is_not_told_of_a_streams_first_events() -> None:
+    """A mean that still holds what was said while scales were guesses says nothing yet."""
+    row = np.zeros(1, HEAD)
+    for scored, spoken in ((0, False), (79, False), (80, True), (500, True)):
+        row["scored"] = scored
+        assert (filled(row, {LONG: 9.0}, cautious=40.0)[LONG] != ABSENT) == spoken
 
 
 def test_a_longer_persistence_takes_longer() -> None:

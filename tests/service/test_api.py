@@ -178,13 +178,18 @@ def test_metrics_count_every_event_once_and_name_no_stream(client: TestClient) -
     assert "secret-name" not in text
 
 
-def test_it_is_ready_only_after_the_memories_are_restored(tmp_path: Path) -> None:
+def test_it_is_ready_only_once_memories_are_restored_and_the_source_has_answered(
+    tmp_path: Path,
+) -> None:
     service = build_service(load_settings(None, {"data_dir": tmp_path}))
     with TestClient(create_app(service), LOCAL) as client:
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 503
         assert client.get("/readyz?verbose").json()["waiting_for"] == "restore"
         service.pipeline.restore()
+        waiting = client.get("/readyz?verbose").json()["waiting_for"]
+        assert waiting == "the first answer of the source"
+        service.pipeline.run_once()
         assert client.get("/readyz").json() == {"status": "ready"}
     service.close()
 
