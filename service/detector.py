@@ -152,7 +152,10 @@ class Detector:
             raw=raw,
             scored=batch,
             anomalies=[anomaly_of(batch, int(i)) for i in np.flatnonzero(batch.anomalous)],
-            dead_letters=decoded.dead_letters + self._refused(raw, decoded, scored),
+            dead_letters=sorted(
+                decoded.dead_letters + self._refused(raw, decoded, scored),
+                key=lambda letter: letter.offset,
+            ),
             replayed=int(np.count_nonzero(scored.verdicts == REPLAYED)),
         )
         return Processed(

@@ -67,7 +67,7 @@ class CsvSink:
             self._rejections = self._rejected.open("w", encoding="utf-8", newline="")
             csv.writer(self._rejections).writerow(("row", "reason", "detail"))
         csv.writer(self._rejections).writerows(
-            (letter.offset, letter.reason, letter.detail.replace("\0", "")) for letter in letters
+            (letter.offset, letter.reason, letter.detail.replace("\\x00", "")) for letter in letters
         )
 
 

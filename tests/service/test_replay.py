@@ -250,9 +250,19 @@ def test_rejected_rows_are_told_with_their_reasons(tmp_path: Path) -> None:
     assert "1 bad_time" in result.output
     (rejected,) = read(tmp_path / "out" / "x.rejected.csv")
     assert (rejected["row"], rejected["reason"]) == ("1", "bad_time")
-    assert rejected["detail"].isprintable()
+    assert rejected["detail"].startswith("'time': ")
     replay(tmp_path / "out", write(tmp_path / "x.csv", "time,x\n2026-01-01T00:00:00Z,1\n"))
     assert not (tmp_path / "out" / "x.rejected.csv").exists()
+
+
+def test_rejected_rows_are_told_in_their_order(tmp_path: Path) -> None:
+    """Whether their text or their stream's memory tells it."""
+    rows = ["2026-03-01T00:00:00Z,1", "noon,2", "2026-01-01T00:00:00Z,3", "noon,4"]
+    file = write(tmp_path / "x.csv", "\n".join(["time,x", *rows, ""]))
+    replay(tmp_path / "out", file)
+    found = read(tmp_path / "out" / "x.rejected.csv")
+    assert [row["row"] for row in found] == ["1", "2", "3"]
+    assert [row["reason"] for row in found] == ["bad_time", "late", "bad_time"]
 
 
 def test_a_file_of_which_nothing_could_be_scored_is_a_failure(tmp_path: Path) -> None:
