@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -100,6 +101,18 @@ def confluent_and_msgspec(servers: str, topic: str, records: int) -> float:
         consumer.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A loop to hold ours against: (servers, topic, records) -> records a second."""
+
+    about: str
+    run: Callable[[str, str, int], float]
+
+
+POLL = Peer("kafka-python's poll() in a loop that counts", poll_and_count)
+CONFLUENT = Peer("confluent-kafka and msgspec in a loop that decodes", confluent_and_msgspec)
+
+
 def counted(poll: Callable[[], int], records: int) -> float:
     """Records a second, once WARM_UP of them went by; WakefulError where none come."""
     read = first = 0
@@ -150,28 +163,17 @@ def _settings(servers: str, topic: str, work: Workload, folder: Path) -> Setting
     )
 
 
-def end_to_end(servers: str, work: Workload, records: int, repeats: int) -> Result:
-    """Ours, beside the loops that only read."""
-    with filled_topic(servers, work.records(records, 1000)) as topic:
-        ours, bare = by_turns(
-            repeats,
-            partial(serve, servers, topic, work, records),
-            partial(poll_and_count, servers, topic, records),
-        )
-    suffix = "" if work.name == "joint" else f"_{work.name}"
-    loop = "kafka-python's poll() in a loop that counts"
-    return Result(f"end_to_end{suffix}_vs_poll", ours, "events/s", loop, bare)
-
-
-def against_confluent(servers: str, work: Workload, records: int, repeats: int) -> Result:
+def end_to_end(
+    servers: str, work: Workload, records: int, repeats: int, name: str, peer: Peer
+) -> Result:
+    """Ours, beside a loop that only reads the same topic."""
     with filled_topic(servers, work.records(records, 1000)) as topic:
         ours, theirs = by_turns(
             repeats,
             partial(serve, servers, topic, work, records),
-            partial(confluent_and_msgspec, servers, topic, records),
+            partial(peer.run, servers, topic, records),
         )
-    loop = "confluent-kafka and msgspec in a loop that decodes"
-    return Result("end_to_end_vs_confluent", ours, "events/s", loop, theirs)
+    return Result(name, ours, "events/s", peer.about, theirs)
 
 
 def two_processes(servers: str, work: Workload, records: int, repeats: int) -> Result:

@@ -45,7 +45,10 @@ class Bench:
 
     @cached_property
     def end_to_end(self) -> Result:
-        return kafka.end_to_end(self.servers, self.joint, self.records, self.repeats)
+        return self.beside(self.joint, "end_to_end_vs_poll", kafka.POLL)
+
+    def beside(self, work: Workload, name: str, peer: kafka.Peer) -> Result:
+        return kafka.end_to_end(self.servers, work, self.records, self.repeats, name, peer)
 
     @cached_property
     def given(self) -> peers.Given:
@@ -101,12 +104,12 @@ MEASUREMENTS = (
     Measurement(
         "end_to_end_base_vs_poll",
         "the same with the base artifact on one feature",
-        lambda b: [kafka.end_to_end(b.servers, b.base, b.records, b.repeats)],
+        lambda b: [b.beside(b.base, "end_to_end_base_vs_poll", kafka.POLL)],
     ),
     Measurement(
         "end_to_end_vs_confluent",
         "the same beside confluent-kafka and msgspec",
-        lambda b: [kafka.against_confluent(b.servers, b.joint, b.records, b.repeats)],
+        lambda b: [b.beside(b.joint, "end_to_end_vs_confluent", kafka.CONFLUENT)],
     ),
     Measurement("end_to_end_vs_torch", "the same beside torch, event by event", _against_torch),
     Measurement("end_to_end_vs_river", "the same beside half-space trees", _against_river),

@@ -10,7 +10,7 @@ from model.row import RowTable
 from service.bench.result import Result, by_turns, rate
 from service.bench.workload import Workload
 from service.detector import Detector
-from service.records import RawBatch
+from service.records import Names, RawBatch
 
 BATCH = 1024
 THOUSAND, MILLION = 1_000, 1_000_000
@@ -88,8 +88,6 @@ def million_vs_thousand(work: Workload, events: int, repeats: int, most: int = M
 
 def with_streams(work: Workload, streams: int) -> Detector:
     """A detector that knows so many streams already."""
-    from service.records import Names  # noqa: PLC0415
-
     detector = work.detector()
     detector.warm_up()
     for first in range(0, streams, 100_000):

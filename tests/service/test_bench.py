@@ -64,8 +64,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_from_a_real_broker_to_the_score_beside_a_loop_that_counts(bootstrap_servers: str) -> None:
-    result = kafka.end_to_end(bootstrap_servers, base(), 30_000, 1)
-    assert result.name == "end_to_end_base_vs_poll"
+    result = kafka.end_to_end(bootstrap_servers, base(), 30_000, 1, "figure", kafka.POLL)
+    assert (result.name, result.against) == ("figure", kafka.POLL.about)
     assert result.value > 0.0
     assert result.ratio
 
