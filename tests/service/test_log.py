@@ -22,7 +22,7 @@ def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
 def read(log: EmbeddedLog) -> list[tuple[str | None, bytes | None]]:
     found: list[tuple[str | None, bytes | None]] = []
     while batches := log.poll(0.0):
-        found += [(batch.detector, value) for batch in batches for value in batch.values]
+        found += [(b.detector, b.value(i)) for b in batches for i in range(len(b))]
     return found
 
 
