@@ -21,6 +21,7 @@ from service.bench.workload import Workload
 from service.bootstrap import build_service
 from service.errors import WakefulError
 from service.settings import DetectorSettings, KafkaSettings, Settings
+from service.telemetry.logging import configure_logging
 
 OUTPUTS = "-outputs"  # the topic of anomalies and dead letters
 POLL_RECORDS = 5000  # of the bare loop: more make it no faster
@@ -207,5 +208,6 @@ def _in_processes(servers: str, topics: list[str], work: Workload, records: int)
 def _serve_in(
     servers: str, topic: str, work: Workload, records: int, barrier: Barrier, found: Any
 ) -> None:
+    configure_logging()
     barrier.wait()
     found.put(serve(servers, topic, work, records))
