@@ -70,7 +70,7 @@ def polled(consumer: Any, topic: str, until: int) -> list[Record]:
     while consumer.position(partition) < until:
         for records in consumer.poll(timeout_ms=200).values():
             found += [(r.offset, r.timestamp / 1000.0, r.key, r.value) for r in records]
-    return found
+    return [one for one in found if one[0] < until]  # a fetch may bring what came later
 
 
 def taken(consumer: Any, topic: str, until: int, most: int) -> list[Record]:
@@ -89,7 +89,7 @@ def taken(consumer: Any, topic: str, until: int, most: int) -> list[Record]:
                     )
                     for i in range(len(batch))
                 ]
-    return found
+    return [one for one in found if one[0] < until]
 
 
 @dataclass
