@@ -309,15 +309,21 @@ def test_a_change_that_lasts_is_learned() -> None:
     assert stream.combine({0: 100.0}) < 1.5
 
 
-def test_one_incident_after_another_does_not_make_a_settled_stream_deaf() -> None:
-    """The second is learned from, but raises the largest maximum by a bounded factor; a young
-    stream, whose scales are guesses, takes what comes, and one that stood still soon moves."""
+def after_two_incidents() -> tuple[Tails, float]:
+    """A settled stream behind two anomalous blocks in a row, and its largest maximum before."""
     stream = Tails(history=BLOCKS)
     for _ in range(25):
         stream.peak(1.0)
     before = stream.top()
     for _ in range(2):
         stream.peak(500.0, anomalous=True)
+    return stream, before
+
+
+def test_one_incident_after_another_does_not_make_a_settled_stream_deaf() -> None:
+    """The second is learned from, but raises the largest maximum by a bounded factor; a young
+    stream, whose scales are guesses, takes what comes, and one that stood still soon moves."""
+    stream, before = after_two_incidents()
     assert before < stream.top() <= before * GROWTH * 1.03
     still = Tails(history=BLOCKS)
     for _ in range(25):
@@ -333,12 +339,7 @@ def test_one_incident_after_another_does_not_make_a_settled_stream_deaf() -> Non
 
 def test_the_second_of_two_incidents_is_forgotten_once_there_is_credit_for_it() -> None:
     """Until then it is learned from; what calm blocks said stays, and no block counts twice."""
-    stream = Tails(history=BLOCKS)
-    for _ in range(25):
-        stream.peak(1.0)
-    before = stream.top()
-    for _ in range(2):
-        stream.peak(500.0, anomalous=True)
+    stream, before = after_two_incidents()
     for _ in range(18):
         stream.peak(1.0)
         assert stream.top() > before
