@@ -92,8 +92,8 @@ class Description:
     def problem(self) -> str | None:
         """What does not agree, if anything does not."""
         views, population = self.config.views, self.population
-        if unknown := set(views) - set(VIEWS):
-            return f"has unknown views: {', '.join(sorted(unknown))}"
+        if list(views) != [view for view in VIEWS if view in views]:
+            return f"has views {', '.join(views)}: not some of {', '.join(VIEWS)}, in this order"
         if self.config.in_population != (population is not None):
             return "has a population and no view `rare`, or the view and no population"
         if population is not None and (

@@ -20,18 +20,29 @@ F = TypeVar("F", bound=Callable[..., Any])
 numba_settings: Any = numba.config
 GIVEN: str = numba_settings.CACHE_DIR
 HERE = Path(__file__).parent
+OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "fastmath": False,
+    "nogil": True,
+    # A division by zero is what IEEE 754 says: a branch for it keeps a loop from being vectorised.
+    "error_model": "numpy",
+    # Nothing is counted that refers to an array, which takes more time than the arithmetic does;
+    # so nothing may be allocated either: whoever calls from Python makes room.
+    "_nrt": False,
+}
 
 
 def compiled(function: F) -> F:
     """Compile `function` with numba; the machine code is cached on disk between processes."""
     numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
-    return cast(F, numba.njit(cache=True, fastmath=False, nogil=True)(function))
+    return cast(F, numba.njit(**OPTIONS)(function))
 
 
 def inlined(function: F) -> F:
-    """The same for what a loop calls for each byte or two: its code stands where it is called."""
+    """The same for what a loop calls for each byte or two, or what takes many arrays: its code
+    stands where it is called, which costs time whenever it is compiled."""
     numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
-    return cast(F, numba.njit(cache=True, fastmath=False, nogil=True, inline="always")(function))
+    return cast(F, numba.njit(**OPTIONS, inline="always")(function))
 
 
 @cache

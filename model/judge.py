@@ -5,33 +5,39 @@ reaches at the allowed rate of false alarms.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled
+from model.compiled import compiled, inlined
 from model.config import VALUE_CHANNELS
+from model.elementary import LN10, exp, log, log10
 from model.normalise import LEVEL_STEPS
+from model.observed import Observed
 from model.population import rarity
-from model.row import Bytes
+from model.row import Bytes, RowTable
 from model.tails import BLOCK_EVENTS, combined, combined_in_population, learn_blocks
 from model.views import (
-    ABSENT,
     AWAY,
     COARSE_NEAR,
     DAY,
-    HELD,
+    FREEDOM,
     LARGEST_LOG_PERPLEXITY,
     LONG,
     NEAR,
-    POOLED,
     RARE,
-    VIEW_COUNT,
+    Pools,
     directed,
+    empty,
     error_surprise,
     fill_views,
     pool,
     pooled,
+    pooled_errors,
+    say,
+    say_one,
+    student_odds,
 )
 
 CONFIDENT_EVENTS = 4.0 * BLOCK_EVENTS
@@ -75,119 +81,158 @@ SCORE = np.dtype(
 )
 
 
+class Memory(NamedTuple):
+    """The parts of a table's rows that judging reads and moves on, see `model.row.RowTable`."""
+
+    head: Structured
+    features: Structured
+    locations: F64
+    spreads: F32
+    tails: Structured
+    maxima: Bytes
+
+    @classmethod
+    def of(cls, table: RowTable) -> "Memory":
+        return cls(*(getattr(table, name) for name in cls._fields))
+
+
+class Terms(NamedTuple):
+    """How events are judged.
+
+    joint: whether one network reads all features. directions: (F,) of LOW, BOTH, HIGH. horizons:
+    (H,). active: (V,), the views that count, and counts: (VIEW_COUNT,), whether each does.
+    persistence: steps. cautious_events: as many of a stream's first cannot prove much.
+    error_tails: (F, K) and view_tails: (V, K), those of a population, see `population.rarity`;
+    K = 0 where a stream is held against its own past. budget_per_week: false alarms.
+    """
+
+    joint: bool
+    directions: I8
+    horizons: I64
+    active: I64
+    counts: npt.NDArray[np.bool_]
+    persistence: float
+    cautious_events: float
+    error_tails: F64
+    view_tails: F64
+    budget_per_week: float
+
+
+class Verdicts(NamedTuple):
+    """What is said of n events.
+
+    scores: (n,) of SCORE. told: (n, F, 4), what was expected of each value and in which spread
+    (input units), its surprise, and the size of its error among its kin's; NaN where a value is
+    missing or nothing was expected yet. views: (n, V), the views that count.
+    """
+
+    scores: Structured
+    told: F64
+    views: F64
+
+    @classmethod
+    def of(cls, n: int, features: int, views: int) -> "Verdicts":
+        """Room for n events."""
+        return cls(np.zeros(n, SCORE), np.full((n, features, 4), np.nan), np.empty((n, views)))
+
+
 @compiled
 def judge(
-    head: Structured,
-    blocks: Structured,
-    locations: F64,
-    spreads: F32,
-    tails: Structured,
-    maxima: Bytes,
+    memory: Memory,
     slots: I64,
-    steps: F64,
-    inputs: F32,
-    units: F64,
-    scales: F64,
-    contexts: F64,
-    paces: F64,
+    seen: Observed,
     outputs: F32,
-    joint: bool,
-    directions: I8,
-    horizons: I64,
-    active: I64,
-    persistence: float,
-    cautious_events: float,
-    error_tails: F64,
-    view_tails: F64,
-    budget_per_week: float,
-    scores: Structured,
-    told: F64,
-    said: F64,
+    terms: Terms,
+    pools: Pools,
+    verdicts: Verdicts,
 ) -> None:
     """Score n admitted events in arrival order; their rows learn the tails.
 
-    slots: (n,). steps, units, scales: (n, R, F), contexts: (n, F, CONTEXTS), paces: (n,), as
-    `normalise.observe` gave them. inputs: (n, R, runs, D) and outputs: (n, R, runs, O) of the
-    network, O = (feature, target, location and log-spread). directions: (F,) of LOW, BOTH or HIGH.
-    horizons: (H,); active: (V,), the views that count; persistence: steps; cautious_events: as
-    many of a stream's first cannot prove much. error_tails: (F, K) and
-    view_tails: (V, K), those of a population, see `population.rarity`; K = 0 where a stream is held
-    against its own past.
-    budget_per_week: false alarms. Writes scores: (n,) of SCORE; told: (n, F, 4), what was expected
-    of each value and in which spread (input units), its surprise, and the size of its error among
-    its kin's; NaN where a value is missing or nothing was expected yet; said: (n, V), the views
-    that count.
+    slots: (n,). seen: what `normalise.observe` said of them. outputs: (n, R, runs, O) of the
+    network, O = (feature, target, location and log-spread). pools: room for one event. Writes
+    `verdicts`.
     """
-    features, coarsest = steps.shape[2], steps.shape[1] - 1
-    largest, largest_errors = np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED)
-    present = np.zeros(VIEW_COUNT, np.int64)
-    views = np.zeros(VIEW_COUNT)
-    errors, widths = np.zeros(horizons.shape[0]), np.zeros(horizons.shape[0])
-    told[:] = math.nan
+    views = pools.views
     for i in range(slots.shape[0]):
-        row = head[slots[i]]
-        largest[:] = 0.0
-        largest_errors[:] = 0.0
-        present[:] = 0
-        views[:] = HELD
-        views[DAY:AWAY] = ABSENT
-        for f in range(features):
-            say(contexts[i, f], DAY, directions[f], largest, present)
-            for r in range(steps.shape[1]):
-                x, scale = steps[i, r, f], scales[i, r, f]
-                if math.isnan(x):
-                    continue
-                feature = blocks[slots[i], r, f]
-                waits, reach = locations[slots[i], r, f], spreads[slots[i], r, f]
-                run, part = (0, f) if joint else (f, 0)
-                compare(feature, x, waits, reach, horizons, errors, widths)
-                if r == 0:
-                    value = inputs[i, r, run, part * VALUE_CHANNELS]
-                    say_one(value, AWAY, directions[f], largest, present)
-                    place = feature["judged"] % np.uint32(horizons[0])
-                    tell(feature, waits[place], errors[0], widths[0], directions[f], told[i, f])
-                    told[i, f, 3] = size_among_kin(feature, errors[0], scale)
-                    judge_value(
-                        feature, errors, widths, scale, directions[f], error_tails[f],
-                        largest, largest_errors, present,
-                    )  # fmt: skip
-                elif r == coarsest:
-                    say(errors / scale, COARSE_NEAR, directions[f], largest, present)
-                width = outputs.shape[3] // features if joint else outputs.shape[3]
-                given = outputs[i, r, run, part * width : (part + 1) * width]
-                expect(feature, x, units[i, r, f], given, horizons, waits, reach)
-        level = follow_level(row, largest, largest_errors, present)
-        fill_views(row, largest, present, persistence, cautious_events, views)
-        said[i] = views[active]
-        kept, ring, alone = tails[slots[i]], maxima[slots[i]], view_tails.shape[1] == 0
+        slot = slots[i]
+        row = memory.head[slot]
+        empty(pools)
+        for f in range(seen.steps.shape[2]):
+            say(seen.contexts[i, f], DAY, terms.directions[f], pools)
+            for r in range(seen.steps.shape[1]):
+                if not math.isnan(seen.steps[i, r, f]):
+                    judge_step(memory, slot, seen, outputs[i, r], i, r, f, terms, pools, verdicts)
+        level = follow_level(row, pools)
+        fill_views(row, pools, terms.persistence, terms.cautious_events)
+        for v in range(terms.active.shape[0]):
+            verdicts.views[i, v] = views[terms.active[v]]
+        tails, maxima = memory.tails[slot], memory.maxima[slot]
+        alone = terms.view_tails.shape[1] == 0
         if alone:
-            total = cautious(row, combined(kept, ring, row["ring"], active, views), cautious_events)
+            total = combined(tails, maxima, row["ring"], terms.active, views)
+            total = cautious(row, total, terms.cautious_events)
         else:
-            total = combined_in_population(row, view_tails, active, views)
-        decide(row, total, level, paces[i], budget_per_week, scores[i])
+            total = combined_in_population(row, terms.view_tails, terms.active, views)
+        out = verdicts.scores[i]
+        decide(row, total, level, seen.paces[i], terms.budget_per_week, out)
         if alone:
-            learn_blocks(kept, ring, row, active, views, scores[i]["score"] >= 1.0)
+            learn_blocks(tails, maxima, row, terms.active, views, out["score"] >= 1.0)
 
 
-@compiled
-def compare(
-    feature: np.void, x: float, waits: F64, reach: F32, horizons: I64, errors: F64, widths: F64
+@inlined
+def judge_step(
+    memory: Memory,
+    slot: int,
+    seen: Observed,
+    outputs: F32,
+    i: int,
+    r: int,
+    f: int,
+    terms: Terms,
+    pools: Pools,
+    verdicts: Verdicts,
 ) -> None:
-    """The errors of what was reconstructed for this step, and their spreads, in input units.
+    """One feature's step at one resolution, against what waited for it; outputs: (runs, O)."""
+    x, scale, direction = seen.steps[i, r, f], seen.scales[i, r, f], terms.directions[f]
+    feature = memory.features[slot, r, f]
+    waits, reach = memory.locations[slot, r, f], memory.spreads[slot, r, f]
+    run, part = (0, f) if terms.joint else (f, 0)
+    compare(feature, x, waits, reach, terms.horizons, pools)
+    if r == 0:
+        say_one(seen.inputs[i, r, run, part * VALUE_CHANNELS], AWAY, direction, pools)
+        judge_value(
+            feature, waits[pools.places[0]], scale, direction, terms, terms.error_tails[f], pools,
+            verdicts.told[i, f],
+        )  # fmt: skip
+    elif r == seen.steps.shape[1] - 1:
+        for j in range(pools.errors.shape[0]):
+            pools.errors[j] /= scale
+        say(pools.errors, COARSE_NEAR, direction, pools)
+    width = outputs.shape[1] // seen.steps.shape[2] if terms.joint else outputs.shape[1]
+    given = outputs[run, part * width : (part + 1) * width]
+    expect(feature, x, seen.units[i, r, f], given, pools.places, waits, reach)
 
-    NaN where nothing waited.
+
+@inlined
+def compare(
+    feature: np.void, x: float, waits: F64, reach: F32, horizons: I64, pools: Pools
+) -> None:
+    """The errors of what was reconstructed for this step, their spreads, and where they waited.
+
+    The errors are NaN where nothing did.
     """
     start = 0
     for j in range(horizons.shape[0]):
-        place = start + feature["judged"] % np.uint32(horizons[j])
-        errors[j] = x - waits[place] if reach[place] > 0.0 else math.nan
-        widths[j] = reach[place]
+        place = start + np.int64(feature["judged"] % np.uint32(horizons[j]))
+        pools.errors[j] = x - waits[place] if reach[place] > 0.0 else math.nan
+        pools.widths[j] = reach[place]
+        pools.places[j] = place
         start += horizons[j]
 
 
-@compiled
+@inlined
 def expect(
-    feature: np.void, x: float, unit: float, given: F32, horizons: I64, waits: F64, reach: F32
+    feature: np.void, x: float, unit: float, given: F32, places: I64, waits: F64, reach: F32
 ) -> None:
     """Let what the network says of hidden values wait for them. given: (targets * 2,).
 
@@ -196,30 +241,12 @@ def expect(
     # The level is a mean that one more value has joined: part old guess, part that value's noise.
     joined = max(1.0 / (feature["judged"] + 1.0), 1.0 / LEVEL_STEPS)
     feature["doubt"] = np.float32((1.0 - joined) ** 2 * feature["doubt"] + joined**2)
-    unsure = math.sqrt(1.0 + feature["doubt"])
-    start = 0
-    for j in range(horizons.shape[0]):
-        place = start + feature["judged"] % np.uint32(horizons[j])
-        waits[place] = x + unit * given[2 + 2 * j]
-        log_spread = min(max(given[3 + 2 * j], -LOG_SPREAD_LIMIT), LOG_SPREAD_LIMIT)
-        reach[place] = min(unit * math.exp(log_spread) * unsure, WIDEST)
-        start += horizons[j]
+    unsure = unit * math.sqrt(1.0 + feature["doubt"])
+    for j in range(places.shape[0]):
+        waits[places[j]] = x + unit * given[2 + 2 * j]
+        log_spread = min(max(float(given[3 + 2 * j]), -LOG_SPREAD_LIMIT), LOG_SPREAD_LIMIT)
+        reach[places[j]] = np.float32(min(unsure * exp(log_spread), WIDEST))
     feature["judged"] += np.uint32(1)
-
-
-@compiled
-def say_one(x: float, view: int, direction: int, largest: F64, present: I64) -> None:
-    """One feature's part of a view."""
-    pool(largest[view], directed(x, direction))
-    present[view] += 1
-
-
-@compiled
-def say(xs: F64, first: int, direction: int, largest: F64, present: I64) -> None:
-    """The same of views in a row, from `first`; NaN says nothing."""
-    for j in range(xs.shape[0]):
-        if not math.isnan(xs[j]):
-            say_one(xs[j], first + j, direction, largest, present)
 
 
 @compiled
@@ -239,60 +266,58 @@ def size_among_kin(feature: np.void, error: float, scale: float) -> float:
     return error if feature["ratio"] > 0.0 else error / math.sqrt(scale)
 
 
-@compiled
-def tell(
-    feature: np.void, location: float, error: float, width: float, direction: int, told: F64
-) -> None:
-    """What was expected of a value, in which spread, and its surprise."""
-    if not math.isnan(error):
-        told[0] = location
-        told[1] = width * usual_error(feature)
-        told[2] = error_surprise(directed(error, direction) / told[1])
-
-
-@compiled
+@inlined
 def judge_value(
     feature: np.void,
-    errors: F64,
-    widths: F64,
+    location: float,
     scale: float,
     direction: int,
+    terms: Terms,
     error_tail: F64,
-    largest: F64,
-    largest_errors: F64,
-    present: I64,
+    pools: Pools,
+    told: F64,
 ) -> None:
-    """The surprises of one value: its errors, in spreads as they are usual here."""
+    """What one value's errors (pools.errors) say, in spreads as they are usual here; told: (4,).
+
+    location: what was expected of it.
+    """
     usual = usual_error(feature)
+    spread, odds, horizons = 1.0, 1.0, 0
+    for j in range(pools.errors.shape[0]):
+        if math.isnan(pools.errors[j]):
+            continue
+        width = usual * pools.widths[j]
+        error = directed(pools.errors[j], direction) / width
+        if j == 0:
+            told[0], told[1], told[2] = location, width, error_surprise(error)
+            told[3] = size_among_kin(feature, pools.errors[0], scale)
+            if error_tail.shape[0] > 0:
+                say_one(rarity(error_tail, directed(told[3], direction), 0.0), RARE, BOTH, pools)
+            pool(pools.level_errors, min(error, LEVEL_CLIP * scale / width))
+            follow_error(feature, pools.errors[0], pools.widths[0], scale, usual, error_tail)
+        say_one(error, NEAR + j, BOTH, pools)
+        odds *= student_odds(error)
+        spread *= width / scale
+        horizons += 1
+    if horizons > 0 and terms.counts[LONG]:
+        log_perplexity = (0.5 * (FREEDOM + 1.0) * log(odds) + log(spread)) / horizons
+        say_one(exp(min(log_perplexity, LARGEST_LOG_PERPLEXITY)), LONG, BOTH, pools)
+
+
+@compiled
+def follow_error(
+    feature: np.void, error: float, width: float, scale: float, usual: float, error_tail: F64
+) -> None:
+    """Move on what is usual of the near error, in the network's spreads; clipped."""
     weight = SLOW_WEIGHT
     if error_tail.shape[0] == 0:  # a young stream among its kin is held against theirs
         weight = max(1.0 / (feature["judged"] + USUAL_ERROR_EVENTS), SLOW_WEIGHT)
-    log_likelihood, horizons = 0.0, 0
-    for j in range(errors.shape[0]):
-        if math.isnan(errors[j]):
-            continue
-        error = directed(errors[j], direction) / (usual * widths[j])
-        if j == 0:
-            if error_tail.shape[0] > 0:
-                size = directed(size_among_kin(feature, errors[0], scale), direction)
-                pool(largest[RARE], rarity(error_tail, size, 0.0))
-                present[RARE] += 1
-            most = LEVEL_CLIP * scale / widths[0]
-            pool(largest_errors, error_surprise(min(error, most / usual)))
-            seen = min(abs(errors[0]) / widths[0], most, USUAL_ERROR_CLIP * usual)
-            feature["error"] = np.float32(usual**2 + weight * (seen**2 - usual**2))
-        pool(largest[NEAR + j], error_surprise(error))
-        present[NEAR + j] += 1
-        log_likelihood -= error_surprise(error) + math.log(usual * widths[j] / scale)
-        horizons += 1
-    if horizons > 0:
-        perplexity = math.exp(min(-log_likelihood / horizons, LARGEST_LOG_PERPLEXITY))
-        pool(largest[LONG], perplexity)
-        present[LONG] += 1
+    seen = min(min(abs(error), LEVEL_CLIP * scale) / width, USUAL_ERROR_CLIP * usual)
+    feature["error"] = np.float32(usual**2 + weight * (seen**2 - usual**2))
 
 
-@compiled
-def follow_level(row: np.void, largest: F64, largest_errors: F64, present: I64) -> float:
+@inlined
+def follow_level(row: np.void, pools: Pools) -> float:
     """How abnormal the stream is now: 1 is usual.
 
     The mean of two: of the near surprises and of the distances from the stream's level, each as a
@@ -300,12 +325,12 @@ def follow_level(row: np.void, largest: F64, largest_errors: F64, present: I64) 
     """
     # What is usual starts at 1, about what both are by design, with the weight of so many events.
     weight = max(1.0 / (row["scored"] + USUAL_LEVEL_EVENTS), SLOW_WEIGHT)
-    if present[NEAR] > 0:
-        now = pooled(largest_errors, present[NEAR])
+    if pools.present[NEAR] > 0:
+        now = pooled_errors(pools.level_errors, pools.present[NEAR])
         row["errors"] += np.float32(LEVEL_WEIGHT * (now - row["errors"]))
         row["usual_errors"] = usual_after(row["usual_errors"], row["errors"], weight)
-    if present[AWAY] > 0:
-        now = pooled(largest[AWAY], present[AWAY])
+    if pools.present[AWAY] > 0:
+        now = pooled(pools.largest[AWAY], pools.present[AWAY])
         row["distance"] += np.float32(LEVEL_WEIGHT * (now - row["distance"]))
         row["usual_distance"] = usual_after(row["usual_distance"], row["distance"], weight)
     errors = row["errors"] / row["usual_errors"]
@@ -333,7 +358,7 @@ def cautious(row: np.void, total: float, events: float) -> float:
 def threshold_of(pace: float, budget_per_week: float) -> float:
     """The surprise that a normal stream's blocks pass at the budget's rate."""
     blocks_per_week = WEEK / (BLOCK_EVENTS * max(pace, 1e-3))
-    threshold = math.log10(max(blocks_per_week / budget_per_week, 1e-9))
+    threshold = log10(max(blocks_per_week / budget_per_week, 1e-9))
     return min(max(threshold, THRESHOLD_LOW), THRESHOLD_HIGH)
 
 
@@ -350,7 +375,7 @@ def decide(
     rested = row["last_alarm"] == 0 or row["scored"] - row["last_alarm"] >= REFRACTORY_EVENTS
     # A stream that wakes people more often than the budget says must have something rarer to tell.
     row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)
-    worth = total >= threshold + math.log10(1.0 + row["overspent"] / TOLERATED)
+    worth = total >= threshold + log10(1.0 + row["overspent"] / TOLERATED)
     alarm = anomalous and worth and (rested or score >= ESCALATION * row["alarm_score"])
     if alarm:
         row["overspent"] += 1.0
@@ -361,13 +386,13 @@ def decide(
         row["anomalies"] += np.uint64(1)
     row["score"] = np.float32(score)
     row["level"] = np.float32(level)
-    row["threshold"] = np.float32(10.0**-threshold)
-    row["tail_probability"] = np.float32(10.0**-total)
+    row["threshold"] = np.float32(exp(-threshold * LN10))
+    row["tail_probability"] = np.float32(exp(-total * LN10))
     confidence = min(1.0, row["scored"] / CONFIDENT_EVENTS)
     row["confidence"] = np.float32(confidence)
     out["score"] = score
     out["level"] = level
-    out["threshold"] = 10.0**-threshold
-    out["tail_probability"] = 10.0**-total
+    out["threshold"] = exp(-threshold * LN10)
+    out["tail_probability"] = exp(-total * LN10)
     out["confidence"] = confidence
     out["alarm"] = alarm

@@ -8,13 +8,16 @@ does, the sooner the younger the stream is.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from model.admission import ADMITTED, SHORTEST_GAP, admit, advance_clock
-from model.compiled import compiled
-from model.config import EVENT_CHANNELS, VALUE_CHANNELS
+from model.compiled import compiled, inlined
+from model.config import EVENT_CHANNELS, VALUE_CHANNELS, ModelConfig
+from model.elementary import asinh, log
+from model.observed import JUMPED, Observed
 from model.profile import (
     ANCHORED_AT,
     DAY,
@@ -34,13 +37,12 @@ INCREMENT_CLIP = 8.0  # in mean absolute increments
 FAST, SLOW = 0.2, 0.03
 SMALLEST_STEP = 0.02  # of the scale: a floor under the increments' scale
 INPUT_CLIP = 8.0
+LARGEST_RATIO = 1e6  # of a distance to its unit: far beyond the clip
 GROWN_UP_EVENTS = 1000.0  # a stream's scales are settled
 LARGER_AFTER, SMALLER_AFTER = 20.0, 300.0  # steps, until a start's scale is half forgotten
 FEWEST_VALUES = 3  # before anything is expected of the next one
 LARGEST_UNIT = 1e38  # what a float32 holds
 PROFILE_CHANNELS = 7  # where the channels of the profiles begin
-CONTEXTS = 3  # distances from the profiles of day and week, and a jump
-JUMPED = 2  # where the jump is among them
 KNOWN_JUMPS = 20  # before anything is said of the next one
 LARGEST_JUMP = 1e6  # usual ones
 
@@ -51,88 +53,132 @@ F64 = npt.NDArray[np.float64]
 Structured = npt.NDArray[np.void]
 
 
+class Events(NamedTuple):
+    """n events in arrival order.
+
+    slots, offsets: (n,). origin: the hash of their topic and partition. times: (n,) Unix seconds.
+    timed: (n,) whether the event carried its own time. values: (n, F), NaN where missing.
+    """
+
+    slots: I64
+    offsets: I64
+    origin: np.uint64
+    times: F64
+    timed: npt.NDArray[np.bool_]
+    values: F64
+
+
+class Reading(NamedTuple):
+    """How events are read.
+
+    lengths: (R,), events in a step at each resolution. joint: whether one network reads all
+    features. by_values: whether units are scales of values, else of increments. level_clip: see
+    ModelConfig. jumps: whether anything is said of them. skew: seconds that an event may be late.
+    """
+
+    lengths: I64
+    joint: bool
+    by_values: bool
+    level_clip: float
+    jumps: bool
+    skew: float
+
+    @classmethod
+    def of(cls, config: ModelConfig, skew: float) -> "Reading":
+        return cls(
+            np.array(config.resolutions, np.int64),
+            config.joint,
+            config.unit == "values",
+            config.level_clip,
+            "jump" in config.views,
+            skew,
+        )
+
+
 @compiled
 def observe(
     head: Structured,
     blocks: Structured,
     profiles: I16,
-    slots: I64,
-    offsets: I64,
-    origin: np.uint64,
-    times: F64,
-    timed: npt.NDArray[np.bool_],
-    values: F64,
-    skew: float,
-    lengths: I64,
-    joint: bool,
-    by_values: bool,
-    level_clip: float,
-    verdicts: npt.NDArray[np.uint8],
-    steps: F64,
-    inputs: F32,
-    units: F64,
-    scales: F64,
-    contexts: F64,
-    paces: F64,
+    events: Events,
+    reading: Reading,
+    seen: Observed,
 ) -> None:
-    """Admit and describe n events; the rows of `head`, `blocks` and `profiles` at `slots` move on.
+    """Admit and describe events; the rows of `head`, `blocks` and `profiles` at their slots move
+    on, and what is said of them is written to `seen`.
 
-    slots, offsets: (n,). origin: the hash of the events' topic and partition.
-    times: (n,) Unix seconds. timed: (n,) whether the event carried its own time.
-    values: (n, F), NaN where missing. skew: seconds that an event may be late.
-    lengths: (R,), events in a step at each resolution.
-    Writes verdicts: (n,); steps: (n, R, F), the value of the step that ends with the event, NaN
-    where none does; inputs: (n, R, 1, D) if `joint`, else (n, R, F, D); units: (n, R, F), the
-    scale (of values if `by_values`, else of increments) in which the network's locations and
-    spreads are counted, 0 while too few values were seen; scales: (n, R, F); contexts:
-    (n, F, CONTEXTS), distances in scales and a jump in usual ones, NaN where nothing is said;
-    paces: (n,) mean seconds between events. Whatever is later said of an event is said from these
-    copies: its row may already have moved on.
+    Whatever is later said of an event is said from there: its row may already have moved on.
     """
-    for i in range(slots.shape[0]):
-        row = head[slots[i]]
-        features = blocks[slots[i]]
-        verdicts[i] = admit(
-            row, features[0], origin, offsets[i], times[i], timed[i], values[i], skew
-        )
-        if verdicts[i] != ADMITTED:
+    values = events.values
+    for i in range(events.slots.shape[0]):
+        slot, time = events.slots[i], events.times[i]
+        row, features = head[slot], blocks[slot]
+        age = row["time"] - row["first_time"]
+        seen.verdicts[i] = admit(
+            row, features[0], events.origin, events.offsets[i], time, events.timed[i], values[i],
+            reading.skew,
+        )  # fmt: skip
+        if seen.verdicts[i] != ADMITTED:
             continue
-        gap = advance_clock(row, times[i])
-        paces[i] = row["pace"]
+        seen.late[i] = row["events"] > 0 and time < row["time"]
+        gap = advance_clock(row, time)
+        seen.ages[i] = row["time"] - row["first_time"] - age
+        seen.paces[i] = row["pace"]
         for f in range(values.shape[1]):
-            observe_context(
-                row, features[0, f], profiles[slots[i], f], values[i, f], contexts[i, f]
-            )
-            contexts[i, f, JUMPED] = observe_jump(features[0, f], values[i, f])
-        for r in range(lengths.shape[0]):
-            ends = row["events"] % np.uint64(lengths[r]) == 0
-            for f in range(values.shape[1]):
-                feature = features[r, f]
-                x = step_value(feature, values[i, f], ends)
-                steps[i, r, f] = x
-                run, start = (0, f * VALUE_CHANNELS) if joint else (f, 0)
-                channels = inputs[i, r, run, start : start + VALUE_CHANNELS]
-                if math.isnan(x):
-                    channels[:] = 0.0
-                else:
-                    describe_value(feature, x, channels)
-                    describe_profile(
-                        row, features[0, f], feature, profiles[slots[i], f], lengths[r], x, channels
-                    )
-                    learn_value(feature, x, level_clip)
-                known = feature["count"] >= FEWEST_VALUES
-                unit = value_scale(feature) if by_values else increment_unit(feature)
-                units[i, r, f] = unit if known else 0.0
-                scales[i, r, f] = value_scale(feature)
-            for run in range(inputs.shape[2]):
-                at = inputs.shape[3] - EVENT_CHANNELS
-                describe_event(row, gap, inputs[i, r, run, at:])
+            if profiles.shape[2] == PROFILE_BINS:
+                observe_context(
+                    row, features[0, f], profiles[slot, f], values[i, f], seen.contexts[i, f]
+                )
+            if reading.jumps:
+                seen.contexts[i, f, JUMPED] = observe_jump(features[0, f], values[i, f])
+        for r in range(reading.lengths.shape[0]):
+            observe_step(row, features, profiles[slot], values[i], r, gap, reading, seen, i)
         for f in range(values.shape[1]):
             if not math.isnan(values[i, f]):
                 features[0, f]["before"] = features[0, f]["last"]
                 features[0, f]["last"] = values[i, f]
                 features[0, f]["event"] = row["events"]
-                learn_profile(row, features[0, f], profiles[slots[i], f], values[i, f])
+                learn_profile(row, features[0, f], profiles[slot, f], values[i, f])
+
+
+@inlined
+def observe_step(
+    row: np.void,
+    features: Structured,
+    profiles: I16,
+    values: F64,
+    r: int,
+    gap: float,
+    reading: Reading,
+    seen: Observed,
+    i: int,
+) -> None:
+    """Add the values (F,) of event i to the steps in progress at resolution r; where they end with
+    it, describe and learn them. features: (R, F) of FEATURE, profiles: (F, PROFILE_BINS or 0)."""
+    length = reading.lengths[r]
+    ends = row["events"] % np.uint64(length) == 0
+    for f in range(values.shape[0]):
+        feature = features[r, f]
+        x = step_value(feature, values[f], ends) if length > 1 else values[f]
+        if math.isnan(x):
+            continue
+        seen.steps[i, r, f] = x
+        run, start = (0, f * VALUE_CHANNELS) if reading.joint else (f, 0)
+        channels = seen.inputs[i, r, run, start : start + VALUE_CHANNELS]
+        scale = value_scale(feature)
+        unit = increment_unit(feature, scale)
+        describe_value(feature, x, scale, unit, channels)
+        if profiles.shape[1] == PROFILE_BINS:
+            describe_profile(row, features[0, f], profiles[f], length, x, unit, channels)
+        learn_value(feature, x, scale, unit, reading.level_clip)
+        scale = value_scale(feature)
+        known = feature["count"] >= FEWEST_VALUES
+        unit = scale if reading.by_values else increment_unit(feature, scale)
+        seen.units[i, r, f] = unit if known else 0.0
+        seen.scales[i, r, f] = scale
+    if ends:
+        for run in range(seen.inputs.shape[2]):
+            describe_event(row, gap, seen.inputs[i, r, run, -EVENT_CHANNELS:])
 
 
 @compiled
@@ -182,41 +228,48 @@ def value_scale(feature: np.void) -> float:
 
 
 @compiled
-def increment_unit(feature: np.void) -> float:
-    """The scale of increments, floored, in input units."""
+def increment_unit(feature: np.void, scale: float) -> float:
+    """The scale of increments, floored, in input units; scale: of values."""
     step = started(feature["step"], feature["start_step"], feature["count"])
-    return float(max(step, SMALLEST_STEP * value_scale(feature), smallest_unit(feature)))
+    return float(max(step, SMALLEST_STEP * scale, smallest_unit(feature)))
 
 
 @compiled
-def squashed(x: float) -> np.float32:
+def squashed(x: float) -> float:
     """asinh, clipped: linear near zero, logarithmic in the tails."""
-    return np.float32(clipped(math.asinh(x), INPUT_CLIP))
+    return clipped(asinh(clipped(x, LARGEST_RATIO)), INPUT_CLIP)
 
 
 @compiled
-def describe_value(feature: np.void, x: float, out: F32) -> None:
+def describe_value(feature: np.void, x: float, scale: float, unit: float, out: F32) -> None:
     """Seven channels: level, increment, two short contexts, smoothness, repeated, present."""
     out[6] = 1.0
     if feature["count"] == 0:
         out[0:6] = 0.0
         return
-    unit, scale = increment_unit(feature), value_scale(feature)
-    out[0] = squashed((x - feature["level"]) / scale)
-    out[1] = squashed((x - feature["value"]) / unit)
-    out[2] = squashed((x - feature["fast"]) / unit)
-    out[3] = squashed((x - feature["slow"]) / unit)
-    out[4] = np.float32(clipped(math.log(unit / scale), INPUT_CLIP))
+    out[0] = np.float32((x - feature["level"]) / scale)
+    out[1] = np.float32((x - feature["value"]) / unit)
+    out[2] = np.float32((x - feature["fast"]) / unit)
+    out[3] = np.float32((x - feature["slow"]) / unit)
+    for k in range(4):
+        out[k] = np.float32(squashed(out[k]))
+    out[4] = np.float32(clipped(log(unit / scale), INPUT_CLIP))
     out[5] = np.float32(1.0 if x == feature["value"] else 0.0)
 
 
 @compiled
 def describe_profile(
-    row: np.void, profiled: np.void, feature: np.void, profile: I16, length: int, x: float, out: F32
+    row: np.void,
+    profiled: np.void,
+    profile: I16,
+    length: int,
+    x: float,
+    unit: float,
+    out: F32,
 ) -> None:
     """Four channels: how far it is to what day and week say of the next step, and whether they do.
 
-    `profiled` is the feature at the finest resolution, whose profile it is.
+    `profiled` is the feature at the finest resolution, whose profile it is. unit: of increments.
     """
     ahead = row["time"] + row["gap"] * 0.5 * (length + 1)
     for k in range(2):
@@ -225,14 +278,17 @@ def describe_profile(
         known = not math.isnan(expected) and useful(
             profiled, profiled["day_error"] if k == 0 else profiled["week_error"]
         )
-        unit = increment_unit(feature)
-        out[PROFILE_CHANNELS + 2 * k] = squashed((expected - x) / unit) if known else 0.0
-        out[PROFILE_CHANNELS + 2 * k + 1] = 1.0 if known else 0.0
+        place = PROFILE_CHANNELS + 2 * k
+        out[place] = np.float32(squashed((expected - x) / unit)) if known else np.float32(0.0)
+        out[place + 1] = np.float32(known)
 
 
 @compiled
-def learn_value(feature: np.void, x: float, level_clip: float) -> None:
-    """Expanding means at first, exponential ones later; deviations clipped to a few scales."""
+def learn_value(feature: np.void, x: float, scale: float, unit: float, level_clip: float) -> None:
+    """Expanding means at first, exponential ones later; deviations clipped to a few scales.
+
+    scale, unit: of values and of increments, before this one.
+    """
     count = feature["count"]
     if count == 0:
         feature["level"] = x
@@ -242,7 +298,7 @@ def learn_value(feature: np.void, x: float, level_clip: float) -> None:
         weight = max(1.0 / (count + 1), 1.0 / LEVEL_STEPS)
         deviation = x - feature["level"]
         if feature["scale"] > 0.0:
-            widest = max(value_scale(feature), feature["scale"])  # a ratio must not hold it back
+            widest = max(scale, feature["scale"])  # a ratio must not hold it back
             deviation = clipped(deviation, level_clip * widest)
         feature["level"] += weight * deviation
         feature["scale"] += max(1.0 / count, 1.0 / LEVEL_STEPS) * (
@@ -250,7 +306,7 @@ def learn_value(feature: np.void, x: float, level_clip: float) -> None:
         )
         increment = abs(x - feature["value"])
         if feature["step"] > 0.0:
-            increment = min(increment, INCREMENT_CLIP * increment_unit(feature))
+            increment = min(increment, INCREMENT_CLIP * unit)
         feature["step"] += max(1.0 / count, 1.0 / INCREMENT_STEPS) * (increment - feature["step"])
         feature["fast"] += FAST * (x - feature["fast"])
         feature["slow"] += max(1.0 / (count + 1), SLOW) * (x - feature["slow"])
@@ -268,8 +324,6 @@ def observe_context(row: np.void, feature: np.void, profile: I16, x: float, out:
     if math.isnan(x) or feature["count"] < FEWEST_VALUES:
         return
     scale = value_scale(feature)
-    if profile.shape[0] != PROFILE_BINS:
-        return
     by_day = (x - expected_at(feature, profile, day_bin(row["time"]))) / scale
     if math.isnan(by_day) or row["time"] - row["first_time"] < DAY:
         return

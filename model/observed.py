@@ -1,22 +1,33 @@
 """What the normaliser says of a batch of events."""
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from model.config import ModelConfig
-from model.normalise import CONTEXTS
 from model.row import RowLayout
+
+CONTEXTS = 3  # distances from the profiles of day and week, and a jump
+JUMPED = 2  # where the jump is among them
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What `model.normalise.observe` says of n events; see there for the shapes."""
+class Observed(NamedTuple):
+    """What `model.normalise.observe` says of n events.
+
+    verdicts: (n,), see `model.admission`. steps: (n, R, F), the value of the step that ends with
+    the event, NaN where none does. inputs: (n, R, 1, D) for a network that reads all features, else
+    (n, R, F, D). units: (n, R, F), the scale (of values or of increments) in which the network's
+    locations and spreads are counted, 0 while too few values were seen. scales: (n, R, F), of
+    values. contexts: (n, F, CONTEXTS), distances in scales and a jump in usual ones, NaN where
+    nothing is said. paces: (n,), mean seconds between events. ages: (n,), the seconds by which the
+    event made its stream older, below 0 where a wrong clock was turned back. late: (n,), whether it
+    came with a time before its stream's newest.
+    """
 
     verdicts: npt.NDArray[np.uint8]
     steps: F64
@@ -25,6 +36,8 @@ class Observed:
     scales: F64
     contexts: F64
     paces: F64
+    ages: F64
+    late: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, config: ModelConfig, layout: RowLayout, n: int) -> "Observed":
@@ -38,11 +51,17 @@ class Observed:
             scales=np.ones(each),
             contexts=np.full((n, layout.features, CONTEXTS), np.nan),
             paces=np.ones(n),
+            ages=np.zeros(n),
+            late=np.zeros(n, np.bool_),
         )
 
     def only(self, events: I64) -> "Observed":
         """The same of some of the events."""
-        return Observed(*(getattr(self, field.name)[events] for field in fields(self)))
+        return Observed(
+            self.verdicts[events], self.steps[events], self.inputs[events], self.units[events],
+            self.scales[events], self.contexts[events], self.paces[events], self.ages[events],
+            self.late[events],
+        )  # fmt: skip
 
     def read_categories(self, config: ModelConfig, buckets: I64 | None) -> None:
         """Put the buckets of categories (n, C) where the network reads them."""

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from model.admission import ADMITTED
 from model.artifact import LARGEST_BATCH
 from model.config import ModelConfig
-from model.judge import BOTH, SCORE, judge
-from model.normalise import observe
+from model.judge import BOTH, Memory, Terms, Verdicts, judge
+from model.normalise import Events, Reading, observe
 from model.observed import Observed
 from model.population import Population, tail_table
 from model.row import RowTable
-from model.views import view_numbers
+from model.views import VIEW_COUNT, Pools, view_numbers
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ class Scored:
 
     verdicts: (n,), see `model.admission`. admitted: (m,), indices into the n events.
     scores: (m,) of SCORE. expected, spread, surprise, size_among_kin: (m, F), NaN where not known.
-    views: (m, V), the config's views, see `model.views`.
+    views: (m, V), the config's views, see `model.views`. late, ages: (m,), see Observed.
     """
 
     verdicts: npt.NDArray[np.uint8]
@@ -46,6 +46,8 @@ class Scored:
     surprise: F64
     size_among_kin: F64
     views: F64
+    late: npt.NDArray[np.bool_]
+    ages: F64
 
     def only(self, events: slice) -> "Scored":
         """The same of some events in a row, where all were admitted."""
@@ -86,9 +88,10 @@ class Scorer:
         self.budget_per_week = budget_per_week
         self.skew = skew
         config = network.config
-        self._lengths = np.array(config.resolutions, np.int64)
+        self._reading = Reading.of(config, skew)
         self._horizons = np.array(config.horizons, np.int64)
         self._views = view_numbers(config.views)
+        self._counts = np.isin(np.arange(VIEW_COUNT), self._views)
         self._error_tails, self._view_tails = _tails(network, len(directions))
 
     def score(
@@ -109,51 +112,34 @@ class Scorer:
         hash of the topic and partition that the offsets belong to.
         """
         config = self.network.config
-        seen = self._observe(table, slots, offsets, origin, times, timed, values)
-        seen.read_categories(self.network.config, categories)
+        events = Events(slots, offsets, np.uint64(origin), times, timed, values)
+        seen = Observed.of(config, table.layout, len(slots))
+        observe(table.head, table.features, table.profiles, events, self._reading, seen)
+        seen.read_categories(config, categories)
         verdicts = seen.verdicts
         admitted = np.flatnonzero(verdicts == ADMITTED)
-        slots, values, seen = slots[admitted], values[admitted], seen.only(admitted)
+        if len(admitted) < len(slots):
+            slots, seen = slots[admitted], seen.only(admitted)
         outputs = self._step(table, slots, seen)
-        m, features = values.shape
-        scores = np.zeros(m, SCORE)
-        told = np.empty((m, features, 4))
-        said = np.empty((m, len(config.views)))
-        judge(
-            table.head, table.features, table.locations, table.spreads, table.tails, table.maxima,
-            slots, seen.steps, seen.inputs, seen.units, seen.scales, seen.contexts,
-            seen.paces, outputs, config.joint, self.directions, self._horizons, self._views,
+        said = Verdicts.of(len(slots), values.shape[1], len(config.views))
+        pools = Pools.of(len(config.horizons))
+        judge(Memory.of(table), slots, seen, outputs, self._terms(), pools, said)
+        expected, spread, surprise, size = np.moveaxis(said.told, 2, 0)
+        return Scored(
+            verdicts, admitted, said.scores, expected, spread, surprise, size, said.views,
+            seen.late, seen.ages,
+        )  # fmt: skip
+
+    def _terms(self) -> Terms:
+        config = self.network.config
+        return Terms(
+            config.joint, self.directions, self._horizons, self._views, self._counts,
             config.persistence, config.cautious_events, self._error_tails, self._view_tails,
             self.budget_per_week,
-            scores, told, said,
         )  # fmt: skip
-        expected, spread, surprise, size = np.moveaxis(told, 2, 0)
-        return Scored(verdicts, admitted, scores, expected, spread, surprise, size, said)
-
-    def _observe(
-        self,
-        table: RowTable,
-        slots: I64,
-        offsets: I64,
-        origin: int,
-        times: F64,
-        timed: npt.NDArray[np.bool_],
-        values: F64,
-    ) -> Observed:
-        config, layout = self.network.config, table.layout
-        seen = Observed.of(config, layout, len(slots))
-        observe(
-            table.head, table.features, table.profiles, slots, offsets, np.uint64(origin), times,
-            timed, values, self.skew, self._lengths, config.joint, config.unit == "values",
-            config.level_clip, seen.verdicts, seen.steps, seen.inputs, seen.units, seen.scales,
-            seen.contexts, seen.paces,
-        )  # fmt: skip
-        return seen
 
     def _step(self, table: RowTable, slots: I64, seen: Observed) -> F32:
         """Run the network over every step that ended, wave by wave; (m, R, runs, O)."""
-        m, resolutions, runs = seen.inputs.shape[:3]
-        outputs = np.zeros((m, resolutions, runs, self.network.config.outputs), np.float32)
         present: npt.NDArray[np.bool_] = ~np.isnan(seen.steps)
         if self.network.config.joint:
             present = np.any(present, axis=2, keepdims=True)
@@ -161,13 +147,13 @@ class Scorer:
         turn = turns(slots)[event]
         order = np.argsort(turn, kind="stable")
         event, resolution, run = event[order], resolution[order], run[order]
-        row = slots[event]
+        row, states = slots[event], table.states
         read = seen.inputs[event, resolution, run]  # in the order in which they are run
-        given = np.empty((len(event), outputs.shape[3]), np.float32)
+        outputs = np.zeros((*present.shape, self.network.config.outputs), np.float32)
         for part in _calls(turn[order]):
             at = row[part], resolution[part], run[part]
-            given[part], table.states[at] = self.network.step(read[part], table.states[at])
-        outputs[event, resolution, run] = given
+            given, states[at] = self.network.step(read[part], states[at])
+            outputs[event[part], resolution[part], run[part]] = given
         return outputs
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from model.config import VALUE_CHANNELS, ModelConfig
 from model.fresh import fresh_table
-from model.normalise import observe
+from model.normalise import Events, Reading, observe
 from model.observed import Observed
 from model.population import Population
 from model.row import RowTable
@@ -100,12 +100,12 @@ def _observed(
     n, features = series.values.shape
     table = fresh_table(config, {}, population, features)
     seen = Observed.of(config, table.layout, n)
-    observe(
-        table.head, table.features, table.profiles, np.zeros(n, np.int64), np.arange(n),
-        np.uint64(1), series.times, np.zeros(n, np.bool_), series.values, np.inf,
-        np.array(config.resolutions), config.joint, config.unit == "values", config.level_clip,
-        seen.verdicts, seen.steps, seen.inputs, seen.units, seen.scales, seen.contexts, seen.paces,
+    events = Events(
+        np.zeros(n, np.int64), np.arange(n), np.uint64(1), series.times, np.zeros(n, np.bool_),
+        series.values,
     )  # fmt: skip
+    reading = Reading.of(config, np.inf)
+    observe(table.head, table.features, table.profiles, events, reading, seen)
     seen.read_categories(config, series.categories)
     return table, seen
 

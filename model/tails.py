@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.compiled import compiled
+from model.elementary import LN10, exp, log, log10
 from model.population import rarity
 from model.row import BLOCKS, Bytes
-from model.views import ABSENT, DAY, GROUP_COUNT, GROUPS, HELD, RARE, WEEK
+from model.views import ABSENT, DAY, GROUPS, HELD, RARE, WEEK
 
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
@@ -31,7 +32,6 @@ UNSPOKEN = 255  # the byte of one
 SMALLEST, LARGEST = 1e-3, 1e3  # that a maximum is remembered as
 BYTE_LOW, BYTE_STEP = math.log(SMALLEST), math.log(LARGEST / SMALLEST) / 254.0
 LARGEST_TOLD = math.log(LARGEST) - 0.5 * BYTE_STEP  # a maximum above may be any that is larger
-LN10 = math.log(10.0)
 RARE_DECADE = 1.0  # what ten times the error adds to the view `rare`, and to `near`
 NEAR_DECADE = 5.0 * LN10
 ECHO_BEYOND, ECHO_LEAST, ECHO_LIMIT = 2.0, 1.0, 2.0  # factors of 10 of tail probability
@@ -47,7 +47,7 @@ def byte_of(x: float) -> int:
     """A view's value as a log-scaled byte: 1e-3 to 1e3 in steps of 5.6 %."""
     if x <= SMALLEST:
         return 0
-    return min(254, math.floor((math.log(x) - BYTE_LOW) / BYTE_STEP + 0.5))
+    return min(254, math.floor((log(x) - BYTE_LOW) / BYTE_STEP + 0.5))
 
 
 @compiled
@@ -60,12 +60,12 @@ def tail_surprise(tail: np.void, ring: Bytes, used: int, x: float) -> float:
         above += ring[k] > byte and ring[k] != UNSPOKEN
         equal += ring[k] == byte
     rank = above + 0.5 * equal
-    result = -math.log10((rank + 0.5) / (spoken + 1.0))
-    excess = math.log(max(x, SMALLEST)) - tail["top"]
+    result = -log10((rank + 0.5) / (spoken + 1.0))
+    excess = log(max(x, SMALLEST)) - tail["top"]
     if excess > 0.0 and tail["top"] < LARGEST_TOLD:
         result += excess / tail["shape"] / LN10
     if result > SURPRISE_KNEE:
-        result = SURPRISE_KNEE + math.log1p(result - SURPRISE_KNEE)
+        result = SURPRISE_KNEE + log(1.0 + result - SURPRISE_KNEE)
     return result
 
 
@@ -75,7 +75,6 @@ def combined(tails: Structured, maxima: Bytes, used: int, active: I64, views: F6
 
     tails, maxima, active: (V,), (V, BLOCKS), (V,) for the views whose tails are kept.
     """
-    surprises = np.empty(active.shape[0])
     for k in range(active.shape[0]):
         x = views[active[k]]
         # A profile that has no past yet must not halve what the other one says.
@@ -84,8 +83,7 @@ def combined(tails: Structured, maxima: Bytes, used: int, active: I64, views: F6
             tails[k]["surprise"] = ABSENT
         elif x != HELD:
             tails[k]["surprise"] = np.float32(tail_surprise(tails[k], maxima[k], used, x))
-        surprises[k] = tails[k]["surprise"]
-    return grouped(surprises, active)
+    return grouped(tails, active)
 
 
 @compiled
@@ -95,30 +93,36 @@ def combined_in_population(row: np.void, view_tails: F64, active: I64, views: F6
     view_tails: (V, K), see `population.rarity`. They are tails of single events; the result is for
     a block, as everywhere.
     """
-    surprises = np.empty(active.shape[0])
+    loudest = 0.0
     for k in range(active.shape[0]):
         x = views[active[k]]
         decade = RARE_DECADE if active[k] == RARE else NEAR_DECADE
-        surprises[k] = rarity(view_tails[k], x, decade) if x >= 0.0 else ABSENT
+        if x >= 0.0:
+            loudest = max(loudest, rarity(view_tails[k], x, decade))
     # The loudest of several has as many chances to be loud.
-    tail = active.shape[0] * 10.0 ** -echoed(row, max(0.0, surprises.max()))
-    return -math.log10(-math.expm1(BLOCK_EVENTS * math.log1p(-tail))) if tail < 1.0 else 0.0
+    tail = active.shape[0] * exp(-LN10 * echoed(row, loudest))
+    return -log10(-math.expm1(BLOCK_EVENTS * math.log1p(-tail))) if tail < 1.0 else 0.0
 
 
 @compiled
-def grouped(surprises: F64, active: I64) -> float:
-    """One surprise of those of the views (V,), each at least 0 or ABSENT."""
-    total, count = np.zeros(GROUP_COUNT), np.zeros(GROUP_COUNT)
-    for k in range(active.shape[0]):
-        if surprises[k] != ABSENT:
-            total[GROUPS[active[k]]] += surprises[k]
-            count[GROUPS[active[k]]] += 1.0
+def grouped(tails: Structured, active: I64) -> float:
+    """One surprise of those of the views (V,), each at least 0 or ABSENT.
+
+    active: in rising order, so that the views of a group stand side by side.
+    """
     inverse, groups = 0.0, 0.0
-    for g in range(GROUP_COUNT):
-        if count[g] > 0.0:
-            inverse += 10.0 ** (total[g] / count[g])
+    total, count = 0.0, 0.0
+    for k in range(active.shape[0]):
+        surprise = tails[k]["surprise"]
+        if surprise != ABSENT:
+            total += surprise
+            count += 1.0
+        ends = k + 1 == active.shape[0] or GROUPS[active[k + 1]] != GROUPS[active[k]]
+        if ends and count > 0.0:
+            inverse += exp(LN10 * total / count)
             groups += 1.0
-    return math.log10(inverse / groups) if groups > 0.0 else 0.0
+            total, count = 0.0, 0.0
+    return log10(inverse / groups) if groups > 0.0 else 0.0
 
 
 @compiled
@@ -192,7 +196,7 @@ def place_of(block: int) -> int:
 def bounded(tail: np.void, ring: Bytes, used: int, blocks: int) -> float:
     """A block's maximum as it is remembered: of a settled stream one cannot make it deaf, several
     raise what is usual step by step. A view that has only begun to speak takes what comes."""
-    if blocks <= SETTLED or (ring[:used] != UNSPOKEN).sum() <= SETTLED:
+    if blocks <= SETTLED or spoken(ring, used) <= SETTLED:
         return float(tail["maximum"])
     return float(min(tail["maximum"], GROWTH * max(math.exp(tail["top"]), ORDINARY)))
 
@@ -221,17 +225,45 @@ def summarise(tail: np.void, ring: Bytes, used: int) -> None:
 
     Of few maxima the largest is far from the largest that there will be: the fewer, the wider.
     """
-    ordered = np.sort(ring[:used])
-    spoken = int((ordered != UNSPOKEN).sum())  # those that did not speak are the last
-    if spoken == 0:
+    maxima = spoken(ring, used)
+    if maxima == 0:
         tail["top"] = np.float32(math.inf)
         return
-    top = ordered[spoken - 1]
-    tenth = max(1, spoken // 10)
-    base = ordered[max(0, spoken - 1 - tenth)]
+    tenth = max(1, maxima // 10)
+    top, base = ranked(ring, used, 0), ranked(ring, used, min(tenth, maxima - 1))
     excess = 0.0
-    for k in range(tenth):
-        excess += (ordered[spoken - 1 - k] - base) * BYTE_STEP
-    prior = PRIOR_EXCESS * min(WIDEST, 1.0 + FEW_BLOCKS / spoken)
+    for k in range(used):
+        excess += ring[k] - base if base < ring[k] < UNSPOKEN else 0
+    prior = PRIOR_EXCESS * min(WIDEST, 1.0 + FEW_BLOCKS / maxima)
     tail["top"] = np.float32(BYTE_LOW + top * BYTE_STEP)
-    tail["shape"] = np.float32((excess + PRIOR_EXCESSES * prior) / (tenth + PRIOR_EXCESSES))
+    tail["shape"] = np.float32(
+        (excess * BYTE_STEP + PRIOR_EXCESSES * prior) / (tenth + PRIOR_EXCESSES)
+    )
+
+
+@compiled
+def spoken(ring: Bytes, used: int) -> int:
+    """How many of the remembered maxima are of blocks in which the view said something."""
+    count = 0
+    for k in range(used):
+        count += ring[k] != UNSPOKEN
+    return count
+
+
+@compiled
+def ranked(ring: Bytes, used: int, rank: int) -> int:
+    """The byte of which `rank` in the ring are larger, or fewer where several are equal.
+
+    By bisection, which is faster than to sort; what is UNSPOKEN does not count.
+    """
+    low, high = 0, UNSPOKEN - 1
+    while low < high:
+        middle = (low + high) // 2
+        larger = 0
+        for k in range(used):
+            larger += middle < ring[k] < UNSPOKEN
+        if larger > rank:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -19,11 +19,13 @@ in groups; `model.tails` makes each comparable with the stream's own past.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled
+from model.compiled import compiled, inlined
+from model.elementary import exp, log
 
 VIEWS = (
     "near", "middle", "far", "long", "day", "week", "jump", "rare", "away",
@@ -56,6 +58,41 @@ def view_numbers(names: tuple[str, ...]) -> I64:
     return np.array([VIEWS.index(name) for name in names], np.int64)
 
 
+class Pools(NamedTuple):
+    """What the features of one event say, the POOLED largest of each view.
+
+    largest: (VIEW_COUNT, POOLED), errors in spreads where the view is of them; level_errors:
+    (POOLED,), the same for the level; present: (VIEW_COUNT,), features that said something.
+    errors, widths: (H,) of the feature in hand, in input units; places: (H,), where they waited.
+    views: (VIEW_COUNT,), of the event.
+    """
+
+    largest: F64
+    level_errors: F64
+    present: I64
+    errors: F64
+    widths: F64
+    places: I64
+    views: F64
+
+    @classmethod
+    def of(cls, horizons: int) -> "Pools":
+        """Room for what is said of one event."""
+        return cls(
+            np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED), np.zeros(VIEW_COUNT, np.int64),
+            np.zeros(horizons), np.zeros(horizons), np.zeros(horizons, np.int64),
+            np.zeros(VIEW_COUNT),
+        )  # fmt: skip
+
+
+@inlined
+def empty(pools: Pools) -> None:
+    """Before an event nothing is said."""
+    pools.largest[:] = 0.0
+    pools.level_errors[:] = 0.0
+    pools.present[:] = 0
+
+
 @compiled
 def directed(error: float, direction: int) -> float:
     """The size of an error that counts: one against the declared direction does not."""
@@ -63,18 +100,41 @@ def directed(error: float, direction: int) -> float:
 
 
 @compiled
-def error_surprise(error: float) -> float:
-    """The Student-t's negative log-likelihood above its least, of an error in spreads."""
+def student_odds(error: float) -> float:
+    """How many times the density at 0 is that at an error in spreads, to the power 2 / (FREEDOM+1):
+    the Student-t's."""
     error = min(error, ERROR_LIMIT)
-    return 0.5 * (FREEDOM + 1.0) * math.log1p(error * error / FREEDOM)
+    return 1.0 + error * error / FREEDOM
 
 
 @compiled
+def error_surprise(error: float) -> float:
+    """The Student-t's negative log-likelihood above its least, of an error in spreads."""
+    return 0.5 * (FREEDOM + 1.0) * log(student_odds(error))
+
+
+@inlined
 def pool(largest: F64, x: float) -> None:
     """Keep the POOLED largest values of the features, in falling order."""
-    for k in range(largest.shape[0]):
-        if x > largest[k]:
-            x, largest[k] = largest[k], x
+    for k in range(largest.shape[0]):  # no branch: which way it would go cannot be foreseen
+        kept = largest[k]
+        largest[k] = max(kept, x)
+        x = min(kept, x)
+
+
+@inlined
+def say_one(x: float, view: int, direction: int, pools: Pools) -> None:
+    """One feature's part of a view."""
+    pool(pools.largest[view], directed(x, direction))
+    pools.present[view] += 1
+
+
+@inlined
+def say(xs: F64, first: int, direction: int, pools: Pools) -> None:
+    """The same of views in a row, from `first`; NaN says nothing."""
+    for j in range(xs.shape[0]):
+        if not math.isnan(xs[j]):
+            say_one(xs[j], first + j, direction, pools)
 
 
 @compiled
@@ -84,24 +144,34 @@ def pooled(largest: F64, features: int) -> float:
 
 
 @compiled
-def fill_views(
-    row: np.void, largest: F64, present: I64, persistence: float, cautious: float, views: F64
-) -> None:
-    """Pool the features and follow what persists.
+def pooled_errors(largest: F64, features: int) -> float:
+    """The mean surprise of the largest errors, of so many features."""
+    total = 0.0
+    for k in range(min(features, POOLED)):
+        total += error_surprise(largest[k])
+    return total / min(features, POOLED)
 
-    largest: (VIEW_COUNT, POOLED); present: (VIEW_COUNT,), features that said something; views:
-    (VIEW_COUNT,), whose ABSENT and HELD stand where none did. cautious: a stream's first events
-    that cannot prove much.
+
+@inlined
+def fill_views(row: np.void, pools: Pools, persistence: float, cautious: float) -> None:
+    """The views of an event, in pools.views; follow what persists.
+
+    persistence: steps. cautious: a stream's first events that cannot prove much.
     """
+    present, views = pools.present, pools.views
+    views[:] = HELD
+    views[DAY:AWAY] = ABSENT
     for v in range(VIEW_COUNT):
-        if present[v] > 0:
-            views[v] = pooled(largest[v], present[v])
+        if present[v] > 0 and v <= FAR:
+            views[v] = pooled_errors(pools.largest[v], present[v])
+        elif present[v] > 0:
+            views[v] = pooled(pools.largest[v], present[v])
     if present[LONG] > 0:
         weight = 2.0 / (persistence + 1.0)
-        row["longer"] += np.float32(weight * (math.log(views[LONG]) - row["longer"]))
+        row["longer"] += np.float32(weight * (log(views[LONG]) - row["longer"]))
         row["long"] += np.float32(weight * (row["longer"] - row["long"]))
         known = row["scored"] >= LONG_AFTER * cautious
-        views[LONG] = math.exp(row["long"]) if known else ABSENT
+        views[LONG] = exp(row["long"]) if known else ABSENT
     if present[AWAY] > 0:
         row["away"] += np.float32(AWAY_WEIGHT * (views[AWAY] - row["away"]))
         views[AWAY] = row["away"]

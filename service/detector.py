@@ -124,6 +124,7 @@ class Detector:
         other.process(
             RawBatch.of(("warm-up", 0), np.zeros(1, np.int64), np.ones(1), [None], records)
         )
+        other.stream("warm-up")
 
     def process(self, raw: RawBatch) -> Processed:
         """Decode and score one raw batch; every record ends in one part of the delivery."""
@@ -136,17 +137,13 @@ class Detector:
         return decoded
 
     def score(self, raw: RawBatch, decoded: Decoded) -> Processed:
-        events, table = decoded.events, self.arena.table
+        events = decoded.events
         slots = self.arena.slots_of(events.streams)
-        table = self.arena.table  # new streams may have made it grow
-        touched = np.unique(slots)
-        before = _watched(table, touched)
         scored = self.scorer.score(
-            table, slots, events.offsets, origin_of(raw.partition), events.times, events.timed,
-            events.values, events.categories,
+            self.arena.table, slots, events.offsets, origin_of(raw.partition), events.times,
+            events.timed, events.values, events.categories,
         )  # fmt: skip
-        self.arena.mark(touched)
-        after = _watched(table, touched)
+        self.arena.mark(slots)
         batch = self._scored_batch(raw, decoded, scored)
         delivery = Delivery(
             raw=raw,
@@ -160,10 +157,10 @@ class Detector:
         )
         return Processed(
             delivery=delivery,
-            late=int(after[0] - before[0]),
+            late=int(np.count_nonzero(scored.late)),
             ignored_fields=decoded.ignored_fields,
             missing_values=decoded.missing_values,
-            stream_seconds=max(0.0, after[1] - before[1]),  # a clock that was wrong may go back
+            stream_seconds=max(0.0, float(scored.ages.sum())),  # a wrong clock may go back
         )
 
     def changed(self) -> tuple[Changed, npt.NDArray[np.int64]]:
@@ -234,16 +231,18 @@ class Detector:
         }
 
     def _scored_batch(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> ScoredBatch:
-        events, kept = decoded.events, scored.admitted
+        events = decoded.events
+        if len(scored.admitted) < len(events):
+            events = events.only(scored.admitted)
         return ScoredBatch(
             detector=self.name,
             partition=raw.partition,
             features=self.features,
-            streams=events.streams.only(kept),
-            records=events.records[kept],
-            offsets=events.offsets[kept],
-            times=events.times[kept],
-            values=events.values[kept],
+            streams=events.streams,
+            records=events.records,
+            offsets=events.offsets,
+            times=events.times,
+            values=events.values,
             scores=scored.scores,
             expected=scored.expected,
             spread=scored.spread,
@@ -279,9 +278,3 @@ class Detector:
 def origin_of(partition: Partition) -> int:
     """A number that tells partitions apart within a row; never 0, which means none."""
     return (crc32(partition[0].encode()) << 32 | partition[1]) + 1
-
-
-def _watched(table: RowTable, slots: npt.NDArray[np.int64]) -> tuple[int, float]:
-    """Late events and seconds watched, summed over these rows."""
-    head = table.head[slots]
-    return int(head["late"].sum()), float((head["time"] - head["first_time"]).sum())

@@ -159,6 +159,13 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.streams)
 
+    def only(self, chosen: I64) -> "EventBatch":
+        """Some of the events."""
+        return EventBatch(
+            self.streams.only(chosen), self.records[chosen], self.offsets[chosen],
+            self.times[chosen], self.timed[chosen], self.values[chosen], self.categories[chosen],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:

@@ -269,8 +269,8 @@ def _in_columns(
         ),
         records=records,
         offsets=raw.offsets[records],
-        times=said["time"],
-        timed=said["timed"],
+        times=said["time"].copy(),  # in a row each, as compiled loops take them
+        timed=said["timed"].copy(),
         values=values[records],
         categories=buckets[records],
     )

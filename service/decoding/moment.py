@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled, inlined
+from model.compiled import compiled
 from service.decoding.tokens import DOT, MINUS, PLUS, SPACE, ZERO, integer, is_digit
 
 COLON, BIG_T, BIG_Z = (ord(c) for c in ":TZ")
@@ -37,14 +37,14 @@ def seconds_of(data: Bytes, at: int, end: int) -> float:
     return ((60 * minutes + second) * 1_000_000 + microseconds) / 1_000_000
 
 
-@inlined
+@compiled
 def is_punctuated(data: Bytes, at: int) -> bool:
     date = data[at + 4] == MINUS and data[at + 7] == MINUS
     time = data[at + 13] == COLON and data[at + 16] == COLON
     return date and time and data[at + 10] in (BIG_T, SPACE)
 
 
-@inlined
+@compiled
 def fraction_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Microseconds, of at most nine digits those that count, and the place after; -1 if unusual."""
     if at >= end or data[at] != DOT:
@@ -62,7 +62,7 @@ def fraction_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     return value, at
 
 
-@inlined
+@compiled
 def zone_of(data: Bytes, at: int, end: int) -> int:
     """Minutes east of UTC, 0 where none is told; NO_ZONE where it is unusual."""
     if at == end or (at + 1 == end and data[at] == BIG_Z):
@@ -76,13 +76,13 @@ def zone_of(data: Bytes, at: int, end: int) -> int:
     return -offset if data[at] == MINUS else offset
 
 
-@inlined
+@compiled
 def days_in(year: int, month: int) -> int:
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return 29 if month == 2 and leap else int(MONTH_DAYS[month - 1])
 
 
-@inlined
+@compiled
 def days_since_1970(year: int, month: int, day: int) -> int:
     """Of the Gregorian calendar; years are counted from March, so that a leap day is the last."""
     if month <= 2:

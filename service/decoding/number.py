@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import compiled, inlined
+from model.compiled import compiled
 
 MOST_DIGITS = 19  # that an unsigned integer of 64 bits always holds
 LEAST_POWER, LARGEST_POWER = -325, 308  # of ten: beyond them there are zeros and infinities
@@ -64,7 +64,7 @@ def number_from(digits: np.uint64, power: int) -> float:
     return _rounded(digits, power)
 
 
-@inlined
+@compiled
 def _rounded(digits: np.uint64, power: int) -> float:
     zeros = _leading_zeros(digits)
     digits = digits << np.uint64(zeros)
@@ -91,7 +91,7 @@ def _rounded(digits: np.uint64, power: int) -> float:
     return math.ldexp(float(mantissa), exponent - 53)
 
 
-@inlined
+@compiled
 def _leading_zeros(x: np.uint64) -> int:
     zeros = 0
     for step in (32, 16, 8, 4, 2, 1):
@@ -101,7 +101,7 @@ def _leading_zeros(x: np.uint64) -> int:
     return zeros
 
 
-@inlined
+@compiled
 def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """The high and the low half of a product of 128 bits."""
     a_low, a_high, b_low, b_high = a & LOW_HALF, a >> HALF, b & LOW_HALF, b >> HALF

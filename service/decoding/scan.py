@@ -93,12 +93,14 @@ class Columns(NamedTuple):
     """What is said of n records.
 
     events: (n,) of EVENT; values: (n, F), NaN where missing; texts: (n, C, 2), where in the data a
-    category's text starts and how long it is, -1 where there is none.
+    category's text starts and how long it is, -1 where there is none. unknown: (MOST_UNKNOWN, 2),
+    room for where the names of one event's fields are that are none of ours.
     """
 
     events: Structured
     values: F64
     texts: I64
+    unknown: I64
 
     @classmethod
     def of(cls, n: int, features: int, categories: int) -> "Columns":
@@ -106,6 +108,7 @@ class Columns(NamedTuple):
             events=np.zeros(n, EVENT),
             values=np.full((n, features), np.nan),
             texts=np.full((n, categories, 2), -1, np.int64),
+            unknown=np.zeros((MOST_UNKNOWN, 2), np.int64),
         )
 
 
@@ -116,7 +119,6 @@ def scan(
     """Read n records. keys, bodies: (n, 2), start in `data` and length, -1 where there is none;
     timestamps: (n,), stored with the records."""
     names, fields, growing, strict, max_event, max_stream, max_skew = wanted
-    unknown = np.zeros((MOST_UNKNOWN, 2), np.int64)
     for i in range(len(keys)):
         event, values = columns.events[i], columns.values[i]
         event["rank"] = LAST_RANK
@@ -126,7 +128,7 @@ def scan(
             0 < bodies[i, 1] <= max_event
             and read_fields(
                 data, i, bodies[i, 0], bodies[i, 0] + bodies[i, 1], keys[i, 1] >= 0, names, fields,
-                growing, strict, unknown, event, values, columns.texts[i],
+                growing, strict, columns.unknown, event, values, columns.texts[i],
             )
             and has_number(values)
             and is_name(data, event["stream"], event["length"], max_stream)
@@ -134,7 +136,7 @@ def scan(
         )  # fmt: skip
 
 
-@inlined
+@compiled
 def read_fields(
     data: Bytes,
     i: int,
@@ -200,7 +202,7 @@ def behind(data: Bytes, at: int, end: int) -> int:
     return at if at < end and data[at] == CLOSE else -1
 
 
-@inlined
+@compiled
 def keep(
     data: Bytes,
     field: np.void,
@@ -232,7 +234,7 @@ def keep(
     return True
 
 
-@inlined
+@compiled
 def has_number(values: F64) -> bool:
     for value in values:  # noqa: SIM110 - a generator is not compiled
         if not math.isnan(value):
@@ -255,7 +257,7 @@ def field_at(
     return -1
 
 
-@inlined
+@compiled
 def meet(data: Bytes, start: int, length: int, unknown: I64, count: int) -> int:
     """One more name that is none of ours; -1 where it stands twice or there are too many."""
     if count == len(unknown):
@@ -267,7 +269,7 @@ def meet(data: Bytes, start: int, length: int, unknown: I64, count: int) -> int:
     return count + 1
 
 
-@inlined
+@compiled
 def keep_name(data: Bytes, what: int, first: int, after: int, event: np.void) -> bool:
     """The stream's name, from its field: a text, or an integer as it stands."""
     event["stream"] = first
@@ -282,7 +284,7 @@ def keep_name(data: Bytes, what: int, first: int, after: int, event: np.void) ->
     return True
 
 
-@inlined
+@compiled
 def is_name(data: Bytes, start: int, length: int, longest: int) -> bool:
     """Whether these bytes are the name of a stream."""
     for k in range(start, start + length):
@@ -291,7 +293,7 @@ def is_name(data: Bytes, start: int, length: int, longest: int) -> bool:
     return 0 < length <= longest
 
 
-@inlined
+@compiled
 def keep_time(
     data: Bytes, rank: int, what: int, number: float, first: int, after: int, event: np.void
 ) -> bool:
@@ -308,7 +310,7 @@ def keep_time(
     return EARLIEST <= seconds <= LATEST
 
 
-@inlined
+@compiled
 def settle_time(event: np.void, timestamp: float, max_skew: float) -> bool:
     """The event's time, else the one stored with its record."""
     if event["timed"]:

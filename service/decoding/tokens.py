@@ -8,7 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from model.compiled import inlined
+from model.compiled import compiled, inlined
 from service.decoding.number import MOST_DIGITS, number_from
 
 LARGEST_VALUE = 1e100
@@ -50,7 +50,7 @@ def text_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     return -1, -1
 
 
-@inlined
+@compiled
 def value_at(data: Bytes, at: int, end: int) -> tuple[int, float, int, int]:
     """What stands at a place, as (kind, number, start, place after it); a text starts behind its
     quote."""
@@ -70,7 +70,7 @@ def value_at(data: Bytes, at: int, end: int) -> tuple[int, float, int, int]:
     return NOTHING, math.nan, at, at
 
 
-@inlined
+@compiled
 def says(data: Bytes, at: int, end: int, word: Bytes) -> bool:
     if at + len(word) > end:
         return False
@@ -82,7 +82,7 @@ def is_digit(byte: int) -> bool:
     return ZERO <= byte <= NINE
 
 
-@inlined
+@compiled
 def number_at(data: Bytes, at: int, end: int) -> tuple[float, int]:
     """A JSON number and the place after it; NaN where there is none, or an unusual one."""
     negative = data[at] == MINUS
@@ -108,7 +108,7 @@ def number_at(data: Bytes, at: int, end: int) -> tuple[float, int]:
     return -number if negative else number, at
 
 
-@inlined
+@compiled
 def digits_at(
     data: Bytes, at: int, end: int, digits: np.uint64, count: int
 ) -> tuple[np.uint64, int, int]:
@@ -120,7 +120,7 @@ def digits_at(
     return digits, count, at
 
 
-@inlined
+@compiled
 def exponent_at(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """A number's exponent and the place after it; far too large where none is."""
     negative = at < end and data[at] == MINUS
@@ -143,7 +143,7 @@ def same(a: Bytes, a_start: int, b: Bytes, b_start: int, length: int) -> bool:
     return True
 
 
-@inlined
+@compiled
 def integer(data: Bytes, at: int, length: int) -> int:
     """The digits at a place; -1 where not all are."""
     value = 0

@@ -38,8 +38,8 @@ class NameTable:
     def __init__(self) -> None:
         self._seed = np.uint64(int.from_bytes(os.urandom(8), "little"))
         self._count = 0
-        self._places = np.full(FULLEST * FIRST_CAPACITY, FREE, np.int64)
         self._hashes = np.zeros(FIRST_CAPACITY, np.uint64)
+        self._places = self._placed(FULLEST * FIRST_CAPACITY)
         self._spans = np.zeros((FIRST_CAPACITY, 2), np.int64)
         self._pool = np.zeros(FIRST_BYTES, np.uint8)
         self._used = 0
@@ -81,8 +81,13 @@ class NameTable:
         self._spans = _grown(self._spans, capacity)
         self._pool = _grown(self._pool, reserved)
         if len(self._places) < FULLEST * capacity:
-            self._places = np.full(FULLEST * capacity, FREE, np.int64)
-            place_all(self._hashes, self._count, self._places)
+            self._places = self._placed(FULLEST * capacity)
+
+    def _placed(self, size: int) -> I64:
+        """The names that there are, in a table of so many places."""
+        places = np.full(size, FREE, np.int64)
+        place_all(self._hashes, self._count, places)
+        return places
 
 
 def _grown(array: npt.NDArray[T], length: int) -> npt.NDArray[T]:
@@ -155,7 +160,8 @@ def take_slots(
             places[place] = count
             hashes[count] = hashed
             spans[count, 0], spans[count, 1] = used, length
-            pool[used : used + length] = data[start : start + length]
+            for k in range(length):
+                pool[used + k] = data[start + k]
             used += length
             count += 1
         slots[i] = places[place]

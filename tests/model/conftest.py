@@ -17,7 +17,7 @@ from model.config import Cell, ModelConfig
 from model.export import write_artifact
 from model.fresh import fresh_table
 from model.linear import Linear, Mean
-from model.normalise import observe
+from model.normalise import Events, Reading, observe
 from model.observed import Observed
 from model.rehearsal import Predictor
 from model.row import RowTable
@@ -125,21 +125,18 @@ def watch(
 ) -> Observed:
     """`observe` one stream (row 0): times (n,), values (n, F); offsets count up from `offset`.
 
-    What is not written is 255 in the verdicts, and NaN elsewhere.
+    What is not written is 255 in the verdicts, NaN in steps and paces, 0 in inputs.
     """
     given = np.array(values, np.float64, ndmin=2)
     n = len(given)
     seen = Observed.of(config, table.layout, n)
     seen.verdicts[:] = 255
-    for written in (seen.inputs, seen.units, seen.scales, seen.paces):
-        written[:] = np.nan
-    observe(
-        table.head, table.features, table.profiles, np.zeros(n, np.int64), offset + np.arange(n),
-        np.uint64(1), np.array(times, np.float64, ndmin=1), np.full(n, timed), given, skew,
-        np.array(config.resolutions, np.int64), config.joint, config.unit == "values",
-        config.level_clip, seen.verdicts, seen.steps, seen.inputs, seen.units, seen.scales,
-        seen.contexts, seen.paces,
+    seen.paces[:] = np.nan
+    events = Events(
+        np.zeros(n, np.int64), offset + np.arange(n), np.uint64(1),
+        np.array(times, np.float64, ndmin=1), np.full(n, timed), given,
     )  # fmt: skip
+    observe(table.head, table.features, table.profiles, events, Reading.of(config, skew), seen)
     return seen
 
 

@@ -40,7 +40,7 @@ def test_a_replayed_event_changes_nothing(
         at = START_TIME + 1e6 + ahead
         seen = watch(table, [at], [(value, 1.0)], offset=min(offset, len(values) - 1))
         assert seen.verdicts.tolist() == [REPLAYED]
-        assert np.isnan(seen.inputs).all()
+        assert not seen.inputs.any()
         assert np.isnan(seen.steps).all()
         np.testing.assert_array_equal(table.bytes, before)
 

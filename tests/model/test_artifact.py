@@ -148,7 +148,14 @@ def test_a_calibration_of_a_view_that_does_not_count_is_refused(copy: Path) -> N
 def test_a_view_that_is_not_known_is_refused(copy: Path) -> None:
     """The message names the file and the view."""
     edit(copy, lambda body: body["config"]["views"].append("sideways"))
-    assert f"{copy / DESCRIPTION} has unknown views: sideways" in refusal(copy)
+    assert "sideways: not some of near" in refusal(copy)
+    assert str(copy / DESCRIPTION) in refusal(copy)
+
+
+def test_views_in_another_order_are_refused(copy: Path) -> None:
+    """Those of a group must stand side by side, or each would count as a group of its own."""
+    edit(copy, lambda body: body["config"]["views"].reverse())
+    assert "in this order" in refusal(copy)
 
 
 @pytest.mark.parametrize("length", [0, BLOCKS + 1])

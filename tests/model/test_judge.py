@@ -18,23 +18,29 @@ from model.judge import (
     THRESHOLD_LOW,
     TOLERATED,
     WEEK,
+    Terms,
     cautious,
     compare,
     decide,
     expect,
     follow_level,
     judge_value,
-    tell,
     threshold_of,
     usual_error,
 )
 from model.row import FEATURE, HEAD
 from model.tails import BLOCK_EVENTS
-from model.views import AWAY, NEAR, POOLED, VIEW_COUNT, error_surprise
+from model.views import AWAY, LONG, NEAR, VIEW_COUNT, Pools, error_surprise
 from tests.model.conftest import F64
 
 GAP, BUDGET = 60.0, 1.0
-NO_TAIL: F64 = np.zeros(0)
+NO_TAILS: F64 = np.zeros((1, 0))
+ALL = np.arange(VIEW_COUNT)
+TERMS = Terms(
+    joint=True, directions=np.zeros(1, np.int8), horizons=np.array([1]), active=ALL,
+    counts=np.ones(VIEW_COUNT, np.bool_), persistence=25.0, cautious_events=0.0,
+    error_tails=NO_TAILS, view_tails=NO_TAILS, budget_per_week=1.0,
+)  # fmt: skip
 
 Structured = npt.NDArray[np.void]
 
@@ -199,6 +205,11 @@ def test_confidence_grows_to_one() -> None:
         assert out["confidence"][0] == pytest.approx(min(1.0, share))
 
 
+def error_of(surprise: float) -> float:
+    """The error in spreads that surprises so much."""
+    return math.sqrt(4.0 * math.expm1(surprise / 2.5))
+
+
 class Levelled:
     """One stream of one feature that is told its errors' surprises and its distances."""
 
@@ -209,13 +220,12 @@ class Levelled:
 
     def tell(self, error: float | None, distance: float | None) -> float:
         """The level; None where nothing is said."""
-        largest, errors = np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED)
-        present = np.zeros(VIEW_COUNT, np.int64)
+        pools = Pools.of(1)
         if error is not None:
-            errors[0], present[NEAR] = error, 1
+            pools.level_errors[0], pools.present[NEAR] = error_of(error), 1
         if distance is not None:
-            largest[AWAY, 0], present[AWAY] = distance, 1
-        level = follow_level(self.head[0], largest, errors, present)
+            pools.largest[AWAY, 0], pools.present[AWAY] = distance, 1
+        level = follow_level(self.head[0], pools)
         self.head["scored"] += 1
         return float(level)
 
@@ -277,16 +287,14 @@ def test_a_lucky_first_guess_is_not_what_is_usual() -> None:
 
 
 def valued(
-    feature: Structured, error: float, direction: int = BOTH, scale: float = 1.0
-) -> tuple[F64, float]:
-    """(views' largest, the near error's surprise): one value, an error of one horizon, spread 1."""
-    largest, errors = np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED)
-    present = np.zeros(VIEW_COUNT, np.int64)
-    judge_value(
-        feature[0], np.array([error]), np.ones(1), scale, direction, NO_TAIL, largest, errors,
-        present,
-    )  # fmt: skip
-    return largest[:, 0], errors[0]
+    feature: Structured, error: float, direction: int = BOTH, width: float = 1.0
+) -> tuple[F64, float, F64]:
+    """(views' largest, the near error's surprise for the level, what is told): one value, 10, and
+    an error of one horizon."""
+    pools, told = Pools.of(1), np.full(4, np.nan)
+    pools.errors[0], pools.widths[0] = error, width
+    judge_value(feature[0], 10.0, 1.0, direction, TERMS, NO_TAILS[0], pools, told)
+    return pools.largest[:, 0], error_surprise(pools.level_errors[0]), told
 
 
 def test_a_networks_spread_is_taken_at_its_word_at_first() -> None:
@@ -301,8 +309,8 @@ def test_what_is_usual_of_errors_is_followed(factor: float) -> None:
     for k in range(25_000):
         valued(feature, factor * (-1.0) ** k)
     assert usual_error(feature[0]) == pytest.approx(factor, rel=0.02)
-    largest, near = valued(feature, factor)
-    assert largest[NEAR] == pytest.approx(error_surprise(1.0), rel=0.05)
+    largest, near, _ = valued(feature, factor)
+    assert largest[NEAR] == pytest.approx(1.0, rel=0.03)
     assert near == pytest.approx(error_surprise(1.0), rel=0.05)
 
 
@@ -323,7 +331,7 @@ def test_one_wild_error_is_not_usual(error: float) -> None:
     feature = np.zeros(1, FEATURE)
     feature["judged"] = 10_000
     valued(feature, 1.0)
-    _, near = valued(feature, error)
+    _, near, _ = valued(feature, error)
     assert 1.0 < usual_error(feature[0]) < 1.02
     assert error_surprise(1.0) < near < 10.0
 
@@ -334,8 +342,8 @@ def test_an_error_to_the_ignored_side_surprises_nobody(error: float) -> None:
     """LOW hears only of values below what was expected, HIGH only of values above."""
     feature = np.zeros(1, FEATURE)
     for direction in (LOW, HIGH):
-        ignored, _ = valued(feature.copy(), -direction * error, direction)
-        heeded, _ = valued(feature.copy(), direction * error, direction)
+        ignored, _, _ = valued(feature.copy(), -direction * error, direction)
+        heeded, _, _ = valued(feature.copy(), direction * error, direction)
         assert ignored[NEAR] == 0.0
         assert heeded[NEAR] == valued(feature.copy(), error)[0][NEAR] > 0.0
 
@@ -344,13 +352,19 @@ def test_what_is_told_of_a_value_is_in_its_own_units() -> None:
     """What was expected, in which spread, and how much the error surprises; NaN if nothing was."""
     feature = np.zeros(1, FEATURE)
     feature["error"] = 4.0
-    told = np.full(3, math.nan)
-    tell(feature[0], 10.0, math.nan, 0.0, BOTH, told)
-    assert np.isnan(told).all()
-    tell(feature[0], 7.0, 3.0, 0.5, BOTH, told)
-    assert told.tolist() == pytest.approx([7.0, 1.0, error_surprise(3.0)])
-    tell(feature[0], 10.0, 3.0, 0.5, LOW, told)
-    assert told[2] == 0.0
+    assert np.isnan(valued(feature, math.nan, width=0.0)[2]).all()
+    told = valued(feature.copy(), 3.0, width=0.5)[2]
+    assert told[:3].tolist() == pytest.approx([10.0, 1.0, error_surprise(3.0)])
+    assert valued(feature, 3.0, LOW, width=0.5)[2][2] == 0.0
+
+
+@pytest.mark.parametrize("horizons", [1, 3])
+def test_the_perplexity_is_one_over_the_mean_likelihood(horizons: int) -> None:
+    """Errors of no surprise, in a spread of two scales: the network knows half as much."""
+    pools, told = Pools.of(horizons), np.full(4, np.nan)
+    pools.widths[:] = 2.0
+    judge_value(np.zeros(1, FEATURE)[0], 0.0, 1.0, BOTH, TERMS, NO_TAILS[0], pools, told)
+    assert pools.largest[LONG, 0] == pytest.approx(2.0)
 
 
 @modest
@@ -368,20 +382,19 @@ def test_a_reconstruction_meets_the_value_that_it_was_made_for(
     given_outputs = random.normal(size=(n, 2 + 2 * len(horizons))).astype(np.float32)
     feature = np.zeros(1, FEATURE)
     waits, reach = np.zeros(sum(horizons)), np.zeros(sum(horizons), np.float32)
-    h, unsure = np.array(horizons), np.ones(n)
+    h, unsure, pools = np.array(horizons), np.ones(n), Pools.of(len(horizons))
     for t in range(n):
-        errors, widths = np.zeros(len(h)), np.zeros(len(h))
-        compare(feature[0], values[t], waits, reach, h, errors, widths)
+        compare(feature[0], values[t], waits, reach, h, pools)
         for j, steps in enumerate(horizons):
             made = t - steps
             if made < 0:
-                assert math.isnan(errors[j])
+                assert math.isnan(pools.errors[j])
                 continue
             said = values[made] + units[made] * given_outputs[made, 2 + 2 * j]
             spread = units[made] * math.exp(given_outputs[made, 3 + 2 * j]) * unsure[made]
-            assert errors[j] == pytest.approx(values[t] - said, rel=1e-6, abs=1e-9)
-            assert widths[j] == pytest.approx(spread, rel=1e-6)
-        expect(feature[0], values[t], units[t], given_outputs[t], h, waits, reach)
+            assert pools.errors[j] == pytest.approx(values[t] - said, rel=1e-6, abs=1e-9)
+            assert pools.widths[j] == pytest.approx(spread, rel=1e-6)
+        expect(feature[0], values[t], units[t], given_outputs[t], pools.places, waits, reach)
         unsure[t] = math.sqrt(1.0 + feature["doubt"][0])
     assert feature["judged"][0] == n
 
@@ -389,19 +402,18 @@ def test_a_reconstruction_meets_the_value_that_it_was_made_for(
 @pytest.mark.parametrize("start", [0.0, 4.0])
 def test_a_level_is_known_the_better_the_more_values_it_is_a_mean_of(start: float) -> None:
     """The variance of a mean of n values is one n-th of theirs, whatever the first guess was."""
-    feature, h = np.zeros(1, FEATURE), np.array([1])
+    feature, place = np.zeros(1, FEATURE), np.zeros(1, np.int64)
     feature["doubt"] = start
     waits, reach = np.zeros(1), np.zeros(1, np.float32)
     for n in range(1, 200):
-        expect(feature[0], 0.0, 1.0, np.zeros(4, np.float32), h, waits, reach)
+        expect(feature[0], 0.0, 1.0, np.zeros(4, np.float32), place, waits, reach)
         assert feature["doubt"][0] == pytest.approx(1.0 / n, rel=1e-4)
 
 
 def test_nothing_is_expected_where_the_unit_is_not_known() -> None:
     """A unit of 0, as while too few values were seen: nothing waits for the next value."""
-    feature, h = np.zeros(1, FEATURE), np.array([1])
+    feature, pools = np.zeros(1, FEATURE), Pools.of(1)
     waits, reach = np.zeros(1), np.zeros(1, np.float32)
-    expect(feature[0], 5.0, 0.0, np.ones(4, np.float32), h, waits, reach)
-    errors, widths = np.zeros(1), np.zeros(1)
-    compare(feature[0], 6.0, waits, reach, h, errors, widths)
-    assert math.isnan(errors[0])
+    expect(feature[0], 5.0, 0.0, np.ones(4, np.float32), pools.places, waits, reach)
+    compare(feature[0], 6.0, waits, reach, np.array([1]), pools)
+    assert math.isnan(pools.errors[0])

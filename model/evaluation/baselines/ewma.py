@@ -21,14 +21,18 @@ def ewma(values: F64, directions: Directions, seed: int) -> F64:
     return pooled(one_sided(averaged(standardised(values)), directions))
 
 
-@compiled
 def averaged(deviations: F64) -> F64:
     """(n, F) -> (n, F)."""
-    result = np.zeros(deviations.shape)
+    result = np.empty_like(deviations)
+    _average(deviations, result)
+    return result
+
+
+@compiled
+def _average(deviations: F64, result: F64) -> None:
     width = math.sqrt(WEIGHT / (2.0 - WEIGHT))
     for f in range(deviations.shape[1]):
         mean = 0.0
         for i in range(deviations.shape[0]):
             mean += WEIGHT * (deviations[i, f] - mean)
             result[i, f] = mean / width
-    return result

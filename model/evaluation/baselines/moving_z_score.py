@@ -15,13 +15,14 @@ FEWEST_VALUES = 10
 def moving_z_score(values: F64, directions: Directions, seed: int) -> F64:
     """values (n, F) -> scores (n,), pooled over the features; nothing in it is drawn."""
     del seed
-    return pooled(one_sided(moving_deviations(values), directions))
+    result = np.zeros(values.shape)
+    moving_deviations(values, result)
+    return pooled(one_sided(result, directions))
 
 
 @compiled
-def moving_deviations(values: F64) -> F64:
-    """(n, F) -> (n, F): against the window that ends with the value before."""
-    result = np.zeros(values.shape)
+def moving_deviations(values: F64, result: F64) -> None:
+    """(n, F), into (n, F) zeros: against the window that ends with the value before."""
     for f in range(values.shape[1]):
         for i in range(FEWEST_VALUES, values.shape[0]):
             if math.isnan(values[i, f]):
@@ -30,7 +31,6 @@ def moving_deviations(values: F64) -> F64:
             count, mean, variance = moments(window)
             if count >= FEWEST_VALUES:
                 result[i, f] = in_deviations(values[i, f], mean, variance)
-    return result
 
 
 @compiled

@@ -62,18 +62,21 @@ def judged(events: Events, scores: F64, seconds: float) -> Outputs:
     return Outputs(scores, level, anomalous, alarm, seconds)
 
 
-@compiled
 def running_mean(scores: F64, weight: float) -> F64:
     """(n,) -> (n,), exponentially weighted, from 0."""
-    result = np.empty_like(scores)
-    mean = 0.0
-    for i in range(scores.shape[0]):
-        mean += weight * (scores[i] - mean)
-        result[i] = mean
-    return result
+    mean = np.empty_like(scores)
+    _follow_mean(scores, weight, mean)
+    return mean
 
 
 @compiled
+def _follow_mean(scores: F64, weight: float, mean: F64) -> None:
+    last = 0.0
+    for i in range(scores.shape[0]):
+        last += weight * (scores[i] - last)
+        mean[i] = last
+
+
 def standardised(values: F64) -> F64:
     """(n, F) -> (n, F): deviations from the mean of the values before, in their deviations.
 
@@ -81,6 +84,12 @@ def standardised(values: F64) -> F64:
     of a feature and for a missing one; at most 10.
     """
     result = np.zeros(values.shape)
+    _standardise(values, result)
+    return result
+
+
+@compiled
+def _standardise(values: F64, result: F64) -> None:
     for f in range(values.shape[1]):
         mean, variance, count = 0.0, 0.0, 0
         for i in range(values.shape[0]):
@@ -94,7 +103,6 @@ def standardised(values: F64) -> F64:
             step = x - mean
             mean += weight * step
             variance += weight * (step * (x - mean) - variance)
-    return result
 
 
 @compiled

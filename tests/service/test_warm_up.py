@@ -1,0 +1,35 @@
+import subprocess
+import sys
+
+SCRIPT = """
+import gc, json
+from numba.core.dispatcher import Dispatcher
+from service.bootstrap import build_detector
+from service.settings import DetectorSettings, LimitSettings
+from tests.service.parts import events, raw_batch
+
+def compiled():
+    return {f.py_func.__qualname__: len(f.signatures) for f in gc.get_objects()
+            if isinstance(f, Dispatcher)}
+
+detector = build_detector("default", DetectorSettings(features=["a", "b"]), LimitSettings())
+detector.warm_up()
+before = compiled()
+one = {"a": 1.0, "time": 1.7e9}
+for rows in (
+    [{"stream": "s", **one}],
+    [{"stream": f"s{n}", **one, "b": n} for n in range(500)],
+    [{"stream": "s", "a": n, "time": 1.7e9 + n} for n in range(100)] + [{"stream": "s"}],
+):
+    detector.process(raw_batch(events(rows), topic=f"t{len(rows)}"))
+detector.stream("s")
+print(json.dumps({name: n for name, n in compiled().items() if n != before.get(name)}))
+"""
+
+
+def test_after_the_warm_up_nothing_is_compiled() -> None:
+    """What is ready answers at once: events of one stream and of many, usual and unusual ones."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "{}"
