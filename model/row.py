@@ -15,10 +15,10 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 6
+FORMAT = 7
 """Version of the row's layout, stored with every checkpoint."""
 
-BLOCKS = 192
+BLOCKS = 80
 """Block maxima remembered for each view."""
 
 DAY_BINS, WEEK_BINS = 48, 168

@@ -97,6 +97,11 @@ MEASUREMENTS = (
         lambda b: [stages.million_vs_thousand(b.base, b.events, b.repeats)],
     ),
     Measurement(
+        "memory_of_streams",
+        "MiB that a million streams take, beside their rows",
+        lambda b: [stages.memory_of_streams(b.base, b.rows)],
+    ),
+    Measurement(
         "end_to_end_vs_poll",
         "from the broker to the score, beside kafka-python's bare poll()",
         lambda b: [b.end_to_end],

@@ -1,8 +1,10 @@
 """In-process: where the microseconds go, and what a million streams change."""
 
+import os
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from service.records import Names, RawBatch
 
 BATCH = 1024
 THOUSAND, MILLION = 1_000, 1_000_000
+MIB = 2**20
 
 
 def cost_of_stages(work: Workload, events: int, repeats: int) -> list[Result]:
@@ -84,6 +87,21 @@ def million_vs_thousand(work: Workload, events: int, repeats: int, most: int = M
     few, many = by_turns(repeats, partial(measured, THOUSAND), partial(measured, most))
     name = "million_vs_thousand_streams" if most == MILLION else f"{most}_vs_thousand_streams"
     return Result(name, many, "events/s", "the same over a thousand streams", few)
+
+
+def memory_of_streams(work: Workload, streams: int = MILLION) -> Result:
+    """MiB of memory that a process takes for so many streams, beside their rows alone."""
+    before = resident_bytes()
+    detector = with_streams(work, streams)
+    taken = resident_bytes() - before
+    rows = streams * detector.arena.layout.row_bytes
+    return Result("memory_of_streams", taken / MIB, "MiB", "the rows alone", rows / MIB)
+
+
+def resident_bytes() -> int:
+    """Of this process, as Linux counts it."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def with_streams(work: Workload, streams: int) -> Detector:

@@ -22,6 +22,7 @@ TRAINING_EVENTS = 4000
 START = 1_750_000_000.0
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Workload:
 
     def records(self, events: int, streams: int) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of so many events; the streams take turns."""
-        values = values_of(events, len(self.features)).round(4).tolist()
+        turns = np.arange(events) // streams
+        values = values_of(turns, len(self.features)).round(4).tolist()
         for n, row in enumerate(values):
             time = START + 10.0 * (n // streams)
             body = {"time": time, **dict(zip(self.features, row, strict=True))}
@@ -59,12 +61,15 @@ class Workload:
         ]
 
 
-def values_of(events: int, features: int) -> F64:
-    """(events, features): a slow swing that the features share, and noise."""
+def values_of(turns: I64, features: int) -> F64:
+    """(n, features), of streams' events by their places (n,) in their streams: a slow swing that
+    the features share, and noise."""
     random = np.random.default_rng(1)
-    swing = 10.0 * np.sin(np.arange(events) / 300.0)[:, None]
+    swing = 10.0 * np.sin(turns / 300.0)[:, None]
     shares = np.linspace(0.2, 1.0, features)
-    return np.asarray(100.0 + swing * shares + random.normal(size=(events, features)), np.float64)
+    return np.asarray(
+        100.0 + swing * shares + random.normal(size=(len(turns), features)), np.float64
+    )
 
 
 def base() -> Workload:
@@ -83,7 +88,7 @@ def joint(folder: Path) -> Workload:
             "to measure a trained artifact one is trained: pip install 'wakeful[train]'"
         ) from error
     times = np.asarray(START + 10.0 * np.arange(TRAINING_EVENTS), np.float64)
-    series = Series("training", times, values_of(TRAINING_EVENTS, len(FEATURES)))
+    series = Series("training", times, values_of(np.arange(TRAINING_EVENTS), len(FEATURES)))
     settings = TrainingSettings(updates=UPDATES)
     train_artifact([series], FEATURES, folder, settings, "lstm", HIDDEN)
     return Workload("joint", folder, FEATURES)

@@ -1,40 +1,54 @@
 """The memories of one detector's streams: rows in one buffer, a slot for each stream."""
 
+import os
+
 import numpy as np
 import numpy.typing as npt
 
 from model.judge import usual_error
 from model.row import Bytes, RowLayout, RowTable
+from service.errors import StateError
 from service.memory.names import NameTable
 from service.records import Names
 
 I64 = npt.NDArray[np.int64]
 
 REMEMBERED = "level", "fast", "slow", "scale", "step", "count"
-FIRST_CAPACITY = 64  # rows
+LEAST_CAPACITY = 1024  # rows
 
 
 class Arena:
-    """Rows of streams, all of one layout. Grows by doubling; a new stream starts as `fresh`.
+    """Rows of streams, all of one layout; a new stream starts as `fresh`.
 
     `fresh` is one row, (1, row_bytes). Which rows changed since the last checkpoint is known.
+
+    Addresses are taken once for as many rows as the machine's memory could hold, memory itself by
+    the system as rows are first written: nothing is ever moved, however many streams come.
     """
 
-    def __init__(self, layout: RowLayout, fresh: Bytes) -> None:
+    def __init__(self, layout: RowLayout, fresh: Bytes, capacity: int | None = None) -> None:
         self.layout = layout
         self.fresh = fresh
         self.names = NameTable()
-        self.table = RowTable.zeros(layout, FIRST_CAPACITY)
-        self._changed = np.zeros(FIRST_CAPACITY, np.bool_)
+        self.table = _reserved(layout, capacity or machine_memory() // layout.row_bytes)
+        self._changed = np.zeros(len(self.table), np.bool_)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def slots_of(self, streams: Names) -> I64:
-        """(n,) slots; a stream not seen before gets one with a fresh row."""
+        """(n,) slots; a stream not seen before gets one with a fresh row.
+
+        StateError where they are more than the arena holds.
+        """
         known = len(self)
         slots = self.names.slots_of(streams)
-        self._make_room()
+        if len(self) > len(self.table):
+            raise StateError(
+                f"{len(self):,} streams of {self.layout.row_bytes:,} bytes each are more than the "
+                f"{len(self.table):,} that this machine's memory holds: spread them over several "
+                "processes, by partitions or by detectors"
+            )
         self.table.bytes[known : len(self)] = self.fresh[0]
         return slots
 
@@ -47,7 +61,7 @@ class Arena:
 
     def changed(self) -> I64:
         """Slots of the rows that changed since `saved`."""
-        return np.flatnonzero(self._changed)
+        return np.flatnonzero(self._changed[: len(self)])
 
     def saved(self, slots: I64) -> None:
         """These rows are in the store as they are."""
@@ -63,17 +77,20 @@ class Arena:
         slot = self.names.find(stream)
         return None if slot is None else RowTable(self.layout, self.table.bytes[[slot]])
 
-    def _make_room(self) -> None:
-        capacity = len(self.table)
-        while capacity < len(self):
-            capacity *= 2
-        if capacity > len(self.table):
-            rows = np.zeros((capacity, self.layout.row_bytes), np.uint8)
-            rows[: len(self.table)] = self.table.bytes
-            self.table = RowTable(self.layout, rows)
-            changed = np.zeros(capacity, np.bool_)
-            changed[: len(self._changed)] = self._changed
-            self._changed = changed
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _reserved(layout: RowLayout, rows: int) -> RowTable:
+    """Zeros that take no memory before they are written; fewer where the system refuses."""
+    while rows > LEAST_CAPACITY:
+        try:
+            return RowTable.zeros(layout, rows)
+        except MemoryError:
+            rows //= 2
+    return RowTable.zeros(layout, LEAST_CAPACITY)
 
 
 def relaid(

@@ -264,7 +264,7 @@ def test_a_view_that_begins_late_is_held_against_what_it_said_alone() -> None:
 
 def test_of_few_blocks_little_can_be_told() -> None:
     """The same step above the largest maximum is the rarer, the more blocks there were."""
-    surprises_ = [surprise_at([120] * blocks, 2.0) for blocks in (1, 5, 20, 100)]
+    surprises_ = [surprise_at([120] * blocks, 2.0) for blocks in (1, 5, 20, BLOCKS)]
     assert surprises_ == sorted(surprises_)
     assert surprises_[-1] > surprises_[0] + 2.0
 

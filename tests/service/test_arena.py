@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.row import RowLayout, RowTable
-from service.memory.arena import FIRST_CAPACITY, Arena, feature_of, relaid
+from service.errors import StateError
+from service.memory.arena import LEAST_CAPACITY, Arena, feature_of, relaid
 from service.records import Names
 
 LAYOUT = RowLayout(
@@ -37,9 +39,25 @@ def test_rows_survive_growth_and_new_ones_start_fresh() -> None:
     made = arena()
     (slot,) = made.slots_of(Names.of(["first"]))
     made.table.bytes[slot] = 99
-    made.slots_of(Names.of([f"s{n}" for n in range(5 * FIRST_CAPACITY)]))
+    made.slots_of(Names.of([f"s{n}" for n in range(5000)]))
     assert np.all(made.table.bytes[slot] == 99)
     assert np.array_equal(made.table.bytes[-1 + len(made)], made.fresh[0])
+
+
+def test_no_row_is_moved_when_streams_come() -> None:
+    """A hundred thousand streams later a memory is where it was: growing takes no time."""
+    made = arena()
+    before = made.table.bytes.ctypes.data
+    made.slots_of(Names.of([f"s{n}" for n in range(100_000)]))
+    assert made.table.bytes.ctypes.data == before
+
+
+def test_more_streams_than_there_is_room_for_are_refused() -> None:
+    """The message says how many there are, how many fit, and what to do."""
+    made = Arena(LAYOUT, arena().fresh, capacity=LEAST_CAPACITY)
+    made.slots_of(Names.of([f"s{n}" for n in range(LEAST_CAPACITY)]))
+    with pytest.raises(StateError, match=r"1,025 streams .* 1,024 .* several processes"):
+        made.slots_of(Names.of(["one more"]))
 
 
 def test_what_changed_is_known_until_it_is_saved() -> None:
