@@ -35,6 +35,9 @@ WEIGHTS, GRAPH, DESCRIPTION = "model.safetensors", "model.onnx", "artifact.json"
 LARGEST_BATCH = 1024  # network runs in one batched call: the plateau of throughput
 BASE = Path(__file__).parent / "base_artifact"
 """The artifact that ships: feature by feature, trained on generated signals (`model.base`)."""
+COMPACT = Path(__file__).parent / "compact_artifact"
+"""The same network for many streams: one time scale, no profiles, less than half a row."""
+SHIPPED = {"base": BASE, "compact": COMPACT}
 
 F32 = npt.NDArray[np.float32]
 Maxima = Annotated[
@@ -187,6 +190,11 @@ class Artifact:
                     "on this machine the network's numbers depend on the batch size "
                     f"({LARGEST_BATCH} against {size}); scores could not be reproduced"
                 )
+
+
+def folder_of(artifact: Path | None) -> Path:
+    """The folder of an artifact that may be named as one that ships; the base artifact for None."""
+    return BASE if artifact is None else SHIPPED.get(str(artifact), artifact)
 
 
 def digest(file: Path) -> str:

@@ -1,21 +1,24 @@
 """Train the base artifact again: `python -m model.base [--out DIR]`. Seeded; some three minutes.
 
 The network runs feature by feature with shared weights, so that it takes a stream of any features
-in any unit; it is trained on generated signals alone (`model.generate`).
+in any unit; it is trained on generated signals alone (`model.generate`). The compact artifact is
+the same network with fewer views of it, and is made of it.
 """
 
 import argparse
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from model.artifact import BASE, Artifact, Description
+from model.artifact import BASE, COMPACT, GRAPH, WEIGHTS, Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import uncalibrated
 from model.config import Cell, ModelConfig
-from model.export import write_artifact
+from model.export import write_artifact, write_description
 from model.generate import generate
 from model.linear import fit_linear, fit_mean
 from model.rehearsal import Predictor
@@ -23,6 +26,7 @@ from model.series import Described, describe
 from model.training import TrainingSettings, fit
 
 STREAMS, STEPS, HELD_OUT = 1280, 2400, 128
+COMPACT_VIEWS = "near", "middle", "far", "away"
 SETTINGS = TrainingSettings(
     updates=1680, chunk=200, chunks=12, lanes=128, learning_rate=3e-3, patience=20, gain=0.0
 )
@@ -85,12 +89,23 @@ def _fitted(
     }
 
 
+def write_compact(base: Artifact, folder: Path) -> Artifact:
+    """The base artifact's network, at one time scale and without profiles of day and week."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS, GRAPH):
+        shutil.copyfile(base.folder / name, folder / name)
+    config = replace(base.config, resolutions=base.config.resolutions[:1], views=COMPACT_VIEWS)
+    description = replace(base.description, config=config, calibration=uncalibrated(config))
+    return write_description(description, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the base artifact on generated signals.")
     parser.add_argument("--out", type=Path, default=BASE)
-    out = parser.parse_args().out
+    parser.add_argument("--compact-out", type=Path, default=COMPACT)
+    given = parser.parse_args()
     np.seterr(all="ignore")
-    train_base(STREAMS, STEPS, SETTINGS, out)
+    write_compact(train_base(STREAMS, STEPS, SETTINGS, given.out), given.compact_out)
 
 
 if __name__ == "__main__":

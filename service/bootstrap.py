@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from model.artifact import BASE, Artifact
+from model.artifact import Artifact, folder_of
 from model.errors import ArtifactError
 from model.scorer import Scorer, directions_of
 from service.decoding.json import Fields, JsonDecoder, Limits
@@ -83,7 +83,7 @@ def build_detectors(settings: Settings) -> list[Detector]:
 def build_detector(name: str, settings: DetectorSettings, limits: LimitSettings) -> Detector:
     """One detector; SettingsError says which of its settings does not fit its artifact."""
     try:
-        artifact = Artifact(settings.artifact or BASE)
+        artifact = Artifact(folder_of(settings.artifact))
     except ArtifactError as error:
         raise SettingsError(f"detectors.{name}.artifact: {error}") from error
     features, discover = _features(name, settings, artifact, limits)

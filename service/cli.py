@@ -157,7 +157,7 @@ def demo(port: int, folder: Path) -> int:
     metavar="FEATURE=low|high|both",
     help="Which deviation of a feature counts.",
 )
-@click.option("--artifact", type=FOLDER, help="Artifact folder [the base artifact].")
+@click.option("--artifact", type=FOLDER, help="Artifact folder, or `compact` [the base artifact].")
 @click.option("--keep", is_flag=True, help="Keep memories from one file to the next.")
 @config_option
 @reported
@@ -288,7 +288,7 @@ def train(
 
 @main.command()
 @click.argument("folders", nargs=-1, required=True, type=SET)
-@click.option("--artifact", type=SET, help="Artifact of the detector `wakeful` [it trains one].")
+@click.option("--artifact", type=FOLDER, help="Artifact of the detector `wakeful` [it trains one].")
 @click.option("--json", "file", type=OUTPUT, help="File to write the figures to.")
 @click.option("--detectors", callback=names, metavar="A,B", help="Which to compare [all].")
 @click.option(
@@ -317,13 +317,21 @@ def evaluate(
     seed: int,
 ) -> None:
     """Measure detectors on folders of labelled series. Needs: pip install 'wakeful[evaluate]'."""
+    from model.artifact import folder_of
     from service.evaluate import EvaluateOptions, write_figures
     from service.evaluate import evaluate as run
 
     if artifact and detectors and "wakeful" not in detectors:
         raise SettingsError("--artifact is for the detector wakeful, which --detectors leaves out")
     options = EvaluateOptions(
-        artifact, tuple(detectors or ()), direction, key, jobs, quick, seed, together
+        artifact and folder_of(artifact),
+        tuple(detectors or ()),
+        direction,
+        key,
+        jobs,
+        quick,
+        seed,
+        together,
     )
     figures = run(folders, options, click.echo)
     if file:

@@ -173,7 +173,7 @@ class DetectorSettings(Section):
     )
     artifact: Path | None = Field(
         None,
-        description="Artifact folder, as `wakeful train` writes it; not set: the base artifact.",
+        description="Artifact folder, as `wakeful train` writes it, or `base` or `compact`, which ship; not set: `base`.",
     )
     direction: dict[str, Literal["low", "high", "both"]] = Field(
         {}, description="For a feature, which deviation counts: `low`, `high` or `both`."

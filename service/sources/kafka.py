@@ -72,8 +72,7 @@ class KafkaSource:
         try:
             consumer = self._connected()
             self._place()
-            most = BATCHES_AT_ONCE if self._whole else self._max_batch_events
-            records = consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=most)
+            records = self._records(consumer, timeout_seconds)
             self._check_alive(bool(records))
         except UnknownTopicOrPartitionError as error:
             raise _no_topic(error.args) from error
@@ -86,6 +85,23 @@ class KafkaSource:
             for partition, part in records.items()
             for batch in raw_batches(partition, part, self._max_batch_events)
         ]
+
+    def _records(self, consumer: Any, timeout_seconds: float) -> dict[TopicPartition, list[Any]]:
+        """What there is, at most twice as much as one poll may give.
+
+        A poll that had to wait has not asked the broker for what comes next; one that need not
+        does, so that it travels while these records are scored.
+        """
+        most = BATCHES_AT_ONCE if self._whole else self._max_batch_events
+        records: dict[TopicPartition, list[Any]]
+        records = consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=most)
+        if not records:
+            return records
+        for partition, more in consumer.poll(timeout_ms=0, max_records=most).items():
+            records.setdefault(partition, []).extend(more)
+        # The second poll may have given partitions away, and taken them back.
+        ours = consumer.assignment() - self._unplaced
+        return {partition: part for partition, part in records.items() if partition in ours}
 
     def wake(self) -> None:
         """Nothing to end: a poll is short."""

@@ -14,13 +14,16 @@ from safetensors.numpy import load_file
 
 from model.artifact import (
     BASE,
+    COMPACT,
     DESCRIPTION,
     FORMAT,
     GRAPH,
+    SHIPPED,
     WEIGHTS,
     Artifact,
     Description,
     digest,
+    folder_of,
 )
 from model.calibration import uncalibrated
 from model.config import ModelConfig
@@ -288,9 +291,25 @@ def test_the_base_artifact_is_the_one_that_this_version_trains(base: Artifact) -
     assert base.description.calibration == uncalibrated(base.config)
 
 
-def test_the_base_artifact_is_small() -> None:
+def test_the_compact_artifact_is_the_base_artifacts_network(base: Artifact) -> None:
+    """It has the same weights, looks at less, and a stream takes half of the memory for it."""
+    compact = Artifact(folder_of(Path("compact")))
+    assert (COMPACT / WEIGHTS).read_bytes() == (BASE / WEIGHTS).read_bytes()
+    assert set(compact.config.views) < set(base.config.views)
+    assert compact.layout(1).row_bytes <= 1536
+    assert base.layout(1).row_bytes <= 3072
+
+
+def test_an_artifact_is_a_folder_or_one_that_ships(tmp_path: Path) -> None:
+    """Nothing given is the base artifact; what is not the name of one that ships is a path."""
+    assert folder_of(None) == folder_of(Path("base")) == BASE
+    assert folder_of(tmp_path / "compact") == tmp_path / "compact"
+
+
+@pytest.mark.parametrize("folder", SHIPPED.values())
+def test_what_ships_is_small(folder: Path) -> None:
     """The three files together are under 2 MB."""
-    assert sum(path.stat().st_size for path in BASE.iterdir()) < 2_000_000
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_000_000
 
 
 def test_a_fresh_row_of_the_base_artifact_names_it(base: Artifact) -> None:
