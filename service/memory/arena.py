@@ -1,6 +1,8 @@
 """The memories of one detector's streams: rows in one buffer, a slot for each stream."""
 
+import mmap
 import os
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ I64 = npt.NDArray[np.int64]
 
 REMEMBERED = "level", "fast", "slow", "scale", "step", "count"
 LEAST_CAPACITY = 1024  # rows
+MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0  # `mmap` has a name for it from 3.13 on
 
 
 class Arena:
@@ -30,8 +33,9 @@ class Arena:
         self.layout = layout
         self.fresh = fresh
         self.names = NameTable()
-        self.table = _reserved(layout, capacity or machine_memory() // layout.row_bytes)
-        self._changed = np.zeros(len(self.table), np.bool_)
+        rows = capacity or machine_memory() // layout.row_bytes
+        self.table = RowTable(layout, _reserved(rows, layout.row_bytes))
+        self._changed = _reserved(len(self.table), 1)[:, 0].view(np.bool_)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,14 +87,19 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _reserved(layout: RowLayout, rows: int) -> RowTable:
-    """Zeros that take no memory before they are written; fewer where the system refuses."""
-    while rows > LEAST_CAPACITY:
+def _reserved(rows: int, size: int) -> Bytes:
+    """(rows, size) zeros that take no memory before they are written; fewer rows where the system
+    refuses."""
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    while True:
         try:
-            return RowTable.zeros(layout, rows)
-        except MemoryError:
+            pages = mmap.mmap(-1, rows * size, private)
+        except OSError:
+            if rows <= LEAST_CAPACITY:
+                raise
             rows //= 2
-    return RowTable.zeros(layout, LEAST_CAPACITY)
+        else:
+            return np.frombuffer(pages, np.uint8).reshape(rows, size)
 
 
 def relaid(
