@@ -16,7 +16,7 @@ from model.evaluation.alarms import detection_delays, false_alarms, pooled
 from model.evaluation.detector import Outputs
 from model.evaluation.intervals import F64, I64, Bools, intervals_of, rows_of
 from model.evaluation.labelled import LabelledSeries
-from model.evaluation.nab import PROFILES, best_threshold, corpus_score
+from model.evaluation.nab import PROFILES, best_threshold, corpus_score, scores_of_halves
 from model.evaluation.peak import peak_accuracy, peak_found
 from model.evaluation.ranges import best_range_f1, range_quality
 from model.evaluation.ranking import (
@@ -97,7 +97,8 @@ def part_of(outputs: Outputs, rows: I64) -> Outputs:
 
 
 def nab_metrics(labelled: LabelledSet, outputs: Mapping[int, Outputs]) -> Metrics:
-    """NAB's score at the detector's own alarms and at the best threshold, with rest and without."""
+    """NAB's score at the detector's own alarms, of random halves of the series too, and at the best
+    threshold, with rest and without."""
     windows = [labelled.series[n].windows for n in labelled.counted]
     alarms = [outputs[n].alarm for n in labelled.counted]
     scores = [outputs[n].score for n in labelled.counted]
@@ -105,6 +106,10 @@ def nab_metrics(labelled: LabelledSet, outputs: Mapping[int, Outputs]) -> Metric
         name: corpus_score(alarms, windows, PROFILES[profile])
         for name, profile in NAB_NAMES.items()
     }
+    halves = scores_of_halves(alarms, windows)
+    if len(halves):
+        metrics["nab_standard_halves_low"] = float(np.quantile(halves, 0.05))
+        metrics["nab_standard_halves_high"] = float(np.quantile(halves, 0.95))
     metrics["nab_standard_best"] = best_threshold(scores, windows).score
     metrics["nab_standard_best_rested"] = best_rested_score(scores, windows)
     return metrics

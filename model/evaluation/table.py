@@ -11,6 +11,8 @@ MEANINGS = {
     "nab_standard": "NAB's score, standard profile, at the detector's own alarms",
     "nab_low_fp": "the same, profile that punishes false alarms",
     "nab_low_fn": "the same, profile that punishes missed windows",
+    "nab_standard_halves_low": "19 in 20 random halves of the series score more than this",
+    "nab_standard_halves_high": "and 19 in 20 less than this",
     "nab_standard_best": "at the one threshold chosen with the labels, no rest between alarms",
     "nab_standard_best_rested": "the same with a rest of 100 events between alarms",
     "vus_pr": "volume under the precision-recall surface of the level, mean over series",

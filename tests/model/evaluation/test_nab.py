@@ -18,6 +18,7 @@ from model.evaluation.nab import (
     raw_score,
     row_worths,
     scaled_sigmoid,
+    scores_of_halves,
 )
 from tests.model.evaluation.samples import scored
 
@@ -130,6 +131,18 @@ def test_an_alarm_at_the_first_row_of_each_window_is_perfect(profile: Profile) -
 def test_false_alarms_alone_score_less_than_silence() -> None:
     limits, lengths = corpus()
     assert corpus_score([alarms_at(n, 25) for n in lengths], limits) < 0.0
+
+
+def test_halves_of_equal_series_score_as_the_whole() -> None:
+    """Where every series is the same, no half is better than another; where not, they differ."""
+    window = np.array([[300, 320]])
+    hit, missed = np.zeros(1000, np.bool_), np.zeros(1000, np.bool_)
+    hit[300] = True
+    same = scores_of_halves([hit] * 9, [window] * 9)
+    np.testing.assert_allclose(same, corpus_score([hit], [window]))
+    mixed = scores_of_halves([hit] * 4 + [missed] * 5, [window] * 9)
+    assert mixed.min() < corpus_score([hit] * 4 + [missed] * 5, [window] * 9) < mixed.max()
+    np.testing.assert_array_equal(mixed, scores_of_halves([hit] * 4 + [missed] * 5, [window] * 9))
 
 
 def test_a_corpus_without_windows_has_no_score() -> None:
