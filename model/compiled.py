@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {
     # A division by zero is what IEEE 754 says: a branch for it keeps a loop from being vectorised.
     "error_model": "numpy",
     # Nothing is counted that refers to an array, which takes more time than the arithmetic does;
-    # so nothing may be allocated either: whoever calls from Python makes room.
+    # so nothing may be allocated, and no array returned: whoever calls from Python makes room.
     "_nrt": False,
 }
 

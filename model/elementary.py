@@ -49,7 +49,7 @@ float_of: Any = intrinsic(_to_float)
 
 @compiled
 def log(x: float) -> float:
-    """Natural logarithm of a normal number above 0; about 710 of what is infinite."""
+    """Natural logarithm of a normal number above 0; of anything else, NaN too, some number."""
     bits = bits_of(x)
     above = (bits - ROOT_HALF) >> EXPONENT
     e = float_of(above | TWO_52_BITS) - TWO_52

@@ -23,10 +23,10 @@ class Observed(NamedTuple):
     the event, NaN where none does. inputs: (n, R, 1, D) for a network that reads all features, else
     (n, R, F, D). units: (n, R, F), the scale (of values or of increments) in which the network's
     locations and spreads are counted, 0 while too few values were seen. scales: (n, R, F), of
-    values. contexts: (n, F, CONTEXTS), distances in scales and a jump in usual ones, NaN where
-    nothing is said. paces: (n,), mean seconds between events. ages: (n,), the seconds by which the
-    event made its stream older, below 0 where a wrong clock was turned back. late: (n,), whether it
-    came with a time before its stream's newest.
+    values. Neither means anything where `steps` is NaN. contexts: (n, F, CONTEXTS), distances in
+    scales and a jump in usual ones, NaN where nothing is said. paces: (n,), mean seconds between
+    events. ages: (n,), the seconds by which the event made its stream older, below 0 where a wrong
+    clock was turned back. late: (n,), whether it came with a time before its stream's newest.
     """
 
     verdicts: npt.NDArray[np.uint8]

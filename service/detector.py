@@ -52,6 +52,7 @@ class Detector:
     """Scores the records of one detector. All of it belongs to the pipeline's thread.
 
     `features` are those to watch; with a discovering decoder they grow as new ones are seen.
+    `capacity` is how many streams it can hold, None for as many as memory does.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Detector:
         decoder: JsonDecoder,
         scorer: Scorer,
         declared: dict[str, int],
+        capacity: int | None = None,
     ) -> None:
         self.name = name
         self.artifact = artifact
@@ -69,6 +71,7 @@ class Detector:
         self.decoder = decoder
         self.scorer = scorer
         self._declared = declared
+        self._capacity = capacity
         self._reshaped = False
         self.arena = self._new_arena(features)
 
@@ -118,7 +121,9 @@ class Detector:
         scorer = Scorer(
             self.artifact, self.scorer.directions, self.scorer.budget_per_week, self.scorer.skew
         )
-        other = Detector(self.name, self.artifact, features, self.decoder, scorer, {})
+        other = Detector(
+            self.name, self.artifact, features, self.decoder, scorer, {}, RESTORED_TOGETHER
+        )
         event = {self.decoder.fields.key: "warm-up", **dict.fromkeys(features, 0.0)}
         records = [msgspec.json.encode(event)]
         other.process(
@@ -258,7 +263,8 @@ class Detector:
 
     def _new_arena(self, features: tuple[str, ...]) -> Arena:
         self.scorer.directions = directions_of(features, self._declared)
-        return Arena(self.artifact.layout(len(features)), self.artifact.fresh_rows(len(features)))
+        layout, fresh = self.artifact.layout(len(features)), self.artifact.fresh_rows(len(features))
+        return Arena(layout, fresh, self._capacity)
 
     def _reshape(self, features: tuple[str, ...]) -> None:
         """Go on with other features: every memory is laid out again, by the features' names."""

@@ -3,6 +3,7 @@
 import mmap
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ I64 = npt.NDArray[np.int64]
 
 REMEMBERED = "level", "fast", "slow", "scale", "step", "count"
 LEAST_CAPACITY = 1024  # rows
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0  # `mmap` has a name for it from 3.13 on
 
 
@@ -50,8 +52,8 @@ class Arena:
         if len(self) > len(self.table):
             raise StateError(
                 f"{len(self):,} streams of {self.layout.row_bytes:,} bytes each are more than the "
-                f"{len(self.table):,} that this machine's memory holds: spread them over several "
-                "processes, by partitions or by detectors"
+                f"{len(self.table):,} that there is room for: spread them over several processes, "
+                "by partitions or by detectors"
             )
         self.table.bytes[known : len(self)] = self.fresh[0]
         return slots
@@ -83,8 +85,10 @@ class Arena:
 
 
 def machine_memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory that this machine has, or this container is allowed."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed = CONTAINER_LIMIT.read_text("ascii").strip() if CONTAINER_LIMIT.exists() else "max"
+    return min(physical, int(allowed)) if allowed.isdigit() else physical
 
 
 def _reserved(rows: int, size: int) -> Bytes:

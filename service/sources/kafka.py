@@ -62,6 +62,7 @@ class KafkaSource:
         self._unplaced: set[TopicPartition] = set()
         self._next_check = 0.0
         self._committing: dict[TopicPartition, OffsetAndMetadata] | None = None
+        self._raised: KafkaError | None = None  # by a poll whose records came first
         self._checkpoint: Callable[[], None] = lambda: None
 
     def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
@@ -79,7 +80,11 @@ class KafkaSource:
         except KafkaError as error:
             raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
         if not self._whole:
-            return [_batch(partition, part) for partition, part in records.items() if part]
+            return [
+                _batch(partition, part[first : first + self._max_batch_events])
+                for partition, part in records.items()
+                for first in range(0, len(part), self._max_batch_events)
+            ]
         return [
             batch
             for partition, part in records.items()
@@ -92,13 +97,19 @@ class KafkaSource:
         A poll that had to wait has not asked the broker for what comes next; one that need not
         does, so that it travels while these records are scored.
         """
+        if self._raised is not None:
+            error, self._raised = self._raised, None
+            raise error
         most = BATCHES_AT_ONCE if self._whole else self._max_batch_events
         records: dict[TopicPartition, list[Any]]
         records = consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=most)
         if not records:
             return records
-        for partition, more in consumer.poll(timeout_ms=0, max_records=most).items():
-            records.setdefault(partition, []).extend(more)
+        try:
+            for partition, more in consumer.poll(timeout_ms=0, max_records=most).items():
+                records.setdefault(partition, []).extend(more)
+        except KafkaError as error:
+            self._raised = error  # the client is past these records: they must not go with it
         # The second poll may have given partitions away, and taken them back.
         ours = consumer.assignment() - self._unplaced
         return {partition: part for partition, part in records.items() if partition in ours}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from model.judge import SCORE
@@ -87,6 +88,27 @@ def test_reading_starts_at_the_memories_position_not_at_the_groups(
     positions: Positions = {(topic, 0): 4}
     with reading(bootstrap_servers, topic, positions) as source:
         assert read(source, 6, positions) == [4, 5, 6, 7, 8, 9]
+
+
+def test_an_error_behind_records_does_not_take_them_along(
+    bootstrap_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The poll that asks for what comes next fails: what came before is read, the error is told."""
+    produce(bootstrap_servers, topic, range(10))
+    positions: Positions = {(topic, 0): 0}
+    with reading(bootstrap_servers, topic, positions) as source:
+        source.poll(0.0)  # connects
+        client_poll = source._consumer.poll
+
+        def poll(timeout_ms: int, max_records: int) -> object:
+            if timeout_ms == 0:
+                raise KafkaError("the broker is gone")
+            return client_poll(timeout_ms=timeout_ms, max_records=max_records)
+
+        monkeypatch.setattr(source._consumer, "poll", poll)
+        assert read(source, 10, positions) == list(range(10))
+        with pytest.raises(Unavailable, match="the broker is gone"):
+            source.poll(0.1)
 
 
 def test_without_a_position_all_that_is_retained_is_read(

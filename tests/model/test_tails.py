@@ -22,6 +22,8 @@ from model.tails import (
     combined,
     learn_blocks,
     place_of,
+    ranked,
+    spoken,
     summarise,
     tail_surprise,
 )
@@ -260,6 +262,18 @@ def test_a_view_that_begins_late_is_held_against_what_it_said_alone() -> None:
         early.peak(1.0)
     assert late.combine({0: 3.0}) == pytest.approx(early.combine({0: 3.0}), abs=1e-6)
     assert late.combine({0: 3.0}) > 2.0
+
+
+@modest
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=BLOCKS), st.data())
+def test_ranks_are_those_of_a_sort(ring: list[int], data: st.DataObject) -> None:
+    """The byte of a rank among those that spoke, ties and all, is where a sort would put it."""
+    ordered = sorted((byte for byte in ring if byte != UNSPOKEN), reverse=True)
+    remembered = np.array(ring + [7] * (BLOCKS - len(ring)), np.uint8)
+    assert spoken(remembered, len(ring)) == len(ordered)
+    if ordered:
+        rank = data.draw(st.integers(0, len(ordered) - 1))
+        assert ranked(remembered, len(ring), rank) == ordered[rank]
 
 
 def test_of_few_blocks_little_can_be_told() -> None:
