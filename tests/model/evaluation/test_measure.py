@@ -49,7 +49,7 @@ def test_nab_s_score_is_for_sets_with_windows(tmp_path: Path) -> None:
     labelled = read_labelled_set(folder)
     metrics = measure(labelled, perfect(labelled), 0.0)
     nab = [value for name, value in metrics.items() if name.startswith("nab")]
-    assert nab == pytest.approx([100.0] * 5, abs=0.2)
+    assert nab == pytest.approx([100.0] * 7, abs=0.2)
 
 
 def test_rows_that_are_not_of_the_part_test_count_for_nothing(tmp_path: Path) -> None:
