@@ -22,7 +22,7 @@ from model.views import ABSENT, DAY, GROUPS, HELD, RARE, WEEK
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
 PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log units
-FEW_BLOCKS, WIDEST = 10.0, 10.0  # of so many the prior is twice as wide; and at most so wide
+FEW_BLOCKS, WIDEST = 10.0, 4.0  # of so many the prior is twice as wide; and at most so wide
 CREDIT_RATE = 0.05  # a block
 YOUNG, SETTLED = 2, 10  # blocks
 GROWTH = math.e  # times the largest maximum: what a block counts for at most
