@@ -6,7 +6,7 @@ from model.config import ModelConfig
 from model.population import Population
 from model.row import RowLayout, RowTable
 from model.tails import SILENT, summarise
-from model.views import ABSENT
+from model.views import ABSENT, VIEWS
 
 
 def layout_of(config: ModelConfig, features: int) -> RowLayout:
@@ -43,7 +43,7 @@ def fresh_table(
         v = config.views.index(view)
         table.head["ring"] = len(maxima)
         table.maxima[0, v, : len(maxima)] = maxima
-        summarise(table.tails[0, v], table.maxima[0, v], len(maxima))
+        summarise(table.tails[0, v], table.maxima[0, v], len(maxima), VIEWS.index(view))
     for f, scales in enumerate(config.scales):
         table.features[0, :, f]["start_scale"], table.features[0, :, f]["start_step"] = scales
     if population:

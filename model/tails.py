@@ -3,9 +3,10 @@
 A view's tail counts episodes, not points: its maxima over blocks of BLOCK_EVENTS events are
 remembered (a log-scaled byte each), and the surprise of a value is -log10 of its smoothed rank
 among them; above the largest, a Hill estimate (Hill 1975) of the top tenth extrapolates, drawn
-towards a thin tail by a prior that is the wider, the fewer blocks there are. So one threshold fits
-bursty streams and smooth ones. Views are combined without fitted weights: the mean within a group,
-then across groups the harmonic mean of the tail probabilities (Wilson 2019, PNAS 116(4)).
+towards a thin tail by a prior that is the wider, the fewer blocks there are, and most so in views
+whose values stand for many events: a block holds few of theirs. So one threshold fits bursty
+streams and smooth ones. Views are combined without fitted weights: the mean within a group, then
+across groups the harmonic mean of the tail probabilities (Wilson 2019, PNAS 116(4)).
 """
 
 import math
@@ -17,12 +18,13 @@ from model.compiled import compiled
 from model.elementary import LN10, exp, log, log10
 from model.population import rarity
 from model.row import BLOCKS, Bytes
-from model.views import ABSENT, DAY, GROUPS, HELD, RARE, WEEK
+from model.views import ABSENT, DAY, GROUPS, HELD, LASTING, RARE, WEEK
 
 BLOCK_EVENTS = 50
 SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums do not run away
 PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log units
-FEW_BLOCKS, WIDEST = 10.0, 4.0  # of so many the prior is twice as wide; and at most so wide
+FEW_BLOCKS = 10.0  # of so many the prior is twice as wide
+WIDEST = 4.0  # and at most so wide, where each event says something of its own
 CREDIT_RATE = 0.05  # a block
 YOUNG, SETTLED = 2, 10  # blocks
 GROWTH = math.e  # times the largest maximum: what a block counts for at most
@@ -157,25 +159,25 @@ def learn_blocks(
         row["credit"] = 0.0
     else:
         learned = np.uint32(place_of(row["blocks"]) + 1)
-        remember(tails, maxima, row)
+        remember(tails, maxima, row, active)
         if row["anomalous"] > 0:
             row["learned"] = learned
         elif row["learned"] == learned:
             row["learned"] = 0  # written over
         elif row["learned"] > 0 and row["credit"] >= 1.0:
             row["credit"] = 0.0
-            forget(tails, maxima, row)
+            forget(tails, maxima, row, active)
     row["anomalous"] = 0
     for k in range(active.shape[0]):
         tails[k]["maximum"] = SILENT
 
 
 @compiled
-def forget(tails: Structured, maxima: Bytes, row: np.void) -> None:
+def forget(tails: Structured, maxima: Bytes, row: np.void, active: I64) -> None:
     """Take the last anomalous block that was learned out of the ring."""
     for k in range(tails.shape[0]):
         maxima[k, row["learned"] - 1] = UNSPOKEN
-        summarise(tails[k], maxima[k], row["ring"])
+        summarise(tails[k], maxima[k], row["ring"], active[k])
     row["learned"] = 0
 
 
@@ -202,7 +204,7 @@ def bounded(tail: np.void, ring: Bytes, used: int, blocks: int) -> float:
 
 
 @compiled
-def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
+def remember(tails: Structured, maxima: Bytes, row: np.void, active: I64) -> None:
     """Put the block's maxima in the ring: over the artifact's own first, which a new stream has.
 
     A view that said nothing in the block leaves its ring as it is.
@@ -216,11 +218,11 @@ def remember(tails: Structured, maxima: Bytes, row: np.void) -> None:
             maxima[k, place] = byte_of(bounded(tails[k], maxima[k], used, row["blocks"]))
         elif place >= used:
             maxima[k, place] = UNSPOKEN
-        summarise(tails[k], maxima[k], row["ring"])
+        summarise(tails[k], maxima[k], row["ring"], active[k])
 
 
 @compiled
-def summarise(tail: np.void, ring: Bytes, used: int) -> None:
+def summarise(tail: np.void, ring: Bytes, used: int, view: int) -> None:
     """Set the largest maximum and the Hill shape of the top tenth, with its prior.
 
     Of few maxima the largest is far from the largest that there will be: the fewer, the wider.
@@ -234,7 +236,8 @@ def summarise(tail: np.void, ring: Bytes, used: int) -> None:
     excess = 0.0
     for k in range(used):
         excess += ring[k] - base if base < ring[k] < UNSPOKEN else 0
-    prior = PRIOR_EXCESS * min(WIDEST, 1.0 + FEW_BLOCKS / maxima)
+    width = 1.0 + FEW_BLOCKS / maxima
+    prior = PRIOR_EXCESS * (width if LASTING[view] else min(WIDEST, width))
     tail["top"] = np.float32(BYTE_LOW + top * BYTE_STEP)
     tail["shape"] = np.float32(
         (excess * BYTE_STEP + PRIOR_EXCESSES * prior) / (tenth + PRIOR_EXCESSES)

@@ -39,6 +39,8 @@ VIEW_COUNT = len(VIEWS)
 GROUPS = np.array([0, 0, 1, 2, 3, 3, 4, 5, 6, 7, 7, 7])
 """The group of each view: within one, views are averaged; across them, the loudest counts."""
 GROUP_COUNT = 8
+LASTING = np.isin(np.arange(VIEW_COUNT), (FAR, COARSE_NEAR, COARSE_MIDDLE, COARSE_FAR))
+"""Whether what a view says stands for many events: its errors overlap, or its steps are long."""
 
 POOLED = 3  # features whose mean is the event's surprise
 FREEDOM = 4.0  # degrees of freedom of the reconstruction's Student-t

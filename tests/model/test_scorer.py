@@ -304,6 +304,20 @@ def test_a_spike_is_anomalous_and_calm_events_are_not(
     assert (others < 1.0).mean() >= 0.97
 
 
+def test_many_young_streams_are_not_many_false_alarms(base: Artifact) -> None:
+    """Of 300 streams whose first 200 events are a slow swing and noise one in a hundred alarms at
+    most: a few blocks are little to be held against."""
+    streams, n = 300, 200
+    slots = np.tile(np.arange(streams), n)
+    turns = np.repeat(np.arange(n), streams)
+    noise = np.random.default_rng(0).normal(size=streams * n)
+    values = (100.0 + 2.0 * np.sin(turns / 300.0) + noise)[:, None]
+    times = np.asarray(START_TIME + 10.0 * turns, np.float64)
+    events = Events(slots, np.arange(streams * n), times, slots >= 0, values)
+    told = tell(scorer_of(base, 1), table_of(base, 1, streams), events, slots)
+    assert told.scores["alarm"].sum() <= streams / 100
+
+
 @pytest.mark.parametrize(("direction", "sigmas"), [(LOW, 20.0), (HIGH, -20.0)])
 def test_a_spike_to_the_ignored_side_is_not_anomalous(
     base: Artifact, direction: int, sigmas: float

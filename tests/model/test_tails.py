@@ -27,7 +27,7 @@ from model.tails import (
     summarise,
     tail_surprise,
 )
-from model.views import ABSENT, DAY, GROUP_COUNT, GROUPS, HELD, VIEW_COUNT, WEEK
+from model.views import ABSENT, COARSE_NEAR, DAY, GROUP_COUNT, GROUPS, HELD, NEAR, VIEW_COUNT, WEEK
 from tests.model.conftest import F64, I64
 
 Structured = npt.NDArray[np.void]
@@ -41,12 +41,12 @@ surprises = st.one_of(st.floats(0.0, 1e3), st.floats(0.0, 1.0))
 modest = settings(deadline=None, max_examples=100)
 
 
-def surprise_at(history: list[int], x: float) -> float:
+def surprise_at(history: list[int], x: float, view: int = NEAR) -> float:
     """The tail surprise of x after these block maxima, as bytes."""
     tails = np.zeros(1, TAIL)
     ring = np.zeros(BLOCKS, np.uint8)
     ring[: len(history)] = history
-    summarise(tails[0], ring, len(history))
+    summarise(tails[0], ring, len(history), view)
     return tail_surprise(tails[0], ring, len(history), x)
 
 
@@ -130,9 +130,9 @@ class Tails:
         self.head["ring"] = history
         self.tails["surprise"] = ABSENT
         self.tails["maximum"] = SILENT
-        for tail, ring in zip(self.tails, self.maxima, strict=True):
+        for tail, ring, view in zip(self.tails, self.maxima, active, strict=True):
             ring[:history] = np.linspace(110, 150, history)
-            summarise(tail, ring, history)
+            summarise(tail, ring, history, view)
 
     def combine(self, views: dict[int, float]) -> float:
         """The event's surprise from these views; the others are absent."""
@@ -375,11 +375,21 @@ def test_what_is_larger_than_a_byte_tells_is_learned_too() -> None:
     assert stream.combine({0: 9e4}) < 1.5
 
 
+@pytest.mark.parametrize(("blocks", "fewer"), [(1, True), (2, True), (BLOCKS, False)])
+def test_a_few_blocks_prove_less_where_a_value_stands_for_many_events(
+    blocks: int, fewer: bool
+) -> None:
+    """The same excess over a few blocks is less surprising in a coarse view, over many as much."""
+    near, coarse = (surprise_at([120] * blocks, 20.0, view) for view in (NEAR, COARSE_NEAR))
+    assert (coarse < 0.9 * near) == fewer
+    assert coarse == near or fewer
+
+
 def test_a_profile_without_a_past_says_nothing_beside_the_one_that_has_one() -> None:
     """That of the week begins on the eighth day: it does not halve what the day says."""
     alone, both = Tails(), Tails()
     both.maxima[WEEK] = UNSPOKEN
-    summarise(both.tails[WEEK], both.maxima[WEEK], 40)
+    summarise(both.tails[WEEK], both.maxima[WEEK], 40, WEEK)
     assert both.combine({DAY: 9.0, WEEK: 9.0}) == alone.combine({DAY: 9.0})
 
 
