@@ -15,7 +15,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 7
+FORMAT = 8
 """Version of the row's layout, stored with every checkpoint."""
 
 BLOCKS = 80

@@ -63,7 +63,7 @@ def build_service(settings: Settings) -> Service:
         sinks.append(kafka_sink)
     else:
         limits, retention = settings.limits, settings.log.retention_hours * 3600.0
-        source = log = EmbeddedLog(database, limits.max_batch_events, retention)
+        source = log = EmbeddedLog(database, limits.batch_events, retention)
     sinks.append(replies)
     topics = {name: settings.topics_of(name) for name in settings.detectors}
     pipeline = Pipeline(
@@ -112,7 +112,10 @@ def build_detector(name: str, settings: DetectorSettings, limits: LimitSettings)
         settings.false_alarms_per_week,
         limits.max_clock_skew_seconds,
     )
-    return Detector(name, artifact, features, JsonDecoder(name, fields, bounds), scorer, declared)
+    decoder = JsonDecoder(name, fields, bounds)
+    return Detector(
+        name, artifact, features, decoder, scorer, declared, limits.max_resident_streams
+    )
 
 
 def check_settings(settings: Settings) -> None:
@@ -147,7 +150,7 @@ def _kafka(settings: Settings, servers: list[str]) -> tuple[KafkaSource, KafkaSi
     # A static member takes its partitions back at once after a crash; without it the group waits
     # for the dead one's session to end. The name belongs to the memories, so it lies beside them.
     options = {"group.instance.id": _instance(settings.data_dir), **kafka.options}
-    source = KafkaSource(servers, topics, kafka.group_id, options, settings.limits.max_batch_events)
+    source = KafkaSource(servers, topics, kafka.group_id, options, settings.limits.batch_events)
     sink = KafkaSink(servers, kafka.anomalies_topic, kafka.dead_letters_topic, kafka.options)
     return source, sink
 

@@ -1,7 +1,6 @@
 """One detector: its decoder, its streams' memories, its scorer."""
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 from zlib import crc32
 
@@ -16,8 +15,9 @@ from model.scorer import Scored, Scorer, directions_of
 from service.clock import format_time
 from service.decoding.json import Decoded, JsonDecoder, dead_letter
 from service.errors import RecordRejected, StateError
-from service.memory.arena import Arena, feature_of, relaid
-from service.memory.store import Changed, Shape, StateStore, require_format
+from service.memory.arena import LEAST_CAPACITY, Arena, feature_of, relaid
+from service.memory.packs import Plan
+from service.memory.store import Changed, Idle, InMemoryStore, Shape, StateStore, require_format
 from service.records import (
     DeadLetter,
     Delivery,
@@ -33,8 +33,18 @@ REFUSED = {
     REPEATED: ("repeated", "the same time and values as the stream's last event"),
 }
 
+LEAVING = 0.1  # share of the memories that leave together, at least, when there is no more room
+NONE = np.empty(0, np.int64)
 
-RESTORED_TOGETHER = 10_000  # memories
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What a checkpoint writes of one detector, and the arena's plan of it."""
+
+    changed: Changed
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +56,16 @@ class Processed:
     ignored_fields: int
     missing_values: int
     stream_seconds: float
+    recalled: int
 
 
 class Detector:
     """Scores the records of one detector. All of it belongs to the pipeline's thread.
 
     `features` are those to watch; with a discovering decoder they grow as new ones are seen.
-    `capacity` is how many streams it can hold, None for as many as memory does.
+    `max_resident` streams are kept in memory, None for as many as fit into half of the machine's;
+    the others' memories wait in the store. `capacity` is how many there is room for, None for as
+    many as memory holds.
     """
 
     def __init__(
@@ -63,6 +76,7 @@ class Detector:
         decoder: JsonDecoder,
         scorer: Scorer,
         declared: dict[str, int],
+        max_resident: int | None = None,
         capacity: int | None = None,
     ) -> None:
         self.name = name
@@ -71,8 +85,13 @@ class Detector:
         self.decoder = decoder
         self.scorer = scorer
         self._declared = declared
+        self._max_resident = max_resident
         self._capacity = capacity
         self._reshaped = False
+        self._store: StateStore = InMemoryStore()
+        self._returned: list[str] = []
+        self.idle = 0
+        """Memories that are in the store alone."""
         self.arena = self._new_arena(features)
 
     @property
@@ -80,7 +99,11 @@ class Detector:
         return Shape(self.artifact.fingerprint_text, self.features)
 
     def restore(self, store: StateStore) -> None:
-        """Take every stored memory back; StateError where they are another artifact's."""
+        """Take the stored memories back; StateError where they are another artifact's.
+
+        Those of idle streams stay in the store until an event asks for them.
+        """
+        self._store = store
         stored = store.shape(self.name)
         if stored is None:
             return
@@ -97,22 +120,10 @@ class Detector:
             wanted = stored.features + tuple(f for f in wanted if f not in stored.features)
         self.features = stored.features
         self.arena = self._new_arena(stored.features)
-        memories = iter(store.memories(self.name))
-        while some := list(islice(memories, RESTORED_TOGETHER)):
-            self._restore_some(some)
+        self.arena.restore(store.packs(self.name))
+        self.idle = store.idle_count(self.name)
         if wanted != stored.features:
             self._reshape(wanted)
-
-    def _restore_some(self, memories: list[tuple[str, bytes]]) -> None:
-        size = self.arena.layout.row_bytes
-        for stream, row in memories:
-            if len(row) != size:
-                raise StateError(
-                    f"detector {self.name}: the memory of {stream!r} has {len(row)} bytes, "
-                    f"expected {size}: the store is damaged"
-                )
-        rows = np.frombuffer(b"".join(row for _, row in memories), np.uint8)
-        self.arena.restore(Names.of([stream for stream, _ in memories]), rows.reshape(-1, size))
 
     def warm_up(self) -> None:
         """Compile or load the compiled loops now, not on the first event: another detector takes
@@ -122,7 +133,7 @@ class Detector:
             self.artifact, self.scorer.directions, self.scorer.budget_per_week, self.scorer.skew
         )
         other = Detector(
-            self.name, self.artifact, features, self.decoder, scorer, {}, RESTORED_TOGETHER
+            self.name, self.artifact, features, self.decoder, scorer, {}, capacity=LEAST_CAPACITY
         )
         event = {self.decoder.fields.key: "warm-up", **dict.fromkeys(features, 0.0)}
         records = [msgspec.json.encode(event)]
@@ -143,7 +154,8 @@ class Detector:
 
     def score(self, raw: RawBatch, decoded: Decoded) -> Processed:
         events = decoded.events
-        slots = self.arena.slots_of(events.streams)
+        slots, born = self.arena.slots_of(events.streams)
+        recalled = self._recall(born) if self.idle else 0
         scored = self.scorer.score(
             self.arena.table, slots, events.offsets, origin_of(raw.partition), events.times,
             events.timed, events.values, events.categories,
@@ -166,27 +178,64 @@ class Detector:
             ignored_fields=decoded.ignored_fields,
             missing_values=decoded.missing_values,
             stream_seconds=max(0.0, float(scored.ages.sum())),  # a wrong clock may go back
+            recalled=recalled,
         )
 
-    def changed(self) -> tuple[Changed, npt.NDArray[np.int64]]:
-        """What the next checkpoint must save, and the slots to pass to `saved` after."""
-        slots = self.arena.changed()
-        rows = self.arena.table.bytes[slots]
+    def crowded_out(self, streams: Names) -> I64:
+        """Slots that a checkpoint must free before events of these streams can be scored."""
+        most = self._max_resident or len(self.arena.table) // 2
+        return self.arena.longest_idle(streams, most, LEAVING)
+
+    def changed(self, leaving: I64 = NONE) -> Saving:
+        """What the next checkpoint must save, and free of slots; pass it to `saved` after."""
+        plan = self.arena.plan(leaving)
+        names, rows = self.arena.names.of(leaving), self.arena.table.bytes[leaving]
         changed = Changed(
             shape=self.shape,
-            streams=list(self.arena.names.of(slots)),
-            rows=[row.tobytes() for row in rows],
+            memories=len(plan.slots),
+            packs=self.arena.packs(plan),
+            dropped=() if self._reshaped else plan.dropped,
+            left={name: row.tobytes() for name, row in zip(names, rows, strict=True)},
+            returned=tuple(self._returned),
             replace_all=self._reshaped,
         )
-        return changed, slots
+        return Saving(changed, plan)
 
-    def saved(self, slots: npt.NDArray[np.int64]) -> None:
-        self.arena.saved(slots)
+    def saved(self, saving: Saving) -> None:
+        self.arena.saved(saving.plan)
+        self.idle += len(saving.plan.leaving)
+        self._returned.clear()
         self._reshaped = False
+
+    def _recall(self, born: I64) -> int:
+        """Let streams that seem new go on from the memories that they left in the store; returns
+        how many did."""
+        before = self.idle
+        for slot, name in zip(born.tolist(), self.arena.names.of(born), strict=True):
+            if idle := self._store.idle(self.name, name):
+                self.arena.table.bytes[slot] = self._row_of(idle).bytes[0]
+                self._returned.append(name)
+                self.idle -= 1
+        return before - self.idle
+
+    def _row_of(self, idle: Idle) -> RowTable:
+        """As it would be, had it been here when features were added."""
+        layout = self.artifact.layout(len(idle.features))
+        table = RowTable(layout, np.frombuffer(idle.row, np.uint8)[None])
+        if idle.features == self.features:
+            return table
+        return relaid(table, idle.features, self.arena.layout, self.features, self.arena.fresh)
+
+    def _memory(self, name: str) -> RowTable | None:
+        """A copy of a stream's row, wherever it is."""
+        if table := self.arena.row(name):
+            return table
+        idle = self._store.idle(self.name, name) if self.idle else None
+        return self._row_of(idle) if idle else None
 
     def stream(self, name: str) -> dict[str, Any] | None:
         """One stream's memory as a person reads it, None where the stream is not known."""
-        table = self.arena.row(name)
+        table = self._memory(name)
         if table is None or table.head["scored"][0] == 0:
             return None
         head = table.head[0]
@@ -208,12 +257,14 @@ class Detector:
 
     def streams(self, after: str | None, limit: int, prefix: str = "") -> list[dict[str, Any]]:
         """Summaries of streams in the order of their names, those behind `after`."""
-        names = sorted(
+        resident = {
             name
             for name in self.arena.names
             if name.startswith(prefix) and (after is None or name > after)
-        )
-        rows = ((name, self.arena.row(name)) for name in names)
+        }
+        away = self._store.idle_after(self.name, after or "", prefix, limit) if self.idle else []
+        names = sorted(resident.union(one.stream for one in away))
+        rows = ((name, self._memory(name)) for name in names)
         known = ((name, row) for name, row in rows if row is not None and row.head["scored"][0])
         return [
             self._summary(name, row) for (name, row), _ in zip(known, range(limit), strict=False)
@@ -273,9 +324,10 @@ class Detector:
         self.features = features
         if not len(old):
             return
-        table = RowTable(old.layout, old.table.bytes[: len(old)])
+        taken = np.flatnonzero(old.names.taken())
+        table = RowTable(old.layout, old.table.bytes[taken])
         new = relaid(table, have, self.arena.layout, features, self.arena.fresh)
-        slots = self.arena.slots_of(old.names.of(np.arange(len(old))))
+        slots, _ = self.arena.slots_of(old.names.of(taken))
         self.arena.table.bytes[slots] = new.bytes
         self.arena.mark_all()
         self._reshaped = True

@@ -8,22 +8,29 @@ a crash leaves undone is read again, and comes out the same, under the same name
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import chain, repeat
+from types import MappingProxyType
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from service.clock import now
-from service.detector import Detector, Processed
+from service.decoding.json import Decoded
+from service.detector import NONE, Detector, Processed
 from service.errors import StateError, Unavailable
 from service.memory.store import Changed, Checkpoint, Positions, StateStore
-from service.records import RawBatch, severity_of
+from service.records import Names, RawBatch, severity_of
 from service.sinks.sink import Sink
 from service.sources.source import Source
 from service.telemetry.logging import log
 from service.telemetry.metrics import Metrics
 
 T = TypeVar("T")
+
+I64 = npt.NDArray[np.int64]
 
 POLL_SECONDS = 0.1
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is away; the last repeats
@@ -80,11 +87,13 @@ class Pipeline:
 
     def run_once(self) -> None:
         for raw in self._persist(lambda: self.source.poll(POLL_SECONDS)):
-            self._undelivered = True
             for detector in self._watchers(raw):
-                self._deliver(self._process(detector, raw))
+                decoded = self._decode(detector, raw)
+                self._make_room(detector, decoded.events.streams)
+                self._undelivered = True
+                self._deliver(self._score(detector, raw, decoded))
+                self._undelivered = False
             self.positions[raw.partition] = raw.next_offset
-            self._undelivered = False
             self._attend()
         self._reading = True
         self._attend()
@@ -101,31 +110,38 @@ class Pipeline:
         self.positions = self.store.positions()
         self._saved_positions = dict(self.positions)
         self.source.start(self.positions, self.checkpoint)
+        for detector in self.detectors.values():
+            self._make_room(detector, Names.of([]))
         self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
         self._schedule_checkpoint()
         self._restored = True
         self.metrics.lag.set_function(lambda: self.lag_records)
         self.metrics.ready.set_function(lambda: float(self.ready))
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, leaving: Mapping[str, I64] = MappingProxyType({})) -> None:
         """Flush the sinks, save memories with their positions, tell the source.
 
-        Raises Unavailable where a dependency is away; the last checkpoint stands then.
+        leaving: by detector, slots whose memories are in the store alone from now on. Raises
+        Unavailable where a dependency is away; the last checkpoint stands then.
         """
         if self._undelivered:  # memories know of events whose outcome nobody was told
             raise Unavailable("a batch is not delivered yet")
         with self.metrics.stage("checkpoint"):
             for sink in self.sinks:
                 sink.flush()
-            changed, slots = {}, {}
-            for detector in self.detectors.values():
-                part, slots[detector.name] = detector.changed()
-                if part.streams or part.replace_all:
-                    changed[detector.name] = part
+            savings = {
+                name: detector.changed(leaving.get(name, NONE))
+                for name, detector in self.detectors.items()
+            }
+            changed = {
+                name: saving.changed
+                for name, saving in savings.items()
+                if saving.changed.memories or saving.changed.replace_all
+            }
             if changed or self.positions != self._saved_positions:
                 self._save(changed)
                 for name in changed:
-                    self.detectors[name].saved(slots[name])
+                    self.detectors[name].saved(savings[name])
                 self.source.commit(self.positions)
         self._schedule_checkpoint()
 
@@ -172,9 +188,18 @@ class Pipeline:
         topic = raw.partition[0]
         return [self.detectors[name] for name, topics in self.topics.items() if topic in topics]
 
-    def _process(self, detector: Detector, raw: RawBatch) -> Processed:
+    def _decode(self, detector: Detector, raw: RawBatch) -> Decoded:
         with self.metrics.stage("decode"):
-            decoded = detector.decode(raw)
+            return detector.decode(raw)
+
+    def _make_room(self, detector: Detector, streams: Names) -> None:
+        """Let the longest idle memories leave for the store where these streams' need the room."""
+        leaving = detector.crowded_out(streams)
+        if len(leaving):
+            self._persist(lambda: self.checkpoint({detector.name: leaving}))
+            self.metrics.evicted.labels(detector.name).inc(len(leaving))
+
+    def _score(self, detector: Detector, raw: RawBatch, decoded: Decoded) -> Processed:
         with self.metrics.stage("score"):
             processed = detector.score(raw, decoded)
         self._count(detector, processed)
@@ -207,7 +232,7 @@ class Pipeline:
         self.store.save(Checkpoint(dict(self.positions), changed))
         self._saved_positions = dict(self.positions)
         self.metrics.checkpoints.inc()
-        self.metrics.checkpoint_rows.inc(sum(len(part.streams) for part in changed.values()))
+        self.metrics.checkpoint_rows.inc(sum(part.memories for part in changed.values()))
         self.metrics.checkpoint_time.set(now())
 
     def _try_checkpoint(self) -> None:
@@ -236,7 +261,8 @@ class Pipeline:
 
     def _count_memories(self, detector: Detector) -> None:
         arena = detector.arena
-        self.metrics.streams.labels(detector.name).set(len(arena))
+        self.metrics.streams.labels(detector.name).set(len(arena) + detector.idle)
+        self.metrics.resident_streams.labels(detector.name).set(len(arena))
         self.metrics.memory_bytes.labels(detector.name).set(len(arena) * arena.layout.row_bytes)
 
     def _count(self, detector: Detector, processed: Processed) -> None:
@@ -248,6 +274,7 @@ class Pipeline:
         metrics.ignored_fields.labels(name).inc(processed.ignored_fields)
         metrics.missing_values.labels(name).inc(processed.missing_values)
         metrics.stream_seconds.labels(name).inc(processed.stream_seconds)
+        metrics.recalled.labels(name).inc(processed.recalled)
         self._count_memories(detector)
         for letter in delivery.dead_letters:
             metrics.rejected.labels(name, letter.reason).inc()

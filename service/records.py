@@ -135,9 +135,17 @@ class Names:
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))
 
-    def only(self, chosen: I64) -> "Names":
+    def only(self, chosen: "I64 | npt.NDArray[np.bool_]") -> "Names":
         """Those of some of the events."""
         return Names(self.data, self.spans[chosen])
+
+    def joined(self) -> "Names":
+        """The same in bytes of their own, one right behind the other."""
+        starts, lengths = self.spans.T
+        ends = np.cumsum(lengths)
+        begins = ends - lengths
+        every = np.arange(lengths.sum()) + np.repeat(starts - begins, lengths)
+        return Names(read_only(self.data[every]), np.stack([begins, lengths], axis=1))
 
 
 @dataclass(frozen=True, slots=True)

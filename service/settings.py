@@ -142,6 +142,17 @@ class LimitSettings(Section):
     max_batch_events: int = Field(
         4096, gt=0, description="Most records taken from a source at once."
     )
+    max_resident_streams: int | None = Field(
+        None,
+        gt=0,
+        description="Most streams of a detector whose memories are kept in this process; those that have waited longest for an event wait in the store. Not set: as many as fit into half of the machine's memory.",
+    )
+
+    @property
+    def batch_events(self) -> int:
+        """Most records taken from a source at once: no more streams than may be resident."""
+        return min(self.max_batch_events, self.max_resident_streams or self.max_batch_events)
+
     max_clock_skew_seconds: float = Field(
         604_800.0,
         ge=0,

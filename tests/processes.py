@@ -127,9 +127,10 @@ def wakeful(*arguments: str, environment: Mapping[str, str] | None = None) -> It
 def memories(data_dir: Path) -> dict[str, bytes]:
     """Every memory row that a stopped or killed process left, by stream."""
     from service.memory.sqlite import SqliteStore  # noqa: PLC0415 - only for tests that look
+    from service.memory.store import memories as stored  # noqa: PLC0415
 
     store = SqliteStore(data_dir / "wakeful.db")
     try:
-        return dict(store.memories("default"))
+        return stored(store, "default")
     finally:
         store.close()

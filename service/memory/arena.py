@@ -3,6 +3,7 @@
 import mmap
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from model.judge import usual_error
 from model.row import Bytes, RowLayout, RowTable
 from service.errors import StateError
-from service.memory.names import NameTable
-from service.records import Names
+from service.memory.names import FREE, NameTable
+from service.memory.packs import Pack, Packing, Plan
+from service.records import Names, read_only
 
 I64 = npt.NDArray[np.int64]
 
@@ -25,7 +27,8 @@ MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0  # `mmap` has a name fo
 class Arena:
     """Rows of streams, all of one layout; a new stream starts as `fresh`.
 
-    `fresh` is one row, (1, row_bytes). Which rows changed since the last checkpoint is known.
+    `fresh` is one row, (1, row_bytes). Which rows changed since the last checkpoint is known, and
+    which have waited longest for an event.
 
     Addresses are taken once for as many rows as the machine's memory could hold, memory itself by
     the system as rows are first written: nothing is ever moved, however many streams come.
@@ -38,45 +41,105 @@ class Arena:
         rows = capacity or machine_memory() // layout.row_bytes
         self.table = RowTable(layout, _reserved(rows, layout.row_bytes))
         self._changed = _reserved(len(self.table), 1)[:, 0].view(np.bool_)
+        self._used = np.zeros(len(self.table), np.int64)  # number of the last batch with an event
+        self._batches = 0
+        self._packing = Packing.of(len(self.table), layout.row_bytes)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def slots_of(self, streams: Names) -> I64:
-        """(n,) slots; a stream not seen before gets one with a fresh row.
+    def slots_of(self, streams: Names) -> tuple[I64, I64]:
+        """(n,) slots, and those among them that streams not seen before have got, with fresh rows.
 
         StateError where they are more than the arena holds.
         """
-        known = len(self)
-        slots = self.names.slots_of(streams)
-        if len(self) > len(self.table):
+        slots, born = self.names.slots_of(streams)
+        if self.names.top > len(self.table):
             raise StateError(
                 f"{len(self):,} streams of {self.layout.row_bytes:,} bytes each are more than the "
                 f"{len(self.table):,} that there is room for: spread them over several processes, "
                 "by partitions or by detectors"
             )
-        self.table.bytes[known : len(self)] = self.fresh[0]
-        return slots
+        self.table.bytes[born] = self.fresh[0]
+        return slots, born
 
     def mark(self, slots: I64) -> None:
-        """These rows changed."""
+        """These rows changed: they had events."""
         self._changed[slots] = True
+        self._batches += 1
+        self._used[slots] = self._batches
 
     def mark_all(self) -> None:
-        self._changed[: len(self)] = True
+        self._changed[: self.names.top] = self.names.taken()
 
-    def changed(self) -> I64:
-        """Slots of the rows that changed since `saved`."""
-        return np.flatnonzero(self._changed[: len(self)])
+    def longest_idle(self, streams: Names, most: int, share: float) -> I64:
+        """Slots to free so that `streams` have room among `most`: a `share` of all at least, of
+        those that have waited longest for an event. None where there is room.
 
-    def saved(self, slots: I64) -> None:
-        """These rows are in the store as they are."""
-        self._changed[slots] = False
+        streams: at most `most`.
+        """
+        if len(self) + len(streams) <= most:
+            return np.empty(0, np.int64)
+        known = self.names.known(streams)
+        over = len(self) + self.names.different(streams.only(known == FREE)) - most
+        if over <= 0:
+            return np.empty(0, np.int64)
+        staying = ~self.names.taken()
+        staying[known[known != FREE]] = True
+        leaving = np.flatnonzero(~staying)
+        count = min(max(over, int(share * most)), len(leaving))
+        return leaving[np.argpartition(self._used[leaving], count - 1)[:count]]
 
-    def restore(self, streams: Names, rows: Bytes) -> None:
-        """Put stored rows (n, row_bytes) back; they count as saved."""
-        slots = self.slots_of(streams)
-        self.table.bytes[slots] = rows
+    def plan(self, leaving: I64) -> Plan:
+        """What the next checkpoint must write; the slots `leaving` are free then."""
+        self._changed[leaving] = True
+        return self._packing.plan(np.flatnonzero(self._changed[: self.names.top]), leaving)
+
+    def packs(self, plan: Plan) -> Iterator[Pack]:
+        """The packs that it writes, made as they are asked for."""
+        for number, slots in self._packing.parts(plan):
+            streams = self.names.of(slots)
+            streams.spans[np.isin(slots, plan.leaving), 1] = 0
+            rows = self.table.bytes[slots[streams.spans[:, 1] > 0]]
+            yield Pack(number, slots, streams.joined(), rows)
+
+    def saved(self, plan: Plan) -> None:
+        """It was written."""
+        self._packing.saved(plan)
+        self._changed[plan.slots] = False
+        if len(plan.leaving):
+            self.names.remove(plan.leaving)
+
+    def restore(self, packs: Iterable[Pack]) -> None:
+        """Take the memories of stored packs, in the order of their numbers, into an empty arena."""
+        parts: list[bytes] = []
+        spans, size, top = np.zeros((0, 2), np.int64), 0, 0
+        for pack in packs:
+            held = pack.slots[pack.streams.spans[:, 1] > 0]
+            self._take(pack, held)
+            self._packing.restore(pack.number, pack.slots)
+            top = max(top, int(pack.slots.max()) + 1)
+            if top > len(spans):
+                spans = np.concatenate([spans, np.zeros((top, 2), np.int64)])
+            spans[pack.slots] = pack.streams.spans + np.array([size, 0])
+            parts.append(pack.streams.data.tobytes())
+            size += len(parts[-1])
+        self._packing.count()
+        self.names = NameTable.filled(Names(read_only(b"".join(parts)), spans[:top]))
+
+    def _take(self, pack: Pack, held: I64) -> None:
+        if len(held) and pack.rows.shape[1] != self.layout.row_bytes:
+            raise StateError(
+                f"memories of {pack.rows.shape[1]} bytes, expected {self.layout.row_bytes}: the "
+                "store is damaged; start with another data_dir"
+            )
+        if pack.slots.max() >= len(self.table):
+            raise StateError(
+                f"more memories are stored than the {len(self.table):,} that there is room for: "
+                "start where there is as much memory as before"
+            )
+        self.table.bytes[held] = pack.rows
+        self._used[held] = self._batches = pack.number  # later packs are of later events
 
     def row(self, stream: str) -> RowTable | None:
         """A copy of one stream's row, or None where the stream is not known."""

@@ -1,12 +1,24 @@
-"""The state store in one SQLite file, in WAL mode: the database itself guards a torn write."""
+"""The state store of one process: an index in SQLite, the rows themselves in files beside it.
+
+The database says which rows count, in its transactions; it refers to rows that are durable already
+and that nothing writes over. So one checkpoint is all there or not at all, and its bulk is written
+once: through the database it would be written twice, and through ten times as much code.
+"""
 
 import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
 
 from service.errors import StateError, Unavailable
-from service.memory.store import Checkpoint, Positions, Shape
+from service.memory.packs import Pack
+from service.memory.rowfile import RowFile
+from service.memory.store import Changed, Checkpoint, Idle, Positions, Shape
+from service.records import Names, read_only
 
 BUSY_TIMEOUT_SECONDS = 30.0
 
@@ -15,8 +27,14 @@ CREATE TABLE IF NOT EXISTS detectors (
     name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, features TEXT NOT NULL,
     format INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS memories (
-    detector TEXT NOT NULL, stream TEXT NOT NULL, row BLOB NOT NULL,
+CREATE TABLE IF NOT EXISTS packs (
+    detector TEXT NOT NULL, number INTEGER NOT NULL, slots BLOB NOT NULL, lengths BLOB NOT NULL,
+    streams BLOB NOT NULL, places BLOB NOT NULL, row_bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (detector, number)
+);
+CREATE TABLE IF NOT EXISTS idle (
+    detector TEXT NOT NULL, stream TEXT NOT NULL, features TEXT NOT NULL, row BLOB NOT NULL,
     PRIMARY KEY (detector, stream)
 );
 CREATE TABLE IF NOT EXISTS positions (
@@ -24,6 +42,10 @@ CREATE TABLE IF NOT EXISTS positions (
     PRIMARY KEY (topic, partition)
 );
 """
+
+I64 = npt.NDArray[np.int64]
+Rows = tuple[RowFile, I64]
+"""Some rows of a file: their places."""
 
 
 def connect(file: Path) -> sqlite3.Connection:
@@ -45,43 +67,106 @@ def connect(file: Path) -> sqlite3.Connection:
 
 
 class SqliteStore:
-    """Memories and positions of one process, in `file`."""
+    """Memories and positions of one process: in `file`, and in `<detector>.<bytes>.rows` beside."""
 
     def __init__(self, file: Path) -> None:
+        self._folder = file.parent
         self._connection = connect(file)
         self._connection.executescript(SCHEMA)
+        self._files: dict[tuple[str, int], RowFile] = {}
 
     def save(self, checkpoint: Checkpoint) -> None:
+        written: list[Rows] = []
         try:
-            self._save(checkpoint)
-        except sqlite3.OperationalError as error:
+            self._save(checkpoint, written)
+        except (sqlite3.OperationalError, OSError) as error:
+            _free(written)
             raise Unavailable(
                 f"state store: {error}; free disk space or release the lock"
             ) from error
 
-    def _save(self, checkpoint: Checkpoint) -> None:
+    def _save(self, checkpoint: Checkpoint, written: list[Rows]) -> None:
+        packs = {
+            detector: self._write(detector, changed, written)
+            for detector, changed in checkpoint.changed.items()
+        }
+        for file in {file for file, _ in written}:
+            file.sync()
+        outdated: list[Rows] = []
         with self._connection as transaction:
             transaction.execute("BEGIN IMMEDIATE")
             for detector, changed in checkpoint.changed.items():
-                if changed.replace_all:
-                    transaction.execute("DELETE FROM memories WHERE detector = ?", (detector,))
-                shape = changed.shape
-                transaction.execute(
-                    "INSERT OR REPLACE INTO detectors VALUES (?, ?, ?, ?)",
-                    (detector, shape.fingerprint, json.dumps(shape.features), shape.format),
-                )
+                self._save_shape(detector, changed)
+                outdated += self._drop(detector, changed)
                 transaction.executemany(
-                    "INSERT INTO memories VALUES (?, ?, ?) "
-                    "ON CONFLICT (detector, stream) DO UPDATE SET row = excluded.row",
-                    (
-                        (detector, stream, row)
-                        for stream, row in zip(changed.streams, changed.rows, strict=True)
-                    ),
+                    "INSERT INTO packs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", packs[detector]
                 )
+                self._save_idle(detector, changed)
             transaction.executemany(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
                 ((*partition, offset) for partition, offset in checkpoint.positions.items()),
             )
+        _free(outdated)
+
+    def _write(
+        self, detector: str, changed: Changed, written: list[Rows]
+    ) -> list[tuple[object, ...]]:
+        """Write the rows of packs to their file, and return what the database says of them."""
+        packs: list[tuple[object, ...]] = []
+        for pack in changed.packs:
+            file = self._file(detector, pack.rows.shape[1])
+            places = file.write(pack.rows)
+            written.append((file, places))
+            lengths = pack.streams.spans[:, 1]
+            packs.append((
+                detector, pack.number, pack.slots.tobytes(), lengths.tobytes(),
+                pack.streams.data.tobytes(), places.tobytes(), file.row_bytes,
+                crc32(pack.rows.data),
+            ))  # fmt: skip
+        return packs
+
+    def _save_shape(self, detector: str, changed: Changed) -> None:
+        shape = changed.shape
+        self._connection.execute(
+            "INSERT OR REPLACE INTO detectors VALUES (?, ?, ?, ?)",
+            (detector, shape.fingerprint, json.dumps(shape.features), shape.format),
+        )
+
+    def _drop(self, detector: str, changed: Changed) -> list[Rows]:
+        """Drop packs, or all of them; returns where their rows are."""
+        where = "detector = ?" if changed.replace_all else "detector = ? AND number = ?"
+        which = [()] if changed.replace_all else [(number,) for number in changed.dropped]
+        return [
+            (self._file(detector, row_bytes), np.frombuffer(places, np.int64))
+            for key in which
+            for places, row_bytes in self._connection.execute(
+                f"DELETE FROM packs WHERE {where} RETURNING places, row_bytes",  # noqa: S608
+                (detector, *key),
+            ).fetchall()
+        ]
+
+    def _save_idle(self, detector: str, changed: Changed) -> None:
+        self._connection.executemany(
+            "DELETE FROM idle WHERE detector = ? AND stream = ?",
+            ((detector, stream) for stream in changed.returned),
+        )
+        features = json.dumps(changed.shape.features)
+        self._connection.executemany(
+            "INSERT INTO idle VALUES (?, ?, ?, ?)",
+            ((detector, stream, features, row) for stream, row in changed.left.items()),
+        )
+
+    def _file(self, detector: str, row_bytes: int) -> RowFile:
+        """The file of a detector's rows, opened when it is first asked for."""
+        if (detector, row_bytes) not in self._files:
+            used = self._connection.execute(
+                "SELECT places FROM packs WHERE detector = ? AND row_bytes = ?",
+                (detector, row_bytes),
+            )
+            places = np.frombuffer(b"".join(each for (each,) in used), np.int64)
+            path = self._folder / f"{detector}.{row_bytes}.rows"
+            self._files[detector, row_bytes] = RowFile(path, row_bytes, places)
+        return self._files[detector, row_bytes]
 
     def positions(self) -> Positions:
         rows = self._connection.execute("SELECT topic, partition, next_offset FROM positions")
@@ -95,10 +180,69 @@ class SqliteStore:
             return None
         return Shape(row[0], tuple(json.loads(row[1])), row[2])
 
-    def memories(self, detector: str) -> Iterator[tuple[str, bytes]]:
-        yield from self._connection.execute(
-            "SELECT stream, row FROM memories WHERE detector = ? ORDER BY rowid", (detector,)
+    def packs(self, detector: str) -> Iterator[Pack]:
+        for (
+            number,
+            slots,
+            lengths,
+            streams,
+            places,
+            row_bytes,
+            checksum,
+        ) in self._connection.execute(
+            "SELECT number, slots, lengths, streams, places, row_bytes, checksum FROM packs "
+            "WHERE detector = ? ORDER BY number",
+            (detector,),
+        ):
+            sizes = np.frombuffer(lengths, np.int64)
+            spans = np.stack([np.cumsum(sizes) - sizes, sizes], axis=1)
+            file = self._file(detector, row_bytes)
+            try:
+                rows = file.read(np.frombuffer(places, np.int64))
+            except (EOFError, OSError):
+                rows = np.empty((0, row_bytes), np.uint8)
+            if crc32(rows.data) != checksum:
+                raise StateError(
+                    f"detector {detector}: pack {number} of its memories is damaged in "
+                    f"{file.path}: bring the file back from where it was copied, or start with "
+                    "another data_dir"
+                )
+            yield Pack(
+                number, np.frombuffer(slots, np.int64), Names(read_only(streams), spans), rows
+            )
+
+    def idle_count(self, detector: str) -> int:
+        count = self._connection.execute(
+            "SELECT count(*) FROM idle WHERE detector = ?", (detector,)
+        ).fetchone()
+        return int(count[0])
+
+    def idle(self, detector: str, stream: str) -> Idle | None:
+        row = self._connection.execute(
+            "SELECT stream, features, row FROM idle WHERE detector = ? AND stream = ?",
+            (detector, stream),
+        ).fetchone()
+        return None if row is None else _idle(*row)
+
+    def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
+        rows = self._connection.execute(
+            "SELECT stream, features, row FROM idle WHERE detector = ? AND stream > ? "
+            "AND substr(stream, 1, ?) = ? ORDER BY stream LIMIT ?",
+            (detector, after, len(prefix), prefix, limit),
         )
+        return [_idle(*row) for row in rows]
 
     def close(self) -> None:
         self._connection.close()
+        for file in self._files.values():
+            file.close()
+
+
+def _idle(stream: str, features: str, row: bytes) -> Idle:
+    return Idle(stream, tuple(json.loads(features)), row)
+
+
+def _free(rows: list[Rows]) -> None:
+    """Nothing refers to these rows any longer."""
+    for file in {file for file, _ in rows}:
+        file.free(np.concatenate([places for each, places in rows if each is file]))

@@ -1,11 +1,13 @@
 """The contract of a state store, and the one that lives in this process."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from model.row import FORMAT
 from service.errors import StateError
+from service.memory.packs import Pack
 from service.records import Partition
 
 Positions = dict[Partition, int]
@@ -23,14 +25,19 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A detector's rows that changed: `rows[i]` is the memory of `streams[i]`.
+    """What a checkpoint writes of one detector's memories.
 
-    With `replace_all` they are all rows that there are, of another shape than before.
+    `packs` are new and made as they are read; those with the numbers `dropped` go. `left` are
+    memories that leave the arena, `returned` streams whose memories came back to it. With
+    `replace_all` the packs are all that there are, of another shape than before.
     """
 
     shape: Shape
-    streams: list[str]
-    rows: list[bytes]
+    memories: int
+    packs: Iterable[Pack] = ()
+    dropped: Sequence[int] = ()
+    left: Mapping[str, bytes] = field(default_factory=dict)
+    returned: Collection[str] = ()
     replace_all: bool = False
 
 
@@ -40,6 +47,15 @@ class Checkpoint:
 
     positions: Positions
     changed: dict[str, Changed]
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The memory of a stream that has left the arena, and the features that it is of."""
+
+    stream: str
+    features: tuple[str, ...]
+    row: bytes
 
 
 class StateStore(Protocol):
@@ -54,10 +70,31 @@ class StateStore(Protocol):
     def shape(self, detector: str) -> Shape | None:
         """The shape of a detector's rows, None where there are none."""
 
-    def memories(self, detector: str) -> Iterator[tuple[str, bytes]]:
-        """(stream, row) of every memory, oldest stream first."""
+    def packs(self, detector: str) -> Iterator[Pack]:
+        """What the arena held, in the order of their numbers: of a slot the last pack counts."""
+
+    def idle_count(self, detector: str) -> int:
+        """How many memories are outside of the arena."""
+
+    def idle(self, detector: str, stream: str) -> Idle | None:
+        """One of them."""
+
+    def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
+        """Those of streams behind `after` that begin with `prefix`, in the order of their names."""
 
     def close(self) -> None: ...
+
+
+def memories(store: StateStore, detector: str) -> dict[str, bytes]:
+    """Every memory that is stored, by stream."""
+    slots: dict[int, tuple[str, bytes]] = {}
+    for pack in store.packs(detector):
+        rows = iter(pack.rows)
+        for slot, stream in zip(pack.slots.tolist(), pack.streams, strict=True):
+            slots[slot] = (stream, next(rows).tobytes() if stream else b"")
+    resident = {stream: row for stream, row in slots.values() if stream}
+    limit = store.idle_count(detector)
+    return resident | {one.stream: one.row for one in store.idle_after(detector, "", "", limit)}
 
 
 @dataclass(slots=True)
@@ -66,16 +103,23 @@ class InMemoryStore:
 
     _positions: Positions = field(default_factory=dict)
     _shapes: dict[str, Shape] = field(default_factory=dict)
-    _rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    _packs: dict[str, dict[int, Pack]] = field(default_factory=lambda: defaultdict(dict))
+    _idle: dict[str, dict[str, Idle]] = field(default_factory=lambda: defaultdict(dict))
 
     def save(self, checkpoint: Checkpoint) -> None:
         self._positions.update(checkpoint.positions)
         for detector, changed in checkpoint.changed.items():
             self._shapes[detector] = changed.shape
-            rows = self._rows.setdefault(detector, {})
+            packs, idle = self._packs[detector], self._idle[detector]
             if changed.replace_all:
-                rows.clear()
-            rows.update(zip(changed.streams, changed.rows, strict=True))
+                packs.clear()
+            for number in changed.dropped:
+                packs.pop(number, None)
+            packs.update((pack.number, pack) for pack in changed.packs)
+            for stream in changed.returned:
+                del idle[stream]
+            for stream, row in changed.left.items():
+                idle[stream] = Idle(stream, changed.shape.features, row)
 
     def positions(self) -> Positions:
         return dict(self._positions)
@@ -83,8 +127,19 @@ class InMemoryStore:
     def shape(self, detector: str) -> Shape | None:
         return self._shapes.get(detector)
 
-    def memories(self, detector: str) -> Iterator[tuple[str, bytes]]:
-        yield from self._rows.get(detector, {}).items()
+    def packs(self, detector: str) -> Iterator[Pack]:
+        yield from (pack for _, pack in sorted(self._packs[detector].items()))
+
+    def idle_count(self, detector: str) -> int:
+        return len(self._idle[detector])
+
+    def idle(self, detector: str, stream: str) -> Idle | None:
+        return self._idle[detector].get(stream)
+
+    def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
+        idle = self._idle[detector]
+        names = sorted(name for name in idle if name > after and name.startswith(prefix))
+        return [idle[name] for name in names[:limit]]
 
     def close(self) -> None:
         pass

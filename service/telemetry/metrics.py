@@ -79,8 +79,26 @@ class Metrics:
             registry=r,
         )
         self.streams = Gauge("wakeful_streams", "Streams with a memory.", ["detector"], registry=r)
+        self.resident_streams = Gauge(
+            "wakeful_resident_streams",
+            "Streams whose memory is in this process; the others' waits in the store.",
+            ["detector"],
+            registry=r,
+        )
+        self.evicted = Counter(
+            "wakeful_evicted_total",
+            "Memories of idle streams that left this process for the store.",
+            ["detector"],
+            registry=r,
+        )
+        self.recalled = Counter(
+            "wakeful_recalled_total",
+            "Memories that came back from the store with an event of their stream.",
+            ["detector"],
+            registry=r,
+        )
         self.memory_bytes = Gauge(
-            "wakeful_memory_bytes", "Bytes of the streams' memories.", ["detector"], registry=r
+            "wakeful_memory_bytes", "Bytes of the resident memories.", ["detector"], registry=r
         )
         self.stage_seconds = Histogram(
             "wakeful_stage_seconds",
@@ -117,7 +135,7 @@ class Metrics:
         self.budget.labels(detector).set(budget_per_week)
         for counter in (
             self.records, self.scored, self.replayed, self.late, self.ignored_fields,
-            self.missing_values, self.alarms, self.stream_seconds,
+            self.missing_values, self.alarms, self.stream_seconds, self.evicted, self.recalled,
         ):  # fmt: skip
             counter.labels(detector)
         for reason in REASONS:

@@ -93,9 +93,10 @@ def make_pipeline(
     store: StateStore | None = None,
     settings: DetectorSettings | None = None,
     interval_seconds: float = 3600.0,
+    limits: LimitSettings | None = None,
 ) -> tuple[Pipeline, Collected]:
     collected = Collected()
-    detector = build_detector("default", settings or DetectorSettings(), LimitSettings())
+    detector = build_detector("default", settings or DetectorSettings(), limits or LimitSettings())
     pipeline = Pipeline(
         MemorySource(batches),
         [detector],

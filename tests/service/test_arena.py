@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from model.row import RowLayout, RowTable
 from service.errors import StateError
 from service.memory.arena import LEAST_CAPACITY, Arena, feature_of, relaid
+from service.memory.packs import Pack
+from service.memory.store import Changed, Checkpoint, InMemoryStore, Shape, memories
 from service.records import Names
 
 LAYOUT = RowLayout(
     features=1, resolutions=2, runs=1, memory=4, pending=3, views=2, profiled=True
 )  # fmt: skip
+
+NONE = np.empty(0, np.int64)
+NOBODY = Names.of([])
 
 
 def arena() -> Arena:
@@ -26,9 +32,11 @@ def arena() -> Arena:
 @given(st.lists(st.text(min_size=1, max_size=3), max_size=300))
 def test_each_stream_keeps_one_slot_however_much_the_arena_grows(streams: list[str]) -> None:
     made = arena()
-    slots = made.slots_of(Names.of(streams))
-    again = made.slots_of(Names.of(streams))
+    slots, born = made.slots_of(Names.of(streams))
+    again, none = made.slots_of(Names.of(streams))
     assert np.array_equal(slots, again)
+    assert list(dict.fromkeys(slots.tolist())) == born.tolist()
+    assert not len(none)
     assert len(made) == len(set(streams)) == len(set(slots.tolist()))
     assert list(made.names.of(slots)) == streams
     assert list(made.names) == list(dict.fromkeys(streams))
@@ -37,7 +45,7 @@ def test_each_stream_keeps_one_slot_however_much_the_arena_grows(streams: list[s
 
 def test_rows_survive_growth_and_new_ones_start_fresh() -> None:
     made = arena()
-    (slot,) = made.slots_of(Names.of(["first"]))
+    ((slot,), _) = made.slots_of(Names.of(["first"]))
     made.table.bytes[slot] = 99
     made.slots_of(Names.of([f"s{n}" for n in range(5000)]))
     assert np.all(made.table.bytes[slot] == 99)
@@ -62,16 +70,119 @@ def test_more_streams_than_there_is_room_for_are_refused() -> None:
 
 def test_what_changed_is_known_until_it_is_saved() -> None:
     made = arena()
-    slots = made.slots_of(Names.of(["a", "b", "c"]))
+    slots, _ = made.slots_of(Names.of(["a", "b", "c"]))
     made.mark(slots[:2])
-    assert made.changed().tolist() == slots[:2].tolist()
-    made.saved(slots[:1])
-    assert made.changed().tolist() == slots[1:2].tolist()
-    made.restore(Names.of(["b"]), np.zeros((1, LAYOUT.row_bytes), np.uint8))
+    plan = made.plan(NONE)
+    assert plan.slots.tolist() == slots[:2].tolist()
+    assert made.plan(NONE).slots.tolist() == plan.slots.tolist()
+    made.saved(plan)
+    assert not len(made.plan(NONE).slots)
     assert made.row("nobody") is None
     row = made.row("b")
     assert row is not None
-    assert not row.bytes.any()
+    assert np.array_equal(row.bytes, made.fresh)
+
+
+@pytest.mark.parametrize(("most", "left"), [(4, ["a"]), (3, ["a", "b"]), (5, [])])
+def test_the_longest_idle_make_room(most: int, left: list[str]) -> None:
+    """As many as it takes, and never one that has an event now."""
+    made = arena()
+    for name in "abcd":
+        made.mark(made.slots_of(Names.of([name]))[0])
+    made.mark(made.slots_of(Names.of(["c"]))[0])
+    slots = made.longest_idle(Names.of(["d", "new", "new"]), most, 0.0)
+    assert sorted(made.names.of(slots)) == left
+
+
+def test_at_least_a_share_of_all_leaves_at_once() -> None:
+    """So that a checkpoint makes room for many new streams, not for one."""
+    made = arena()
+    made.mark(made.slots_of(Names.of([f"s{n}" for n in range(100)]))[0])
+    assert len(made.longest_idle(Names.of(["new"]), 100, 0.25)) == 25
+
+
+class StoredArena(RuleBasedStateMachine):
+    """An arena, its store, and plain dictionaries that say what both should hold."""
+
+    streams = st.lists(st.sampled_from([f"s{n}" for n in range(60)]), min_size=1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = InMemoryStore()
+        self.arena = self.empty()
+        self.now: dict[str, bytes] = {}
+        self.saved: dict[str, bytes] = {}
+
+    def empty(self) -> Arena:
+        made = arena()
+        made._packing.rows = 4
+        return made
+
+    @rule(streams=streams, seed=st.integers(0, 1 << 30))
+    def events(self, streams: list[str], seed: int) -> None:
+        slots, _ = self.arena.slots_of(Names.of(streams))
+        rows = np.random.default_rng(seed).integers(0, 256, (len(slots), LAYOUT.row_bytes))
+        self.arena.table.bytes[slots] = rows
+        self.arena.mark(slots)
+        now = self.arena.table.bytes[slots]
+        self.now |= dict(zip(streams, map(bytes, now), strict=True))
+
+    @rule(share=st.sampled_from([0.0, 0.0, 0.3, 1.0]))
+    def checkpoint(self, share: float) -> None:
+        """Some leave, and are forgotten here: the store's own table has them."""
+        leaving = np.empty(0, np.int64)
+        if len(self.arena):
+            leaving = self.arena.longest_idle(NOBODY, max(1, int((1 - share) * len(self.arena))), 0)
+        plan = self.arena.plan(leaving)
+        packs = list(self.arena.packs(plan))
+        gone = list(self.arena.names.of(leaving))
+        self.store.save(
+            Checkpoint({}, {"d": Changed(Shape("f", ()), 1, packs, dropped=plan.dropped)})
+        )
+        self.arena.saved(plan)
+        for name in gone:
+            del self.now[name]
+        self.saved = dict(self.now)
+
+    @rule()
+    def crash(self) -> None:
+        self.arena = self.empty()
+        self.arena.restore(self.store.packs("d"))
+        self.now = dict(self.saved)
+
+    @invariant()
+    def every_memory_is_there(self) -> None:
+        assert sorted(self.arena.names) == sorted(self.now)
+        for name, row in self.now.items():
+            table = self.arena.row(name)
+            assert table is not None
+            assert table.bytes.tobytes() == row
+        assert memories(self.store, "d") == self.saved
+
+    @invariant()
+    def the_store_holds_little_more(self) -> None:
+        """At most twice what the arena has slots."""
+        stored = sum(len(pack.slots) for pack in self.store.packs("d"))
+        assert stored <= 2 * self.arena.names.top
+
+
+TestStoredArena = StoredArena.TestCase
+TestStoredArena.settings = settings(deadline=None, max_examples=100, stateful_step_count=30)
+
+
+def test_rows_of_another_size_are_refused() -> None:
+    """Memories are not misread where a store is damaged."""
+    pack = Pack(1, np.zeros(1, np.int64), Names.of(["s"]), np.zeros((1, 7), np.uint8))
+    with pytest.raises(StateError, match=f"7 bytes, expected {LAYOUT.row_bytes}"):
+        arena().restore([pack])
+
+
+def test_more_memories_than_there_is_room_for_are_refused() -> None:
+    """On a smaller machine than the one that stored them."""
+    rows = np.zeros((1, LAYOUT.row_bytes), np.uint8)
+    pack = Pack(1, np.full(1, LEAST_CAPACITY), Names.of(["s"]), rows)
+    with pytest.raises(StateError, match="1,024 that there is room for"):
+        Arena(LAYOUT, arena().fresh, capacity=LEAST_CAPACITY).restore([pack])
 
 
 NAMES = st.lists(st.sampled_from("abcde"), min_size=1, unique=True).map(tuple)

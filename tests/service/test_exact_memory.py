@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from service.memory.sqlite import SqliteStore
+from service.memory.store import memories
 from service.records import RawBatch
 from tests.service.parts import events, make_pipeline, raw_batch
 
@@ -61,7 +62,7 @@ def run(folder: Path, stops: list[int]) -> tuple[bytes, int, str]:
         found.update({anomaly["id"]: repr(anomaly) for anomaly in collected.anomalies})
         store.close()
     store = SqliteStore(file)
-    ((_, row),) = store.memories("default")
+    (row,) = memories(store, "default").values()
     store.close()
     digest = hashlib.sha256("".join(found[name] for name in sorted(found)).encode()).hexdigest()
     return row, len(found), digest

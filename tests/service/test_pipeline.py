@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model.admission import LATE_RUN
 from service.errors import StateError, Unavailable
 from service.memory.sqlite import SqliteStore
-from service.memory.store import Checkpoint, InMemoryStore, StateStore
+from service.memory.store import Checkpoint, InMemoryStore, StateStore, memories
 from service.records import Delivery, RawBatch
 from service.settings import DetectorSettings
 from tests.service.parts import Collected, events, make_pipeline, raw_batch, wave
@@ -27,7 +27,7 @@ def batches(cuts: list[int], values: list[bytes] = EVENTS) -> list[RawBatch]:
 
 
 def rows(store: StateStore) -> dict[str, bytes]:
-    return dict(store.memories("default"))
+    return memories(store, "default")
 
 
 def test_every_record_is_scored_or_rejected_with_a_reason() -> None:
@@ -71,8 +71,7 @@ def test_records_below_a_memorys_offset_change_nothing_though_the_position_was_l
     kept = rows(store)
     torn = InMemoryStore()  # a torn checkpoint: the memories without their position
     first.detectors["default"].arena.mark_all()
-    changed, _ = first.detectors["default"].changed()
-    torn.save(Checkpoint({}, {"default": changed}))
+    torn.save(Checkpoint({}, {"default": first.detectors["default"].changed().changed}))
     again, collected = make_pipeline(batches([30]), torn)
     again.run()
     assert rows(torn) == kept

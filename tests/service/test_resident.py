@@ -1,0 +1,172 @@
+"""Memories of idle streams wait in the store and come back exact: limits.max_resident_streams."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import Unavailable
+from service.memory.sqlite import SqliteStore
+from service.memory.store import Checkpoint, InMemoryStore, StateStore, memories
+from service.pipeline import Pipeline
+from service.records import RawBatch
+from service.settings import LimitSettings
+from tests.service.parts import Collected, events, make_pipeline, raw_batch
+
+STREAMS, EVENTS = 40, 600
+RESIDENT = 10
+
+
+def values(seed: int, first: int = 0, features: tuple[str, ...] = ("value",)) -> list[bytes]:
+    """Events of STREAMS streams in any order, some of them again and again."""
+    random = np.random.default_rng(seed)
+    names = (STREAMS * random.random(EVENTS) ** 2).astype(int)
+    spikes = np.where(random.random(EVENTS) < 0.01, 50.0, 0.0)
+    rows: list[dict[str, Any]] = [
+        {"stream": f"s{name}", "time": 1.7e9 + first + i}
+        | dict.fromkeys(features, float(random.normal() + spikes[i]))
+        for i, name in enumerate(names)
+    ]
+    return events(rows)
+
+
+def batches(values: list[bytes], size: int = RESIDENT) -> list[RawBatch]:
+    return [raw_batch(values[a : a + size], a) for a in range(0, len(values), size)]
+
+
+def bounded(
+    made: list[RawBatch], store: StateStore, most: int = RESIDENT
+) -> tuple[Pipeline, Collected]:
+    return make_pipeline(made, store, limits=LimitSettings(max_resident_streams=most))
+
+
+def resident(pipeline: Pipeline) -> int:
+    return len(pipeline.detectors["default"].arena)
+
+
+def gauge(pipeline: Pipeline, name: str) -> float | None:
+    return pipeline.metrics.registry.get_sample_value(name, {"detector": "default"})
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.integers(0, 1 << 30),
+    st.integers(1, 40),
+    st.integers(0, EVENTS // RESIDENT),
+    st.integers(1, 9),
+)
+def test_scores_and_memories_are_those_of_streams_that_never_left(
+    seed: int, most: int, crash: int, every: int
+) -> None:
+    """To the bit, however few may stay, wherever it crashes and whenever it checkpoints."""
+    whole_store, store = InMemoryStore(), InMemoryStore()
+    whole, expected = make_pipeline(batches(values(seed)), whole_store)
+    whole.run()
+    cut = batches(values(seed), min(most, RESIDENT))
+    crashed, before = bounded(cut[:crash], store, most)
+    crashed.restore()
+    for k in range(len(cut[:crash])):
+        crashed.run_once()
+        assert resident(crashed) <= most
+        if k % every == 0:
+            crashed.checkpoint()
+    position = store.positions().get(("events", 0), 0)
+    again, after = bounded([batch for batch in cut if batch.next_offset > position], store, most)
+    again.run()
+    assert memories(store, "default") == memories(whole_store, "default")
+    found = {each["id"]: each for each in before.anomalies + after.anomalies}
+    assert found == {each["id"]: each for each in expected.anomalies}
+
+
+def test_idle_streams_are_counted_listed_and_shown(tmp_path: Path) -> None:
+    """A reader does not see where a memory is, and looking at one does not move it."""
+    made = values(1)
+    whole, _ = make_pipeline(batches(made))
+    whole.run()
+    store = SqliteStore(tmp_path / "wakeful.db")
+    pipeline, _ = bounded(batches(made), store)
+    pipeline.run()
+    all_there, some = whole.detectors["default"], pipeline.detectors["default"]
+    count = len(all_there.arena)
+    assert some.streams(None, 100) == all_there.streams(None, 100)
+    assert some.streams("s2", 3, "s2") == all_there.streams("s2", 3, "s2")
+    names = [each["stream"] for each in all_there.streams(None, 100)]
+    assert [some.stream(name) for name in names] == [all_there.stream(name) for name in names]
+    assert some.stream("nobody") is None
+    assert resident(pipeline) + some.idle == count == gauge(pipeline, "wakeful_streams")
+    assert gauge(pipeline, "wakeful_resident_streams") == resident(pipeline) <= RESIDENT
+    evicted = gauge(pipeline, "wakeful_evicted_total") or 0.0
+    assert evicted - (gauge(pipeline, "wakeful_recalled_total") or 0.0) == some.idle > 0
+    store.close()
+
+
+def test_a_smaller_bound_is_kept_from_the_start(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "wakeful.db")
+    first, _ = make_pipeline(batches(values(2)), store)
+    first.run()
+    before = memories(store, "default")
+    pipeline, _ = bounded([], store, 3)
+    pipeline.restore()
+    assert resident(pipeline) == 3
+    assert memories(store, "default") == before
+    store.close()
+
+
+def test_those_that_had_events_last_stay_at_a_start_with_a_smaller_bound() -> None:
+    store = InMemoryStore()
+    first, _ = make_pipeline([], store)
+    first.restore()
+    for k, name in enumerate("abcabd"):
+        first.source = type(first.source)([raw_batch(events([{"stream": name, "v": 1}]), k)])  # type: ignore[call-arg]
+        first.run_once()
+        first.checkpoint()
+    pipeline, _ = bounded([], store, 2)
+    pipeline.restore()
+    assert sorted(pipeline.detectors["default"].arena.names) == ["b", "d"]
+
+
+def test_a_memory_that_was_away_while_a_feature_came_has_it_too() -> None:
+    """As one that stayed: what the feature was not there for is missing."""
+    made = [*values(3), *values(4, EVENTS, ("value", "other"))]
+    whole_store, store = InMemoryStore(), InMemoryStore()
+    whole, expected = make_pipeline(batches(made), whole_store)
+    whole.run()
+    pipeline, collected = bounded(batches(made), store)
+    pipeline.run()
+    assert collected.anomalies == expected.anomalies
+    some, all_there = pipeline.detectors["default"], whole.detectors["default"]
+    assert some.streams(None, 100) == all_there.streams(None, 100)
+    for each in all_there.streams(None, 100):
+        assert some.stream(each["stream"]) == all_there.stream(each["stream"])
+
+
+class FullOnce(InMemoryStore):
+    """A store whose disk is full when it is asked for the first time."""
+
+    asked = 0
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise Unavailable("disk full")
+        super().save(checkpoint)
+
+
+def test_while_the_store_is_away_it_waits_for_room_and_loses_nothing() -> None:
+    whole_store, store = InMemoryStore(), FullOnce()
+    whole, _ = make_pipeline(batches(values(5)), whole_store)
+    whole.run()
+    pipeline, _ = bounded(batches(values(5)), store)
+    pipeline.run()
+    assert store.asked > 1
+    assert memories(store, "default") == memories(whole_store, "default")
+
+
+@pytest.mark.parametrize(("most", "batch"), [(None, 4096), (10, 10), (10_000, 4096)])
+def test_no_more_records_are_taken_at_once_than_streams_may_be_resident(
+    most: int | None, batch: int
+) -> None:
+    assert LimitSettings(max_resident_streams=most).batch_events == batch
