@@ -221,7 +221,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         Path("wakeful-data"),
-        description="Folder of `wakeful.db`: memories, anomalies, dead letters, the embedded log.",
+        description="Folder of `wakeful.db` (anomalies, dead letters, the embedded log, positions) and of the memories.",
     )
     api: ApiSettings = ApiSettings()
     kafka: KafkaSettings = KafkaSettings()
