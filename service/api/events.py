@@ -30,6 +30,8 @@ CONTENT = {
         "example": EXAMPLE,
     },
     "application/x-ndjson": {"schema": {"type": "string"}},
+    "application/cloudevents+json": {"schema": {"type": "object"}},
+    "application/cloudevents-batch+json": {"schema": {"type": "array"}},
 }
 
 

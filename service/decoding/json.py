@@ -155,9 +155,23 @@ class JsonDecoder:
                 "too_large", f"{len(value)} bytes, at most {self.limits.max_event_bytes}"
             )
         try:
-            return self._parse(value or b"")
+            body = self._parse(value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecordRejected("malformed_json", str(error)) from None
+        cloud = "specversion" in body and isinstance(body.get("data"), dict)
+        return self._data(body) if cloud else body
+
+    def _data(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A CloudEvent's data; its subject names the stream and its time counts where they do not.
+
+        https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+        """
+        data: dict[str, Any] = event["data"]
+        if data.get(self.fields.key) is None:
+            data[self.fields.key] = event.get("subject")
+        if all(data.get(name) is None for name in self.fields.times):
+            data[self.fields.times[0]] = event.get("time")
+        return data
 
     def _stream(self, key: bytes | None, body: dict[str, Any]) -> str:
         name = key if key is not None else body.get(self.fields.key)

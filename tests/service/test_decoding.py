@@ -175,3 +175,41 @@ def test_timestamp_is_the_time_where_there_is_no_time() -> None:
     decoded = OPEN.decode(raw_batch(events(rows)), ())
     assert decoded.features == ("x",)
     assert decoded.events.times[0] == STORED - 5
+
+
+CLOUD = {"specversion": "1.0", "id": "1", "source": "/plant", "type": "reading"}
+
+
+@pytest.mark.parametrize("decoder", [LISTED, OPEN])
+@pytest.mark.parametrize(
+    ("about", "data", "stream", "time"),
+    [
+        ({"subject": "s", "time": "2026-11-21T07:00:00Z"}, {}, "s", 1795244400.0),
+        ({"subject": "s", "time": "2026-11-21T07:00:00Z"}, {"time": 1.7e9}, "s", 1.7e9),
+        ({"subject": "s"}, {"stream": "t", "timestamp": 1.7e9}, "t", 1.7e9),
+        ({"subject": "s"}, {"stream": None}, "s", STORED),
+    ],
+)
+def test_a_cloud_event_is_its_data(
+    decoder: JsonDecoder, about: dict[str, Any], data: dict[str, Any], stream: str, time: float
+) -> None:
+    """Its subject names the stream, and its time counts, where the data do not say."""
+    body = json.dumps({**CLOUD, **about, "data": {"a": 1.5, **data}}).encode()
+    later = decoder.limits.max_clock_skew_seconds  # whatever the time is, it is not the future
+    decoded = decoder.decode(raw_batch([body], stored=max(STORED, time - later)), ("a",))
+    assert decoded.dead_letters == []
+    assert decoded.features == ("a",)
+    assert list(decoded.events.streams) == [stream]
+    assert decoded.events.times.tolist() == [time]
+    assert decoded.events.values.tolist() == [[1.5]]
+
+
+def test_a_cloud_event_without_a_stream_is_rejected() -> None:
+    decoded = OPEN.decode(raw_batch(events([{**CLOUD, "data": {"a": 1}}])), ("a",))
+    assert [letter.reason for letter in decoded.dead_letters] == ["missing_key"]
+
+
+def test_an_event_that_only_looks_like_a_cloud_event_is_read_as_it_is() -> None:
+    flat = {"stream": "s", "specversion": "1.0", "data": 4, "a": 2}
+    decoded = OPEN.decode(raw_batch(events([flat])), ("a", "data"))
+    assert decoded.events.values.tolist() == [[2.0, 4.0]]
