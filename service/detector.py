@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from model.admission import LATE, REPEATED, REPLAYED
 from model.artifact import Artifact
-from model.row import RowTable
+from model.row import Bytes, RowTable
 from model.scorer import Scored, Scorer, directions_of
 from service.clock import format_time
 from service.decoding.json import Decoded, JsonDecoder, dead_letter
@@ -213,25 +213,27 @@ class Detector:
         before = self.idle
         for slot, name in zip(born.tolist(), self.arena.names.of(born), strict=True):
             if idle := self._store.idle(self.name, name):
-                self.arena.table.bytes[slot] = self._row_of(idle).bytes[0]
+                self.arena.table.bytes[slot] = self._row_of(idle)
                 self._returned.append(name)
                 self.idle -= 1
         return before - self.idle
 
-    def _row_of(self, idle: Idle) -> RowTable:
-        """As it would be, had it been here when features were added."""
-        layout = self.artifact.layout(len(idle.features))
-        table = RowTable(layout, np.frombuffer(idle.row, np.uint8)[None])
+    def _row_of(self, idle: Idle) -> Bytes:
+        """(row_bytes,), as it would be, had it been here when features were added."""
+        row = np.frombuffer(idle.row, np.uint8)
         if idle.features == self.features:
-            return table
-        return relaid(table, idle.features, self.arena.layout, self.features, self.arena.fresh)
+            return row
+        table = RowTable(self.artifact.layout(len(idle.features)), row[None])
+        return relaid(
+            table, idle.features, self.arena.layout, self.features, self.arena.fresh
+        ).bytes[0]
 
     def _memory(self, name: str) -> RowTable | None:
         """A copy of a stream's row, wherever it is."""
         if table := self.arena.row(name):
             return table
         idle = self._store.idle(self.name, name) if self.idle else None
-        return self._row_of(idle) if idle else None
+        return RowTable(self.arena.layout, self._row_of(idle)[None]) if idle else None
 
     def stream(self, name: str) -> dict[str, Any] | None:
         """One stream's memory as a person reads it, None where the stream is not known."""

@@ -4,7 +4,6 @@ A place is written while nothing refers to it, and made durable before something
 there before stays whole, whenever the power fails.
 """
 
-import mmap
 import os
 from collections.abc import Iterator
 from itertools import pairwise
@@ -46,15 +45,14 @@ class RowFile:
 
     def read(self, places: I64) -> Bytes:
         """The rows (n, row_bytes) at these places, in rising order; EOFError behind the end."""
-        end = (int(places[-1]) + 1) * self.row_bytes if len(places) else 0
-        if os.fstat(self._file).st_size < end:
-            raise EOFError
-        if not end:
-            return np.empty((0, self.row_bytes), np.uint8)
-        with mmap.mmap(self._file, end, prot=mmap.PROT_READ) as mapped:
-            whole = np.frombuffer(mapped, np.uint8).reshape(-1, self.row_bytes)
-            rows = whole[places]
-            del whole  # else it could not be closed
+        rows = np.empty((len(places), self.row_bytes), np.uint8)
+        for first, start, stop in runs(places):
+            data, offset = rows[start:stop].data.cast("B"), first * self.row_bytes
+            while data:
+                got = os.preadv(self._file, [data], offset)
+                if not got:
+                    raise EOFError
+                data, offset = data[got:], offset + got
         return rows
 
     def free(self, places: I64) -> None:

@@ -7,8 +7,9 @@ once: through the database it would be written twice, and through ten times as m
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -34,15 +35,19 @@ CREATE TABLE IF NOT EXISTS packs (
     PRIMARY KEY (detector, number)
 );
 CREATE TABLE IF NOT EXISTS idle (
-    detector TEXT NOT NULL, stream TEXT NOT NULL, features TEXT NOT NULL, row BLOB NOT NULL,
+    detector TEXT NOT NULL, stream TEXT NOT NULL, features TEXT NOT NULL, place INTEGER NOT NULL,
+    row_bytes INTEGER NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (detector, stream)
-);
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
     PRIMARY KEY (topic, partition)
 );
 """
 
+IDLE = "stream, features, place, row_bytes, checksum"
+
+Bytes = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 Rows = tuple[RowFile, I64]
 """Some rows of a file: their places."""
@@ -86,10 +91,10 @@ class SqliteStore:
             ) from error
 
     def _save(self, checkpoint: Checkpoint, written: list[Rows]) -> None:
-        packs = {
-            detector: self._write(detector, changed, written)
-            for detector, changed in checkpoint.changed.items()
-        }
+        packs, idle = {}, {}
+        for detector, changed in checkpoint.changed.items():
+            packs[detector] = self._write_packs(detector, changed, written)
+            idle[detector] = self._write_idle(detector, changed, written)
         for file in {file for file, _ in written}:
             file.sync()
         outdated: list[Rows] = []
@@ -101,14 +106,16 @@ class SqliteStore:
                 transaction.executemany(
                     "INSERT INTO packs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", packs[detector]
                 )
-                self._save_idle(detector, changed)
+                transaction.executemany(
+                    "INSERT INTO idle VALUES (?, ?, ?, ?, ?, ?)", idle[detector]
+                )
             transaction.executemany(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
                 ((*partition, offset) for partition, offset in checkpoint.positions.items()),
             )
         _free(outdated)
 
-    def _write(
+    def _write_packs(
         self, detector: str, changed: Changed, written: list[Rows]
     ) -> list[tuple[object, ...]]:
         """Write the rows of packs to their file, and return what the database says of them."""
@@ -125,6 +132,23 @@ class SqliteStore:
             ))  # fmt: skip
         return packs
 
+    def _write_idle(
+        self, detector: str, changed: Changed, written: list[Rows]
+    ) -> list[tuple[object, ...]]:
+        """The same for memories that leave the arena."""
+        if not changed.left:
+            return []
+        rows = np.frombuffer(b"".join(changed.left.values()), np.uint8)
+        rows = rows.reshape(len(changed.left), -1)
+        file = self._file(detector, rows.shape[1])
+        places = file.write(rows)
+        written.append((file, places))
+        features = json.dumps(changed.shape.features)
+        return [
+            (detector, stream, features, place, file.row_bytes, crc32(row))
+            for (stream, row), place in zip(changed.left.items(), places.tolist(), strict=True)
+        ]
+
     def _save_shape(self, detector: str, changed: Changed) -> None:
         shape = changed.shape
         self._connection.execute(
@@ -133,37 +157,41 @@ class SqliteStore:
         )
 
     def _drop(self, detector: str, changed: Changed) -> list[Rows]:
-        """Drop packs, or all of them; returns where their rows are."""
-        where = "detector = ?" if changed.replace_all else "detector = ? AND number = ?"
-        which = [()] if changed.replace_all else [(number,) for number in changed.dropped]
+        """Drop what no longer counts; returns where its rows are."""
+        if changed.replace_all:
+            gone = self._delete("packs", "places", "detector = ?", [(detector,)])
+        else:
+            keys: Iterable[tuple[str, object]] = ((detector, each) for each in changed.dropped)
+            gone = self._delete("packs", "places", "detector = ? AND number = ?", keys)
+        keys = ((detector, stream) for stream in changed.returned)
+        back = self._delete("idle", "place", "detector = ? AND stream = ?", keys)
         return [
             (self._file(detector, row_bytes), np.frombuffer(places, np.int64))
-            for key in which
-            for places, row_bytes in self._connection.execute(
-                f"DELETE FROM packs WHERE {where} RETURNING places, row_bytes",  # noqa: S608
-                (detector, *key),
-            ).fetchall()
-        ]
+            for places, row_bytes in gone
+        ] + [(self._file(detector, row_bytes), np.array([place])) for place, row_bytes in back]
 
-    def _save_idle(self, detector: str, changed: Changed) -> None:
-        self._connection.executemany(
-            "DELETE FROM idle WHERE detector = ? AND stream = ?",
-            ((detector, stream) for stream in changed.returned),
-        )
-        features = json.dumps(changed.shape.features)
-        self._connection.executemany(
-            "INSERT INTO idle VALUES (?, ?, ?, ?)",
-            ((detector, stream, features, row) for stream, row in changed.left.items()),
-        )
+    def _delete(
+        self, table: str, places: str, where: str, keys: Iterable[tuple[object, ...]]
+    ) -> list[tuple[Any, int]]:
+        delete = f"DELETE FROM {table} WHERE {where} RETURNING {places}, row_bytes"  # noqa: S608
+        return [row for key in keys for row in self._connection.execute(delete, key).fetchall()]
 
     def _file(self, detector: str, row_bytes: int) -> RowFile:
         """The file of a detector's rows, opened when it is first asked for."""
         if (detector, row_bytes) not in self._files:
-            used = self._connection.execute(
-                "SELECT places FROM packs WHERE detector = ? AND row_bytes = ?",
-                (detector, row_bytes),
+            key = detector, row_bytes
+            packs = self._connection.execute(
+                "SELECT places FROM packs WHERE detector = ? AND row_bytes = ?", key
             )
-            places = np.frombuffer(b"".join(each for (each,) in used), np.int64)
+            idle = self._connection.execute(
+                "SELECT place FROM idle WHERE detector = ? AND row_bytes = ?", key
+            )
+            places = np.concatenate(
+                [
+                    np.frombuffer(b"".join(each for (each,) in packs), np.int64),
+                    np.fromiter((each for (each,) in idle), np.int64),
+                ]
+            )
             path = self._folder / f"{detector}.{row_bytes}.rows"
             self._files[detector, row_bytes] = RowFile(path, row_bytes, places)
         return self._files[detector, row_bytes]
@@ -196,17 +224,8 @@ class SqliteStore:
         ):
             sizes = np.frombuffer(lengths, np.int64)
             spans = np.stack([np.cumsum(sizes) - sizes, sizes], axis=1)
-            file = self._file(detector, row_bytes)
-            try:
-                rows = file.read(np.frombuffer(places, np.int64))
-            except (EOFError, OSError):
-                rows = np.empty((0, row_bytes), np.uint8)
-            if crc32(rows.data) != checksum:
-                raise StateError(
-                    f"detector {detector}: pack {number} of its memories is damaged in "
-                    f"{file.path}: bring the file back from where it was copied, or start with "
-                    "another data_dir"
-                )
+            what = f"detector {detector}: pack {number} of its memories"
+            rows = self._read(detector, np.frombuffer(places, np.int64), row_bytes, checksum, what)
             yield Pack(
                 number, np.frombuffer(slots, np.int64), Names(read_only(streams), spans), rows
             )
@@ -219,27 +238,44 @@ class SqliteStore:
 
     def idle(self, detector: str, stream: str) -> Idle | None:
         row = self._connection.execute(
-            "SELECT stream, features, row FROM idle WHERE detector = ? AND stream = ?",
+            f"SELECT {IDLE} FROM idle WHERE detector = ? AND stream = ?",  # noqa: S608
             (detector, stream),
         ).fetchone()
-        return None if row is None else _idle(*row)
+        return None if row is None else self._idle(detector, *row)
 
     def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
         rows = self._connection.execute(
-            "SELECT stream, features, row FROM idle WHERE detector = ? AND stream > ? "
+            f"SELECT {IDLE} FROM idle WHERE detector = ? AND stream > ? "  # noqa: S608
             "AND substr(stream, 1, ?) = ? ORDER BY stream LIMIT ?",
             (detector, after, len(prefix), prefix, limit),
-        )
-        return [_idle(*row) for row in rows]
+        ).fetchall()
+        return [self._idle(detector, *row) for row in rows]
+
+    def _idle(
+        self, detector: str, stream: str, features: str, place: int, row_bytes: int, checksum: int
+    ) -> Idle:
+        what = f"detector {detector}: the memory of {stream!r}"
+        rows = self._read(detector, np.array([place]), row_bytes, checksum, what)
+        return Idle(stream, tuple(json.loads(features)), rows.tobytes())
+
+    def _read(self, detector: str, places: I64, row_bytes: int, checksum: int, what: str) -> Bytes:
+        """Rows (n, row_bytes) as they were written, else StateError."""
+        file = self._file(detector, row_bytes)
+        try:
+            rows = file.read(places)
+        except (EOFError, OSError):
+            rows = np.empty((0, row_bytes), np.uint8)
+        if crc32(rows.data) != checksum:
+            raise StateError(
+                f"{what} is damaged in {file.path}: bring the file back from where it was copied, "
+                "or start with another data_dir"
+            )
+        return rows
 
     def close(self) -> None:
         self._connection.close()
         for file in self._files.values():
             file.close()
-
-
-def _idle(stream: str, features: str, row: bytes) -> Idle:
-    return Idle(stream, tuple(json.loads(features)), row)
 
 
 def _free(rows: list[Rows]) -> None:
