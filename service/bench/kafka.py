@@ -3,30 +3,26 @@
 import multiprocessing
 import os
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer
 
 from service.bench.broker import running_broker
+from service.bench.readers import Reader, counted
 from service.bench.result import Result, by_turns
 from service.bench.workload import Workload
-from service.bootstrap import build_service
+from service.bootstrap import Service, build_service
 from service.errors import WakefulError
 from service.settings import DetectorSettings, KafkaSettings, Settings
 from service.telemetry.logging import configure_logging
 
 OUTPUTS = "-outputs"  # the topic of anomalies and dead letters
-POLL_RECORDS = 5000  # of the bare loop: more make it no faster
-SILENCE_SECONDS = 60.0
-WARM_UP = 10_000  # records before the clock starts
 
 
 @contextmanager
@@ -63,89 +59,31 @@ def filled_topic(servers: str, records: Iterable[tuple[bytes, bytes]]) -> Iterat
             admin.delete_topics([name, name + OUTPUTS])
 
 
-def poll_and_count(servers: str, topic: str, records: int) -> float:
-    """Records a second of a loop that polls and counts, and does nothing else."""
-    consumer = KafkaConsumer(bootstrap_servers=servers, max_poll_records=POLL_RECORDS)
-    with closing(consumer):
-        partition = TopicPartition(topic, 0)
-        consumer.assign([partition])
-        consumer.seek(partition, 0)
-
-        def poll() -> int:
-            return sum(map(len, consumer.poll(timeout_ms=1000).values()))
-
-        return counted(poll, records)
-
-
-def confluent_and_msgspec(servers: str, topic: str, records: int) -> float:
-    """Records a second of confluent-kafka that decodes each with msgspec, and does nothing else."""
-    try:
-        import confluent_kafka  # noqa: PLC0415 - an extra
-        import msgspec  # noqa: PLC0415
-    except ImportError as error:
-        raise WakefulError(
-            "confluent-kafka is not installed: pip install 'wakeful[bench]'"
-        ) from error
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": servers, "group.id": topic})
-    decode = msgspec.json.Decoder(dict[str, float]).decode
-    try:
-        consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
-
-        def poll() -> int:
-            messages = consumer.consume(POLL_RECORDS, 1.0)
-            for message in messages:
-                decode(message.value() or b"")
-            return len(messages)
-
-        return counted(poll, records)
-    finally:
-        consumer.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A loop to hold ours against: (servers, topic, records) -> records a second."""
-
-    about: str
-    run: Callable[[str, str, int], float]
-
-
-POLL = Peer("kafka-python's poll() in a loop that counts", poll_and_count)
-CONFLUENT = Peer("confluent-kafka and msgspec in a loop that decodes", confluent_and_msgspec)
-
-
-def counted(poll: Callable[[], int], records: int) -> float:
-    """Records a second, once WARM_UP of them went by; WakefulError where none come."""
-    read = first = 0
-    started = heard = time.perf_counter()
-    while read < records:
-        found, now = poll(), time.perf_counter()
-        heard = now if found else heard
-        if now - heard > SILENCE_SECONDS:
-            raise WakefulError(f"no record came from the broker within {SILENCE_SECONDS:.0f} s")
-        read += found
-        if not first and read >= WARM_UP:
-            first, started = read, now
-    return (read - first) / (time.perf_counter() - started)
-
-
 def serve(servers: str, topic: str, work: Workload, records: int) -> float:
     """Events a second of the whole service, from the broker through store and sinks."""
-    with tempfile.TemporaryDirectory() as folder:
-        service = build_service(_settings(servers, topic, work, Path(folder)))
-        pipeline = service.pipeline
-        try:
-            pipeline.restore()
-            positions, partition = pipeline.positions, (topic, 0)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service_on(servers, topic, work, Path(folder)) as service,
+    ):
+        pipeline, partition = service.pipeline, (topic, 0)
 
-            def poll() -> int:
-                before = positions.get(partition, 0)
-                pipeline.run_once()
-                return positions.get(partition, 0) - before
+        def poll() -> int:
+            before = pipeline.positions.get(partition, 0)
+            pipeline.run_once()
+            return pipeline.positions.get(partition, 0) - before
 
-            return counted(poll, records)
-        finally:
-            service.close()
+        return counted(poll, records)
+
+
+@contextmanager
+def service_on(servers: str, topic: str, work: Workload, folder: Path) -> Iterator[Service]:
+    """The whole service, ready to run."""
+    service = build_service(_settings(servers, topic, work, folder))
+    try:
+        service.pipeline.restore()
+        yield service
+    finally:
+        service.close()
 
 
 def _settings(servers: str, topic: str, work: Workload, folder: Path) -> Settings:
@@ -165,7 +103,7 @@ def _settings(servers: str, topic: str, work: Workload, folder: Path) -> Setting
 
 
 def end_to_end(
-    servers: str, work: Workload, records: int, repeats: int, name: str, peer: Peer
+    servers: str, work: Workload, records: int, repeats: int, name: str, peer: Reader
 ) -> Result:
     """Ours, beside a loop that only reads the same topic."""
     with filled_topic(servers, work.records(records, 1000)) as topic:

@@ -13,7 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from service.bench import kafka, peers, stages
+from service.bench import checkpoints, kafka, latency, peers, stages
+from service.bench.readers import CONFLUENT, POLL, QUIXSTREAMS, Reader
 from service.bench.result import Result, by_turns
 from service.bench.workload import HIDDEN, Workload, base, joint
 from service.errors import SettingsError, WakefulError
@@ -23,6 +24,7 @@ class Bench:
     """What the measurements share: artifacts and brokers, each made when first asked for."""
 
     def __init__(self, quick: bool, bootstrap_servers: str | None, stack: ExitStack) -> None:
+        self.quick = quick
         self._given = bootstrap_servers
         self._stack = stack
         self.repeats = 3 if quick else 5
@@ -30,6 +32,9 @@ class Bench:
         self.events = 20_000 if quick else 100_000  # in memory
         self.peer_events = 2_000 if quick else 10_000
         self.rows = 1_000_000
+        self.changed = 100_000  # rows of them in a checkpoint
+        self.seconds = 10.0 if quick else 30.0  # that are paced
+        self.requests = 500 if quick else 3_000
 
     @cached_property
     def joint(self) -> Workload:
@@ -45,9 +50,9 @@ class Bench:
 
     @cached_property
     def end_to_end(self) -> Result:
-        return self.beside(self.joint, "end_to_end_vs_poll", kafka.POLL)
+        return self.beside(self.joint, "end_to_end_vs_poll", POLL)
 
-    def beside(self, work: Workload, name: str, peer: kafka.Peer) -> Result:
+    def beside(self, work: Workload, name: str, peer: Reader) -> Result:
         return kafka.end_to_end(self.servers, work, self.records, self.repeats, name, peer)
 
     @cached_property
@@ -102,6 +107,21 @@ MEASUREMENTS = (
         lambda b: [stages.memory_of_streams(b.base, b.rows)],
     ),
     Measurement(
+        "checkpoints",
+        "seconds to save 100,000 changed rows, and to take a million back",
+        lambda b: checkpoints.saving_and_restoring(b.base, b.changed, b.rows, b.repeats),
+    ),
+    Measurement(
+        "with_checkpoints_vs_none",
+        "events a second of 100,000 streams with checkpoints, beside none",
+        lambda b: [checkpoints.cost_of_checkpoints(b.base, b.changed, 1 if b.quick else 3)],
+    ),
+    Measurement(
+        "post_to_reply",
+        "milliseconds until the reply to a posted event has its score",
+        lambda b: latency.post_to_reply(b.requests),
+    ),
+    Measurement(
         "end_to_end_vs_poll",
         "from the broker to the score, beside kafka-python's bare poll()",
         lambda b: [b.end_to_end],
@@ -109,12 +129,22 @@ MEASUREMENTS = (
     Measurement(
         "end_to_end_base_vs_poll",
         "the same with the base artifact on one feature",
-        lambda b: [b.beside(b.base, "end_to_end_base_vs_poll", kafka.POLL)],
+        lambda b: [b.beside(b.base, "end_to_end_base_vs_poll", POLL)],
     ),
     Measurement(
         "end_to_end_vs_confluent",
         "the same beside confluent-kafka and msgspec",
-        lambda b: [b.beside(b.joint, "end_to_end_vs_confluent", kafka.CONFLUENT)],
+        lambda b: [b.beside(b.joint, "end_to_end_vs_confluent", CONFLUENT)],
+    ),
+    Measurement(
+        "end_to_end_vs_quixstreams",
+        "the same beside Quix Streams that counts with state",
+        lambda b: [b.beside(b.joint, "end_to_end_vs_quixstreams", QUIXSTREAMS)],
+    ),
+    Measurement(
+        "produce_to_score",
+        "milliseconds from the producer to the score, at half of the load that it bears",
+        lambda b: latency.produce_to_score(b.servers, b.joint, b.end_to_end.value / 2.0, b.seconds),
     ),
     Measurement("end_to_end_vs_torch", "the same beside torch, event by event", _against_torch),
     Measurement("end_to_end_vs_river", "the same beside half-space trees", _against_river),

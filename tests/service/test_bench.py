@@ -1,12 +1,13 @@
 """Each figure has its baseline, and what cannot be measured is named."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from service.bench import kafka, run, stages
+from service.bench import checkpoints, kafka, latency, readers, run, stages
 from service.bench.result import Result, by_turns
 from service.bench.workload import base
 from service.cli import main
@@ -59,13 +60,51 @@ def test_a_step_is_held_against_a_product_of_matrices() -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "WARM_UP", 500)
+    monkeypatch.setattr(readers, "WARM_UP", 500)
+    monkeypatch.setattr(latency, "WARM_UP_SECONDS", 0.2)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.2)
 
 
 @pytest.mark.usefixtures("short")
 def test_from_a_real_broker_to_the_score_beside_a_loop_that_counts(bootstrap_servers: str) -> None:
-    result = kafka.end_to_end(bootstrap_servers, base(), 30_000, 1, "figure", kafka.POLL)
-    assert (result.name, result.against) == ("figure", kafka.POLL.about)
+    result = kafka.end_to_end(bootstrap_servers, base(), 90_000, 1, "figure", readers.POLL)
+    assert (result.name, result.against) == ("figure", readers.POLL.about)
+    assert result.value > 0.0
+    assert result.ratio
+
+
+@pytest.mark.usefixtures("short")
+def test_events_are_timed_from_when_they_were_due_to_their_scores(bootstrap_servers: str) -> None:
+    results = latency.produce_to_score(bootstrap_servers, base(), 500.0, 1.0)
+    assert [one.name for one in results] == [f"produce_to_score_{p}" for p in latency.SHARES]
+    assert all(one.unit == "ms" and one.ratio for one in results)
+    assert 0.0 < results[0].value <= results[1].value <= results[2].value
+
+
+def test_a_posted_event_is_timed_until_its_reply() -> None:
+    results = latency.post_to_reply(20)
+    assert [one.name for one in results] == [f"post_to_reply_{p}" for p in latency.SHARES]
+    assert 0.0 < results[0].value <= results[1].value <= results[2].value
+
+
+def test_what_was_due_before_it_was_asked_is_not_forgotten() -> None:
+    """One slow answer makes those behind it late: no coordinated omission."""
+    pauses = iter([0.2, *[0.0] * 9])
+    waited = latency._at_a_pace(lambda: time.sleep(next(pauses)), 10)
+    assert waited[0] >= 0.2
+    assert waited[5] >= 0.2 - 5 * latency.POST_EVERY
+
+
+def test_saving_and_restoring_stand_beside_the_bytes_alone() -> None:
+    saved, restored = checkpoints.saving_and_restoring(base(), 200, 1000, 1)
+    assert (saved.name, restored.name) == ("checkpoint_of_200", "restore_of_1000")
+    assert saved.ratio
+    assert restored.ratio
+
+
+@pytest.mark.usefixtures("short")
+def test_checkpoints_are_held_against_none() -> None:
+    result = checkpoints.cost_of_checkpoints(base(), 2000, 1)
     assert result.value > 0.0
     assert result.ratio
 
@@ -93,6 +132,6 @@ def test_an_unknown_measurement_is_wrong_usage() -> None:
 
 
 def test_silence_of_the_broker_ends_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(readers, "SILENCE_SECONDS", 0.0)
     with pytest.raises(WakefulError, match="no record came"):
-        kafka.counted(lambda: 0, 10)
+        readers.counted(lambda: 0, 10)
