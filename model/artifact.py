@@ -26,9 +26,8 @@ from model.config import ModelConfig
 from model.errors import ArtifactError
 from model.fresh import fresh_table, layout_of
 from model.population import Population
-from model.row import BLOCKS, Bytes, RowLayout
+from model.row import Bytes, RowLayout
 from model.tails import UNSPOKEN
-from model.views import VIEWS
 
 FORMAT = 5
 WEIGHTS, GRAPH, DESCRIPTION = "model.safetensors", "model.onnx", "artifact.json"
@@ -42,7 +41,7 @@ SHIPPED = {"base": BASE, "compact": COMPACT}
 F32 = npt.NDArray[np.float32]
 Maxima = Annotated[
     list[Annotated[int, Field(ge=0, le=UNSPOKEN)]],
-    Field(min_length=1, max_length=BLOCKS),
+    Field(min_length=1),
 ]
 
 
@@ -95,8 +94,6 @@ class Description:
     def problem(self) -> str | None:
         """What does not agree, if anything does not."""
         views, population = self.config.views, self.population
-        if list(views) != [view for view in VIEWS if view in views]:
-            return f"has views {', '.join(views)}: not some of {', '.join(VIEWS)}, in this order"
         if self.config.in_population != (population is not None):
             return "has a population and no view `rare`, or the view and no population"
         if population is not None and (
@@ -109,6 +106,8 @@ class Description:
             return f"calibrates other views than {', '.join(views)}"
         if len({len(maxima) for maxima in self.calibration.values()}) > 1:
             return "calibrates its views unequally"
+        if any(len(maxima) > self.config.blocks for maxima in self.calibration.values()):
+            return f"calibrates with more than {self.config.blocks} block maxima"
         return None
 
 

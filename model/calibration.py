@@ -66,4 +66,5 @@ def block_maxima(artifact: Artifact, series: Series, young: int) -> Bytes:
         maxima = table.tails["maximum"][0]
         bytes_ = [byte_of(x) if x >= 0.0 else UNSPOKEN for x in maxima.tolist()]
         return np.array(bytes_, np.uint8)[:, None]
-    return table.maxima[0][:, sorted({place_of(block) for block in range(young, blocks)})]
+    size = artifact.config.blocks
+    return table.maxima[0][:, sorted({place_of(block, size) for block in range(young, blocks)})]

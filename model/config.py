@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from model.views import VIEWS
+
 Cell = Literal["lstm", "gru", "rnn", "linear", "mean"]
 """What predicts: a recurrent network, a linear map of the inputs, or the stream's mean so far."""
 
@@ -18,6 +20,7 @@ EVENT_CHANNELS = 2
 CAUTIOUS_STEPS = 40.0
 
 MOST_HORIZONS = 3  # the views near, middle and far
+LEAST_BLOCKS, MOST_BLOCKS = 10, 4096
 
 EMBEDDED = 4
 """Length of the vector that a category's bucket is read as."""
@@ -36,8 +39,8 @@ class ModelConfig:
     hidden when it was reconstructed. Moves are counted in the scale of `unit`: of the stream's
     increments or of its values. One value counts for `level_clip` scales at most in what is learnt
     of the stream's level: the fewer, the longer until a change becomes the new normal. `views` are
-    those of `model.views.VIEWS` that count, and `persistence` the steps over which the view `long`
-    averages, twice.
+    those of `model.views.VIEWS` that count, `persistence` the steps over which the view `long`
+    averages, twice, and `blocks` how many block maxima of each are remembered: a byte each.
 
     `scales` are, for each feature, the scale of its values and that of its increments, in input
     units, that a new stream is taken to have; 0 where streams differ, none at all where nothing is
@@ -58,12 +61,18 @@ class ModelConfig:
         "coarse near", "coarse middle", "coarse far",
     )  # fmt: skip
     persistence: float = 25.0
+    blocks: int = 80
     categories: tuple[str, ...] = ()
     scales: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.horizons) > MOST_HORIZONS:
             raise ValueError(f"{len(self.horizons)} horizons, there are views of {MOST_HORIZONS}")
+        if list(self.views) != [view for view in VIEWS if view in self.views]:
+            known = ", ".join(VIEWS)
+            raise ValueError(f"views {', '.join(self.views)}: not some of {known}, in this order")
+        if not LEAST_BLOCKS <= self.blocks <= MOST_BLOCKS:
+            raise ValueError(f"{self.blocks} blocks, not {LEAST_BLOCKS} to {MOST_BLOCKS}")
         if self.scales and len(self.scales) != len(self.features):
             raise ValueError(f"scales of {len(self.scales)} features, not of {len(self.features)}")
         if not all(0.0 <= scale < math.inf for pair in self.scales for scale in pair):

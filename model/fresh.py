@@ -18,6 +18,7 @@ def layout_of(config: ModelConfig, features: int) -> RowLayout:
         memory=config.memory,
         pending=config.pending,
         views=0 if config.in_population else len(config.views),
+        blocks=config.blocks,
         profiled="day" in config.views or "week" in config.views,
     )
 

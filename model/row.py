@@ -18,9 +18,6 @@ Floats = npt.NDArray[np.float32]
 FORMAT = 8
 """Version of the row's layout, stored with every checkpoint."""
 
-BLOCKS = 80
-"""Block maxima remembered for each view."""
-
 DAY_BINS, WEEK_BINS = 48, 168
 PROFILE_BINS = DAY_BINS + WEEK_BINS
 """Half hours of a day, then hours of a week."""
@@ -117,8 +114,8 @@ class RowLayout:
     `features` of an event; `resolutions` at which each is followed; `runs` of the network at each
     (the number of features for a network that runs feature by feature, 1 for a joint one);
     `memory`, the length of the network's state in each run; `pending` reconstructions that wait,
-    for each feature and resolution; `views` whose tails are kept; `profiled`, whether features
-    have profiles of day and week.
+    for each feature and resolution; `views` whose tails are kept, with `blocks` maxima each;
+    `profiled`, whether features have profiles of day and week.
     """
 
     features: int
@@ -127,6 +124,7 @@ class RowLayout:
     memory: int
     pending: int
     views: int
+    blocks: int
     profiled: bool
 
     def parts(self) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
@@ -141,7 +139,7 @@ class RowLayout:
             ("tails", TAIL, (self.views,)),
             ("states", np.dtype("<f4"), (self.resolutions, self.runs, self.memory)),
             ("profiles", np.dtype("<i2"), (self.features, bins)),
-            ("maxima", np.dtype("u1"), (self.views, BLOCKS)),
+            ("maxima", np.dtype("u1"), (self.views, self.blocks)),
         ]
 
     @property
@@ -156,7 +154,7 @@ class RowTable:
     `head` (rows,) of HEAD; `features` (rows, R, F) of FEATURE; `locations` and `spreads`
     (rows, R, F, pending), in input units, a spread of 0 where nothing waits; `tails` (rows, views)
     of TAIL; `states` (rows, R, runs, memory); `profiles` (rows, F, PROFILE_BINS) of int16;
-    `maxima` (rows, views, BLOCKS) of uint8.
+    `maxima` (rows, views, blocks) of uint8.
     """
 
     __slots__ = (

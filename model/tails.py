@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.compiled import compiled
+from model.config import LEAST_BLOCKS
 from model.elementary import LN10, exp, log, log10
 from model.population import rarity
-from model.row import BLOCKS, Bytes
+from model.row import Bytes
 from model.views import ABSENT, DAY, GROUPS, HELD, LASTING, RARE, WEEK
 
 BLOCK_EVENTS = 50
@@ -26,7 +27,7 @@ PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log unit
 FEW_BLOCKS = 10.0  # of so many the prior is twice as wide
 WIDEST = 4.0  # and at most so wide, where each event says something of its own
 CREDIT_RATE = 0.05  # a block
-YOUNG, SETTLED = 2, 10  # blocks
+YOUNG, SETTLED = 2, LEAST_BLOCKS
 GROWTH = math.e  # times the largest maximum: what a block counts for at most
 ORDINARY = 1.0  # a view's value: nothing is bounded more than that
 SILENT = -1.0  # the maximum of a block in which a view said nothing
@@ -75,7 +76,7 @@ def tail_surprise(tail: np.void, ring: Bytes, used: int, x: float) -> float:
 def combined(tails: Structured, maxima: Bytes, used: int, active: I64, views: F64) -> float:
     """The surprise of an event, from its views; each tail keeps its own.
 
-    tails, maxima, active: (V,), (V, BLOCKS), (V,) for the views whose tails are kept.
+    tails, maxima, active: (V,), (V, blocks), (V,) for the views whose tails are kept.
     """
     for k in range(active.shape[0]):
         x = views[active[k]]
@@ -158,7 +159,7 @@ def learn_blocks(
     if row["anomalous"] > 0 and row["credit"] >= 1.0:
         row["credit"] = 0.0
     else:
-        learned = np.uint32(place_of(row["blocks"]) + 1)
+        learned = np.uint32(place_of(row["blocks"], maxima.shape[1]) + 1)
         remember(tails, maxima, row, active)
         if row["anomalous"] > 0:
             row["learned"] = learned
@@ -182,8 +183,8 @@ def forget(tails: Structured, maxima: Bytes, row: np.void, active: I64) -> None:
 
 
 @compiled
-def place_of(block: int) -> int:
-    """Where in the ring the maxima of a block go, counted from the stream's first.
+def place_of(block: int, size: int) -> int:
+    """Where in a ring of this size the maxima of a block go, counted from the stream's first.
 
     The first ones, made while all scales were guesses, are written over once there are others.
     """
@@ -191,7 +192,7 @@ def place_of(block: int) -> int:
         return int(block)
     if block < SETTLED + YOUNG:
         return int(block - SETTLED)
-    return int((block - YOUNG) % BLOCKS)
+    return int((block - YOUNG) % size)
 
 
 @compiled
@@ -209,7 +210,7 @@ def remember(tails: Structured, maxima: Bytes, row: np.void, active: I64) -> Non
 
     A view that said nothing in the block leaves its ring as it is.
     """
-    place = place_of(row["blocks"])
+    place = place_of(row["blocks"], maxima.shape[1])
     used = row["ring"]
     row["blocks"] += np.uint32(1)
     row["ring"] = max(used, np.uint32(place + 1))

@@ -29,6 +29,7 @@ MOST_FEATURES = 64
 HELD_OUT = 0.15  # of each series, its end
 CYCLE_STEPS = 64  # a cycle is about so many steps, where a single feature has a period
 UNKNOWN_CYCLE = 50.0
+BLOCKS = 192  # remembered: its few views take less for so many than the base artifact's for fewer
 PRIOR_BLOCKS = 40  # so few that a stream's own soon count more, unless it has few events
 MEMORYLESS: tuple[Cell, ...] = ("mean", "linear")
 CANDIDATES: tuple[Cell, ...] = ("mean", "linear", "lstm")  # the simplest first
@@ -180,6 +181,7 @@ def shape_of(series: Sequence[Series], features: tuple[str, ...], hidden: int) -
         unit="increments" if period else "values",
         views=_views(period is not None, resolution),
         persistence=max(1.0, cycle / 2),
+        blocks=BLOCKS,
     )
 
 

@@ -28,7 +28,7 @@ from model.artifact import (
 from model.calibration import uncalibrated
 from model.config import ModelConfig
 from model.errors import ArtifactError, ModelError
-from model.row import BLOCKS, RowTable
+from model.row import RowTable
 from model.views import ABSENT, VIEWS
 from tests.model.conftest import CELLS, description_of
 
@@ -161,19 +161,29 @@ def test_views_in_another_order_are_refused(copy: Path) -> None:
     assert "in this order" in refusal(copy)
 
 
-@pytest.mark.parametrize("length", [0, BLOCKS + 1])
-def test_a_calibration_of_another_length_is_refused(copy: Path, length: int) -> None:
-    """A view has at least one block maximum and as many as a memory holds at most."""
-    edit(copy, lambda body: body["calibration"].update(near=[100] * length))
+def test_a_view_without_any_calibration_is_refused(copy: Path) -> None:
+    edit(copy, lambda body: body["calibration"].update(near=[]))
     message = refusal(copy)
     assert f"{copy / DESCRIPTION} does not fit" in message
     assert "calibration.near" in message
     assert "train the artifact again" in message
 
 
-@pytest.mark.parametrize("length", [1, BLOCKS])
+def test_a_calibration_longer_than_a_memory_holds_is_refused(copy: Path) -> None:
+    length = ModelConfig().blocks + 1
+    edit(copy, lambda body: body.update(calibration={v: [7] * length for v in ModelConfig().views}))
+    assert f"more than {length - 1} block maxima" in refusal(copy)
+
+
+@pytest.mark.parametrize("blocks", [9, 4097])
+def test_a_ring_too_short_or_too_long_is_refused(copy: Path, blocks: int) -> None:
+    edit(copy, lambda body: body["config"].update(blocks=blocks))
+    assert f"{blocks} blocks, not 10 to 4096" in refusal(copy)
+
+
+@pytest.mark.parametrize("length", [1, ModelConfig().blocks])
 def test_a_calibration_may_be_as_long_as_a_memory_holds(copy: Path, length: int) -> None:
-    """From one block maximum to BLOCKS, as many for each view: a new stream starts with them."""
+    """From one block maximum to `blocks`, as many for each view: a new stream starts with them."""
     edit(copy, lambda body: body.update(calibration={v: [7] * length for v in ModelConfig().views}))
     artifact = Artifact(copy)
     table = RowTable(artifact.layout(3), artifact.fresh_rows(3))

@@ -4,7 +4,6 @@ import pytest
 from model.artifact import Artifact
 from model.calibration import FEWEST_BLOCKS, block_maxima, calibrate, uncalibrated
 from model.config import ModelConfig
-from model.row import BLOCKS
 from model.series import Series
 from model.tails import BLOCK_EVENTS, UNSPOKEN, YOUNG
 from tests.model.conftest import noisy, ticks
@@ -26,7 +25,7 @@ def test_a_calibration_has_as_many_maxima_for_each_view(joint: Artifact) -> None
     (An anomalous block now and then is not learned from; the first ones are forgotten.)
     """
     series = [series_of(seed, 600) for seed in range(2)]
-    for asked, given in ((4, 4), (BLOCKS, 2 * (12 - YOUNG))):
+    for asked, given in ((4, 4), (50, 2 * (12 - YOUNG))):
         found = calibrate(joint, series, asked).calibration
         assert set(found) == set(joint.config.views)
         for maxima in found.values():
@@ -82,7 +81,7 @@ def test_of_many_short_series_the_first_blocks_do_not_count(joint: Artifact) -> 
     rest = np.concatenate([block_maxima(joint, one, YOUNG) for one in short], axis=1)
     assert FEWEST_BLOCKS < rest.shape[1] <= 20 * (6 - YOUNG)
     for after in (0.0, 0.85):  # of what is held out not one block is left
-        found = calibrate(joint, short, BLOCKS, after).calibration
+        found = calibrate(joint, short, 80, after).calibration
         for v, view in enumerate(joint.config.views):
             assert len(found[view]) == rest.shape[1]
             assert max(found[view]) <= rest[v].max()
@@ -91,5 +90,5 @@ def test_of_many_short_series_the_first_blocks_do_not_count(joint: Artifact) -> 
 def test_where_too_little_is_held_out_everything_counts(joint: Artifact) -> None:
     """With fewer blocks than say anything behind the share, the whole series is taken."""
     series = series_of(4, 10 * BLOCK_EVENTS)
-    found = calibrate(joint, [series], BLOCKS, after=0.85).calibration["near"]
+    found = calibrate(joint, [series], 80, after=0.85).calibration["near"]
     assert 8 <= len(found) <= 10

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from model.config import ModelConfig
 from model.fresh import layout_of
-from model.row import ALIGNMENT, BLOCKS, FEATURE, PROFILE_BINS, TAIL, Bytes, RowLayout, RowTable
+from model.row import ALIGNMENT, FEATURE, PROFILE_BINS, TAIL, Bytes, RowLayout, RowTable
 
 layouts = st.builds(
-    lambda features, resolutions, joint, memory, pending, views, profiled: RowLayout(
-        features, resolutions, 1 if joint else features, memory, pending, views, profiled
+    lambda features, resolutions, joint, memory, pending, views, blocks, profiled: RowLayout(
+        features, resolutions, 1 if joint else features, memory, pending, views, blocks, profiled
     ),
     st.integers(1, 20),
     st.integers(1, 3),
@@ -20,10 +20,11 @@ layouts = st.builds(
     st.integers(0, 100),
     st.integers(1, 25),
     st.integers(1, 12),
+    st.integers(10, 200),
     st.booleans(),
 )
 SMALL = RowLayout(
-    features=2, resolutions=2, runs=2, memory=6, pending=3, views=4, profiled=True
+    features=2, resolutions=2, runs=2, memory=6, pending=3, views=4, blocks=80, profiled=True
 )  # fmt: skip
 PARTS = tuple(name for name, _, _ in SMALL.parts())
 
@@ -87,7 +88,7 @@ def test_views_are_the_same_bytes() -> None:
     table.tails[1, 3]["top"] = 5.5
     table.states[1, 1, 1, 5] = 6.5
     table.profiles[1, 1, PROFILE_BINS - 1] = -77
-    table.maxima[1, 3, BLOCKS - 1] = 77
+    table.maxima[1, 3, SMALL.blocks - 1] = 77
     copied = RowTable(SMALL, table.bytes.copy())
     assert copied.head["time"].tolist() == [0.0, 1.5, 0.0]
     assert copied.features[1, 1, 1]["level"] == 2.5
@@ -96,7 +97,7 @@ def test_views_are_the_same_bytes() -> None:
     assert copied.tails[1, 3]["top"] == 5.5
     assert copied.states[1, 1, 1, 5] == 6.5
     assert copied.profiles[1, 1, PROFILE_BINS - 1] == -77
-    assert copied.maxima[1, 3, BLOCKS - 1] == 77
+    assert copied.maxima[1, 3, SMALL.blocks - 1] == 77
     table.bytes[1] = 0
     assert table.head["time"][1] == 0.0
     assert not table.states.any()
@@ -140,7 +141,7 @@ def test_a_table_has_as_many_rows_as_its_buffer(layout: RowLayout) -> None:
 
 def test_what_a_stream_has_not_is_not_kept() -> None:
     """No profiles without such views, no states for a network that remembers nothing."""
-    table = RowTable.zeros(RowLayout(2, 1, 1, 0, 3, 4, profiled=False), 5)
+    table = RowTable.zeros(RowLayout(2, 1, 1, 0, 3, 4, 80, profiled=False), 5)
     assert table.profiles.shape == (5, 2, 0)
     assert table.states.shape == (5, 1, 1, 0)
 

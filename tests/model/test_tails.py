@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.row import BLOCKS, HEAD, TAIL, Bytes
+from model.row import HEAD, TAIL, Bytes
 from model.tails import (
     BLOCK_EVENTS,
     BYTE_LOW,
@@ -33,6 +33,7 @@ from tests.model.conftest import F64, I64
 Structured = npt.NDArray[np.void]
 
 ALL = np.arange(VIEW_COUNT)
+BLOCKS = 80
 KIN = [pair for pair in combinations(range(VIEW_COUNT), 2) if GROUPS[pair[0]] == GROUPS[pair[1]]]
 STRANGERS = [(v, w) for v, w in combinations(range(VIEW_COUNT), 2) if GROUPS[v] != GROUPS[w]]
 
@@ -213,8 +214,8 @@ def test_a_streams_own_history_replaces_the_artifacts(count: int) -> None:
     expected = first + [0] * (BLOCKS - prior)
     for block in range(count):
         stream.peak(0.1 + block)
-        expected[place_of(block)] = byte_of(float(np.float32(0.1 + block)))
-    used = max([prior, *(place_of(block) + 1 for block in range(count))])
+        expected[place_of(block, BLOCKS)] = byte_of(float(np.float32(0.1 + block)))
+    used = max([prior, *(place_of(block, BLOCKS) + 1 for block in range(count))])
     assert stream.head["blocks"][0] == count
     assert stream.head["ring"][0] == used
     assert (stream.maxima == np.array(expected, np.uint8)).all()
@@ -225,17 +226,17 @@ def test_a_streams_own_history_replaces_the_artifacts(count: int) -> None:
 
 
 @modest
-@given(st.integers(0, 1000))
-def test_the_ring_holds_the_latest_blocks_but_for_the_first(blocks: int) -> None:
+@given(st.integers(0, 1000), st.integers(SETTLED, 200))
+def test_the_ring_holds_the_latest_blocks_but_for_the_first(blocks: int, size: int) -> None:
     """Once a stream has settled, nothing is remembered of its first blocks."""
     held: dict[int, int] = {}
     for block in range(blocks):
-        held[place_of(block)] = block
-    assert max(held, default=0) < BLOCKS
-    latest = blocks - BLOCKS + YOUNG
+        held[place_of(block, size)] = block
+    assert max(held, default=0) < size
+    latest = blocks - size + YOUNG
     if blocks >= SETTLED + YOUNG:
         assert set(held.values()).isdisjoint(range(YOUNG))
-        assert len(held) == min(blocks - YOUNG, BLOCKS)
+        assert len(held) == min(blocks - YOUNG, size)
         assert min(held.values()) >= latest - SETTLED
 
 

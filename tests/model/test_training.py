@@ -17,7 +17,7 @@ from model.autoencoder import Autoencoder
 from model.choice import chosen
 from model.config import EVENT_CHANNELS, VALUE_CHANNELS, Cell, ModelConfig
 from model.errors import ModelError, TrainingDataError
-from model.row import BLOCKS, RowTable
+from model.row import RowTable
 from model.scorer import Scored, Scorer, directions_of
 from model.series import Described, Series, describe, fingerprint
 from model.trainer import CANDIDATES, FEWEST_EVENTS, MOST_FEATURES, shape_of, train_artifact
@@ -347,7 +347,7 @@ def test_an_artifact_knows_how_surprising_normal_data_are(trained: Artifact) -> 
     calibration = trained.description.calibration
     assert set(calibration) == set(trained.config.views)
     (length,) = {len(maxima) for maxima in calibration.values()}
-    assert 2 <= length <= BLOCKS
+    assert 2 <= length <= trained.config.blocks
     assert all(min(maxima) > 0 and max(maxima) < 254 for maxima in calibration.values())
 
 

@@ -16,7 +16,7 @@ from service.memory.store import Changed, Checkpoint, InMemoryStore, Shape, memo
 from service.records import Names
 
 LAYOUT = RowLayout(
-    features=1, resolutions=2, runs=1, memory=4, pending=3, views=2, profiled=True
+    features=1, resolutions=2, runs=1, memory=4, pending=3, views=2, blocks=80, profiled=True
 )  # fmt: skip
 
 NONE = np.empty(0, np.int64)
