@@ -1,11 +1,11 @@
 """Anomalies and dead letters in SQL, to be asked for later."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
@@ -102,7 +102,7 @@ class History:
         query = sa.select(anomalies.c.body).where(anomalies.c.id == name)
         with self._engine.connect() as connection:
             body = connection.execute(query).scalar()
-        return None if body is None else json.loads(body)
+        return None if body is None else msgspec.json.decode(body)
 
     def anomalies(self, wanted: AnomalyFilter, limit: int) -> Page:
         query = sa.select(anomalies.c.number, anomalies.c.body)
@@ -114,7 +114,7 @@ class History:
         if wanted.end is not None:
             query = query.where(anomalies.c.time < wanted.end)
         rows, cursor = self._page(query, anomalies, wanted.before, limit)
-        return [json.loads(row.body) for row in rows], cursor
+        return [msgspec.json.decode(row.body) for row in rows], cursor
 
     def dead_letters(self, reason: str | None, before: int | None, limit: int) -> Page:
         query = sa.select(dead_letters)
@@ -139,7 +139,11 @@ def _anomaly_row(anomaly: Mapping[str, Any]) -> dict[str, Any]:
     row = {
         name: anomaly[name] for name in ("id", "detector", "stream", "score", "severity", "alarm")
     }
-    return {**row, "time": parse_time(anomaly["time"]), "body": json.dumps(anomaly)}
+    return {
+        **row,
+        "time": parse_time(anomaly["time"]),
+        "body": msgspec.json.encode(anomaly).decode(),
+    }
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

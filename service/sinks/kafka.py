@@ -1,10 +1,10 @@
 """Kafka as a sink: anomalies keyed by stream, and dead letters with their context as headers."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
@@ -110,7 +110,7 @@ class KafkaSink:
         return Message(
             self._anomalies_topic,
             anomaly["stream"].encode(),
-            json.dumps(anomaly).encode(),
+            msgspec.json.encode(anomaly),
             [("wakeful.id", anomaly["id"].encode())],
         )
 
