@@ -10,7 +10,7 @@ from model.artifact import Artifact, folder_of
 from model.errors import ArtifactError
 from model.scorer import Scorer, directions_of
 from service.decoding.json import Fields, JsonDecoder, Limits
-from service.detector import Detector
+from service.detector import MEMORY_SHARE, Detector
 from service.errors import SettingsError, StateError
 from service.kafka_options import check_options
 from service.memory.sqlite import SqliteStore
@@ -75,12 +75,17 @@ def build_service(settings: Settings) -> Service:
 def build_detectors(settings: Settings) -> list[Detector]:
     """The configured detectors, with fresh memories."""
     return [
-        build_detector(name, detector, settings.limits)
+        build_detector(name, detector, settings.limits, MEMORY_SHARE / len(settings.detectors))
         for name, detector in settings.detectors.items()
     ]
 
 
-def build_detector(name: str, settings: DetectorSettings, limits: LimitSettings) -> Detector:
+def build_detector(
+    name: str,
+    settings: DetectorSettings,
+    limits: LimitSettings,
+    memory_share: float = MEMORY_SHARE,
+) -> Detector:
     """One detector; SettingsError says which of its settings does not fit its artifact."""
     try:
         artifact = Artifact(folder_of(settings.artifact))
@@ -114,7 +119,14 @@ def build_detector(name: str, settings: DetectorSettings, limits: LimitSettings)
     )
     decoder = JsonDecoder(name, fields, bounds)
     return Detector(
-        name, artifact, features, decoder, scorer, declared, limits.max_resident_streams
+        name,
+        artifact,
+        features,
+        decoder,
+        scorer,
+        declared,
+        limits.max_resident_streams,
+        memory_share,
     )
 
 

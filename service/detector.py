@@ -15,7 +15,7 @@ from model.scorer import Scored, Scorer, directions_of
 from service.clock import format_time
 from service.decoding.json import Decoded, JsonDecoder, dead_letter
 from service.errors import RecordRejected, StateError
-from service.memory.arena import LEAST_CAPACITY, Arena, feature_of, relaid
+from service.memory.arena import LEAST_CAPACITY, Arena, feature_of, machine_memory, relaid
 from service.memory.packs import Plan
 from service.memory.store import Changed, Idle, InMemoryStore, Shape, StateStore, require_format
 from service.records import (
@@ -34,7 +34,9 @@ REFUSED = {
 }
 
 LEAVING = 0.1  # share of the memories that leave together, at least, when there is no more room
+MEMORY_SHARE = 0.5  # of the machine's, for memories, unless a bound is set
 NONE = np.empty(0, np.int64)
+NOBODY = Names.of([])
 
 I64 = npt.NDArray[np.int64]
 
@@ -63,9 +65,9 @@ class Detector:
     """Scores the records of one detector. All of it belongs to the pipeline's thread.
 
     `features` are those to watch; with a discovering decoder they grow as new ones are seen.
-    `max_resident` streams are kept in memory, None for as many as fit into half of the machine's;
-    the others' memories wait in the store. `capacity` is how many there is room for, None for as
-    many as memory holds.
+    `max_resident` streams are kept in memory, None for as many as fit into `memory_share` of the
+    machine's; the others' memories wait in the store. `capacity` is how many there is room for,
+    None for as many as the machine's memory holds.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Detector:
         scorer: Scorer,
         declared: dict[str, int],
         max_resident: int | None = None,
+        memory_share: float = MEMORY_SHARE,
         capacity: int | None = None,
     ) -> None:
         self.name = name
@@ -86,6 +89,7 @@ class Detector:
         self.scorer = scorer
         self._declared = declared
         self._max_resident = max_resident
+        self._memory = int(memory_share * machine_memory())  # bytes
         self._capacity = capacity
         self._reshaped = False
         self._store: StateStore = InMemoryStore()
@@ -147,12 +151,11 @@ class Detector:
         return self.score(raw, self.decode(raw))
 
     def decode(self, raw: RawBatch) -> Decoded:
-        decoded = self.decoder.decode(raw, self.features)
-        if decoded.features != self.features:
-            self._reshape(decoded.features)
-        return decoded
+        return self.decoder.decode(raw, self.features)
 
     def score(self, raw: RawBatch, decoded: Decoded) -> Processed:
+        if decoded.features != self.features:
+            self._reshape(decoded.features)
         events = decoded.events
         slots, born = self.arena.slots_of(events.streams)
         recalled = self._recall(born) if self.idle else 0
@@ -181,21 +184,25 @@ class Detector:
             recalled=recalled,
         )
 
-    def crowded_out(self, streams: Names) -> I64:
-        """Slots that a checkpoint must free before events of these streams can be scored."""
-        most = self._max_resident or len(self.arena.table) // 2
+    def crowded_out(self, events: Decoded | None) -> I64:
+        """Slots that a checkpoint must free before these events can be scored; without any, for the
+        memories that are here already."""
+        features = self.features if events is None else events.features
+        streams = NOBODY if events is None else events.events.streams
+        row_bytes = self.artifact.layout(len(features)).row_bytes
+        most = self._max_resident or max(1, self._memory // row_bytes)
         return self.arena.longest_idle(streams, most, LEAVING)
 
     def changed(self, leaving: I64 = NONE) -> Saving:
         """What the next checkpoint must save, and free of slots; pass it to `saved` after."""
         plan = self.arena.plan(leaving)
-        names, rows = self.arena.names.of(leaving), self.arena.table.bytes[leaving]
         changed = Changed(
             shape=self.shape,
-            memories=len(plan.slots),
+            memories=len(plan.changed),
             packs=self.arena.packs(plan),
             dropped=() if self._reshaped else plan.dropped,
-            left={name: row.tobytes() for name, row in zip(names, rows, strict=True)},
+            left=list(self.arena.names.of(leaving)),
+            left_rows=self.arena.table.bytes[leaving],
             returned=tuple(self._returned),
             replace_all=self._reshaped,
         )
@@ -210,13 +217,13 @@ class Detector:
     def _recall(self, born: I64) -> int:
         """Let streams that seem new go on from the memories that they left in the store; returns
         how many did."""
-        before = self.idle
-        for slot, name in zip(born.tolist(), self.arena.names.of(born), strict=True):
-            if idle := self._store.idle(self.name, name):
-                self.arena.table.bytes[slot] = self._row_of(idle)
-                self._returned.append(name)
-                self.idle -= 1
-        return before - self.idle
+        slots = dict(zip(self.arena.names.of(born), born.tolist(), strict=True))
+        recalled = self._store.idle(self.name, list(slots))
+        for idle in recalled:
+            self.arena.table.bytes[slots[idle.stream]] = self._row_of(idle)
+            self._returned.append(idle.stream)
+        self.idle -= len(recalled)
+        return len(recalled)
 
     def _row_of(self, idle: Idle) -> Bytes:
         """(row_bytes,), as it would be, had it been here when features were added."""
@@ -228,16 +235,12 @@ class Detector:
             table, idle.features, self.arena.layout, self.features, self.arena.fresh
         ).bytes[0]
 
-    def _memory(self, name: str) -> RowTable | None:
-        """A copy of a stream's row, wherever it is."""
-        if table := self.arena.row(name):
-            return table
-        idle = self._store.idle(self.name, name) if self.idle else None
-        return RowTable(self.arena.layout, self._row_of(idle)[None]) if idle else None
-
     def stream(self, name: str) -> dict[str, Any] | None:
         """One stream's memory as a person reads it, None where the stream is not known."""
-        table = self._memory(name)
+        table = self.arena.row(name)
+        if table is None and self.idle:
+            idle = self._store.idle(self.name, [name])
+            table = RowTable(self.arena.layout, self._row_of(idle[0])[None]) if idle else None
         if table is None or table.head["scored"][0] == 0:
             return None
         head = table.head[0]
@@ -259,18 +262,21 @@ class Detector:
 
     def streams(self, after: str | None, limit: int, prefix: str = "") -> list[dict[str, Any]]:
         """Summaries of streams in the order of their names, those behind `after`."""
-        resident = {
+        resident = (
             name
             for name in self.arena.names
             if name.startswith(prefix) and (after is None or name > after)
-        }
+        )
         away = self._store.idle_after(self.name, after or "", prefix, limit) if self.idle else []
-        names = sorted(resident.union(one.stream for one in away))
-        rows = ((name, self._memory(name)) for name in names)
-        known = ((name, row) for name, row in rows if row is not None and row.head["scored"][0])
-        return [
-            self._summary(name, row) for (name, row), _ in zip(known, range(limit), strict=False)
-        ]
+        idle = {one.stream: self._row_of(one) for one in away}
+        known = []
+        for name in sorted({*resident, *idle}):
+            table = self.arena.row(name) or RowTable(self.arena.layout, idle[name][None])
+            if table.head["scored"][0]:
+                known.append(self._summary(name, table))
+            if len(known) == limit:
+                break
+        return known
 
     def _summary(self, name: str, table: RowTable) -> dict[str, Any]:
         head = table.head[0]
@@ -322,17 +328,13 @@ class Detector:
     def _reshape(self, features: tuple[str, ...]) -> None:
         """Go on with other features: every memory is laid out again, by the features' names."""
         old, have = self.arena, self.features
-        self.arena = self._new_arena(features)
-        self.features = features
-        if not len(old):
-            return
-        taken = np.flatnonzero(old.names.taken())
-        table = RowTable(old.layout, old.table.bytes[taken])
-        new = relaid(table, have, self.arena.layout, features, self.arena.fresh)
-        slots, _ = self.arena.slots_of(old.names.of(taken))
-        self.arena.table.bytes[slots] = new.bytes
-        self.arena.mark_all()
-        self._reshaped = True
+        self.arena, self.features = self._new_arena(features), features
+        if len(old):
+            arena = self.arena
+            arena.take_over(
+                old, relaid(old.rows(), have, arena.layout, features, arena.fresh).bytes
+            )
+            self._reshaped = True
 
 
 def origin_of(partition: Partition) -> int:

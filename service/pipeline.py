@@ -22,7 +22,7 @@ from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
 from service.errors import StateError, Unavailable
 from service.memory.store import Changed, Checkpoint, Positions, StateStore
-from service.records import Names, RawBatch, severity_of
+from service.records import RawBatch, severity_of
 from service.sinks.sink import Sink
 from service.sources.source import Source
 from service.telemetry.logging import log
@@ -89,7 +89,7 @@ class Pipeline:
         for raw in self._persist(lambda: self.source.poll(POLL_SECONDS)):
             for detector in self._watchers(raw):
                 decoded = self._decode(detector, raw)
-                self._make_room(detector, decoded.events.streams)
+                self._make_room(detector, decoded)
                 self._undelivered = True
                 self._deliver(self._score(detector, raw, decoded))
                 self._undelivered = False
@@ -111,7 +111,7 @@ class Pipeline:
         self._saved_positions = dict(self.positions)
         self.source.start(self.positions, self.checkpoint)
         for detector in self.detectors.values():
-            self._make_room(detector, Names.of([]))
+            self._make_room(detector)
         self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
         self._schedule_checkpoint()
         self._restored = True
@@ -192,9 +192,9 @@ class Pipeline:
         with self.metrics.stage("decode"):
             return detector.decode(raw)
 
-    def _make_room(self, detector: Detector, streams: Names) -> None:
-        """Let the longest idle memories leave for the store where these streams' need the room."""
-        leaving = detector.crowded_out(streams)
+    def _make_room(self, detector: Detector, decoded: Decoded | None = None) -> None:
+        """Let the longest idle memories leave for the store where these events need the room."""
+        leaving = detector.crowded_out(decoded)
         if len(leaving):
             self._persist(lambda: self.checkpoint({detector.name: leaving}))
             self.metrics.evicted.labels(detector.name).inc(len(leaving))

@@ -120,7 +120,9 @@ def _replay_file(
         categories = probe.artifact.config.categories
         columns = read_columns(file, first, key, time, wanted, ignore, categories)
         detector = _detector(probe, settings, limits, columns.features)
-        source = FileSource(file, columns, chain(first[1:], rows), BATCH_ROWS)
+        source = FileSource(
+            file, columns, chain(first[1:], rows), min(BATCH_ROWS, limits.batch_events)
+        )
         sink = CsvSink(output, rejected_file(output), detector.features)
         bar: tqdm[NoReturn] = tqdm(desc=stem(file), unit=" rows", disable=None)
         with bar:

@@ -145,7 +145,7 @@ class LimitSettings(Section):
     max_resident_streams: int | None = Field(
         None,
         gt=0,
-        description="Most streams of a detector whose memories are kept in this process; those that have waited longest for an event wait in the store. Not set: as many as fit into half of the machine's memory.",
+        description="Most streams of a detector whose memories are kept in this process; those that have waited longest for an event wait in the store. Not set: as many as fit into half of the machine's memory, which detectors share equally.",
     )
 
     @property

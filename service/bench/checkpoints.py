@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from service.bench.result import Result, by_turns
 from service.bench.stages import BATCH, with_streams
 from service.bench.workload import Workload
+from service.bootstrap import DATABASE
 from service.detector import Detector
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint
@@ -24,42 +26,47 @@ from service.sources.memory import MemorySource
 from service.telemetry.metrics import Metrics
 
 SECONDS_BETWEEN = 5.0  # checkpoints, as by default
-TURNS_BETWEEN = 2  # so many intervals are measured
+INTERVALS = 2  # that are measured
 NEVER = 1e9  # seconds
+WARM_UP = 3  # checkpoints
+CHUNK = bytes(1 << 18)
 
 
 def saving_and_restoring(work: Workload, changed: int, rows: int, repeats: int) -> list[Result]:
-    """Seconds to checkpoint so many changed rows in SQLite, and to take so many rows back."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "wakeful.db"
+    """Seconds to checkpoint so many changed rows, of as many and at random of `rows`, and to take
+    all of these back. The files lie where temporary ones do, and are read from the page cache."""
+    with tempfile.TemporaryDirectory() as few, tempfile.TemporaryDirectory() as many:
         return [
-            _saving(work, changed, rows, repeats, file),
-            _restoring(work, rows, repeats, file),
+            _saving(work, changed, changed, repeats, Path(few) / DATABASE),
+            _saving(work, changed, rows, repeats, Path(many) / DATABASE),
+            _restoring(work, rows, repeats, Path(many) / DATABASE),
         ]
 
 
 def _saving(work: Workload, changed: int, rows: int, repeats: int, file: Path) -> Result:
-    detector, slots = with_streams(work, rows), np.arange(changed)
+    detector, random = with_streams(work, rows), np.random.default_rng(4)
     size = changed * detector.arena.layout.row_bytes
     with closing(SqliteStore(file)) as store:
-        detector.arena.mark_all()
+        detector.arena.mark(np.arange(rows))
         save(detector, store)
 
         def saved() -> float:
-            detector.arena.mark(slots)
+            detector.arena.mark(random.permutation(rows)[:changed])
             return save(detector, store)
 
+        for _ in range(WARM_UP):  # until packs have turned over
+            saved()
         seconds, plain = by_turns(repeats, saved, partial(written, file.parent, size))
-    about = "as many bytes written to a file and synced"
-    return Result(f"checkpoint_of_{changed}", seconds, "s", about, plain)
+    name = f"checkpoint_of_{changed}" + (f"_among_{rows}" if rows > changed else "")
+    about = "as many bytes written over others in a file, and synced"
+    return Result(name, seconds, "s", about, plain)
 
 
 def _restoring(work: Workload, rows: int, repeats: int, file: Path) -> Result:
-    with closing(SqliteStore(file)) as store:
-        seconds, plain = by_turns(
-            repeats, partial(restored, work, store), partial(read, file.parent)
-        )
-    return Result(f"restore_of_{rows}", seconds, "s", "the files' bytes read", plain)
+    size = rows * work.detector().arena.layout.row_bytes
+    path = next(file.parent.glob("*.rows"))
+    seconds, plain = by_turns(repeats, partial(restored, work, file), partial(read, path, size))
+    return Result(f"restore_of_{rows}", seconds, "s", "as many bytes read", plain)
 
 
 def save(detector: Detector, store: SqliteStore) -> float:
@@ -71,37 +78,38 @@ def save(detector: Detector, store: SqliteStore) -> float:
     return time.perf_counter() - started
 
 
-def restored(work: Workload, store: SqliteStore) -> float:
-    """Seconds until the memories are back."""
+def restored(work: Workload, file: Path) -> float:
+    """Seconds from opening the store until the memories are back."""
     detector = work.detector()
     started = time.perf_counter()
-    detector.restore(store)
+    with closing(SqliteStore(file)) as store:
+        detector.restore(store)
     return time.perf_counter() - started
 
 
 def written(folder: Path, size: int) -> float:
-    """Seconds to write so many bytes over a file of the same size, durably."""
-    chunk = bytes(1 << 18)
-    file = os.open(folder / "plain", os.O_RDWR | os.O_CREAT)
-    try:
-        os.posix_fallocate(file, 0, size)
+    """Seconds to write so many bytes over others in a file, durably."""
+    with (folder / "plain").open("w+b", buffering=0) as file:
+        _fill(file, size)
         started = time.perf_counter()
-        for offset in range(0, size, len(chunk)):
-            os.pwrite(file, chunk, offset)
-        os.fdatasync(file)
+        _fill(file, size)
         return time.perf_counter() - started
-    finally:
-        os.close(file)
 
 
-def read(folder: Path) -> float:
-    """Seconds to read the files of rows."""
-    buffer = bytearray(1 << 18)
+def _fill(file: FileIO, size: int) -> None:
+    file.seek(0)
+    for _ in range(0, size, len(CHUNK)):
+        file.write(CHUNK)
+    os.fsync(file.fileno())
+
+
+def read(path: Path, size: int) -> float:
+    """Seconds to read so many bytes of a file."""
+    buffer, left = bytearray(len(CHUNK)), size
     started = time.perf_counter()
-    for path in folder.glob("*.rows"):
-        with path.open("rb", buffering=0) as file:
-            while file.readinto(buffer):
-                pass
+    with path.open("rb", buffering=0) as file:
+        while left > 0 and (got := file.readinto(buffer)):
+            left -= got
     return time.perf_counter() - started
 
 
@@ -116,18 +124,28 @@ def cost_of_checkpoints(work: Workload, streams: int, repeats: int) -> Result:
 
 
 def events_per_second(work: Workload, streams: int, interval_seconds: float) -> float:
-    """Of a pipeline from records in memory, over some intervals."""
+    """Of a pipeline from records in memory: from the end of one checkpoint to that of another, some
+    intervals later; or as long without one."""
     with pipeline_of(work, interval_seconds) as pipeline:
         batches = endless(work, streams)
         for raw in itertools.islice(batches, streams // BATCH + 1):  # every stream is there
             _feed(pipeline, raw)
         pipeline.checkpoint()
+        last = checkpoints_of(pipeline) + INTERVALS
         events, started = 0, time.perf_counter()
-        while time.perf_counter() - started < TURNS_BETWEEN * SECONDS_BETWEEN:
+        while checkpoints_of(pipeline) < last:
             raw = next(batches)
             _feed(pipeline, raw)
             events += len(raw)
+            past = time.perf_counter() - started
+            if interval_seconds == NEVER and past > INTERVALS * SECONDS_BETWEEN:
+                break
         return events / (time.perf_counter() - started)
+
+
+def checkpoints_of(pipeline: Pipeline) -> float:
+    """How many were saved."""
+    return pipeline.metrics.registry.get_sample_value("wakeful_checkpoints_total") or 0.0
 
 
 @contextmanager
@@ -135,7 +153,7 @@ def pipeline_of(work: Workload, interval_seconds: float) -> Iterator[Pipeline]:
     """A pipeline with a SQLite store and no outputs."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(SqliteStore(Path(folder) / "wakeful.db")) as store,
+        closing(SqliteStore(Path(folder) / DATABASE)) as store,
     ):
         detector = work.detector()
         pipeline = Pipeline(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from kafka import KafkaConsumer, TopicPartition
 
 from service.bench.kafka import filled_topic, service_on
+from service.bench.readers import POLL_RECORDS
 from service.bench.result import Result
 from service.bench.workload import Workload
 from service.errors import WakefulError
@@ -82,21 +83,30 @@ def _paced(
     if not find_spec("confluent_kafka"):
         raise WakefulError("confluent-kafka is not installed: pip install 'wakeful[bench]'")
     context = multiprocessing.get_context("spawn")
-    ready, found = context.Event(), [np.empty(0)]
+    ready = context.Event()
     with filled_topic(servers, work.records(STREAMS, STREAMS)) as topic:
         arguments = (servers, topic, work, rate, WARM_UP_SECONDS + seconds, ready)
         producer = context.Process(target=_produce, args=arguments)
         with contextmanager(looking)(servers, topic, work) as look:
             producer.start()
-            while not len(look()):  # what the topic was filled with
-                pass
+            _until(STREAMS, look, time.monotonic() + START_SECONDS)  # what it was filled with
             ready.set()
-            started = time.time()
-            while time.time() - started < WARM_UP_SECONDS + seconds:
-                waited = look()
-                if time.time() - started > WARM_UP_SECONDS:
-                    found.append(waited)
+            warm, all_ = (int(rate * each) for each in (WARM_UP_SECONDS, WARM_UP_SECONDS + seconds))
+            deadline = time.monotonic() + 10.0 * (WARM_UP_SECONDS + seconds) + START_SECONDS
+            waited = _until(all_, look, deadline)
         producer.join()
+    if producer.exitcode:
+        raise WakefulError("the producer failed")
+    return waited[warm:]
+
+
+def _until(events: int, look: Look, deadline: float) -> F64:
+    """For how long each of so many events had been due."""
+    found: list[F64] = []
+    while sum(map(len, found)) < events:
+        found.append(look())
+        if time.monotonic() > deadline:
+            raise WakefulError(f"{events} events did not come in time")
     return np.concatenate(found)
 
 
@@ -106,16 +116,18 @@ def _produce(
     """Send events when they are due, each stamped with that moment."""
     from confluent_kafka import Producer  # noqa: PLC0415 - an extra
 
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": LINGER_MS})
+    producer = Producer(
+        {"bootstrap.servers": servers, "linger.ms": LINGER_MS, "queue.buffering.max.messages": 0}
+    )
     records = list(work.records(STREAMS, STREAMS))
     values = [b"{" + value.partition(b",")[2] for _, value in records]  # without their time
     ready.wait()
-    started, sent = time.time(), 0
-    while sent < rate * seconds:
-        due = min(int(rate * (time.time() - started)) + 1, int(rate * seconds) + 1)
+    started, sent, events = time.time(), 0, int(rate * seconds)
+    while sent < events:
+        due = min(int(rate * (time.time() - started)) + 1, events)
         for n in range(sent, due):
             key, value = records[n % STREAMS][0], values[n % STREAMS]
-            producer.produce(topic, value, key, timestamp=int(1000.0 * (started + n / rate)))
+            producer.produce(topic, value, key, timestamp=round(1000.0 * (started + n / rate)))
         sent = max(sent, due)
         producer.poll(0.0005)
     producer.flush()
@@ -157,7 +169,7 @@ def _scored(servers: str, topic: str, work: Workload) -> Iterator[Look]:
 
 def _polled(servers: str, topic: str, work: Workload) -> Iterator[Look]:  # noqa: ARG001 - as ours
     """A bare loop."""
-    consumer = KafkaConsumer(bootstrap_servers=servers)
+    consumer = KafkaConsumer(bootstrap_servers=servers, max_poll_records=POLL_RECORDS)
     with closing(consumer):
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,11 +25,15 @@ def counted(poll: Callable[[], int], records: int) -> float:
         found, now = poll(), time.perf_counter()
         heard = now if found else heard
         if now - heard > SILENCE_SECONDS:
-            raise WakefulError(f"no record came from the broker within {SILENCE_SECONDS:.0f} s")
+            raise _silent()
         read += found
         if not first and read >= WARM_UP:
             first, started = read, now
     return (read - first) / (time.perf_counter() - started)
+
+
+def _silent() -> WakefulError:
+    return WakefulError(f"no record came from the broker within {SILENCE_SECONDS:.0f} s")
 
 
 def poll_and_count(servers: str, topic: str, records: int) -> float:
@@ -88,14 +93,17 @@ def quixstreams_and_count(servers: str, topic: str, records: int) -> float:
             ended = time.perf_counter()
             application.stop()
 
+    group = f"{topic}-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as folder:
         application = quixstreams.Application(
-            broker_address=servers, consumer_group=f"{topic}-quixstreams", state_dir=folder,
+            broker_address=servers, consumer_group=group, state_dir=folder,
             auto_offset_reset="earliest", use_changelog_topics=False, loglevel=None,
         )  # fmt: skip
         source = application.topic(topic, value_deserializer="json")
         application.dataframe(source).update(count, stateful=True)
-        application.run()
+        application.run(timeout=SILENCE_SECONDS)
+    if not ended:
+        raise _silent()
     return (records - WARM_UP) / (ended - started)
 
 

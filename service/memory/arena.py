@@ -69,8 +69,18 @@ class Arena:
         self._batches += 1
         self._used[slots] = self._batches
 
-    def mark_all(self) -> None:
-        self._changed[: self.names.top] = self.names.taken()
+    def take_over(self, other: "Arena", rows: Bytes) -> None:
+        """Have the streams of another arena, of another layout, instead of none; `rows`: theirs, in
+        the order of its slots."""
+        taken = np.flatnonzero(other.names.taken())
+        slots, _ = self.slots_of(other.names.of(taken))
+        self.table.bytes[slots] = rows
+        self._changed[slots] = True
+        self._used[slots], self._batches = other._used[taken], other._batches
+
+    def rows(self) -> RowTable:
+        """A copy of all rows, in the order of their slots."""
+        return RowTable(self.layout, self.table.bytes[np.flatnonzero(self.names.taken())])
 
     def longest_idle(self, streams: Names, most: int, share: float) -> I64:
         """Slots to free so that `streams` have room among `most`: a `share` of all at least, of
@@ -97,11 +107,16 @@ class Arena:
 
     def packs(self, plan: Plan) -> Iterator[Pack]:
         """The packs that it writes, made as they are asked for."""
+        changed, leaving = np.zeros((2, self.names.top), np.bool_)
+        changed[plan.changed], leaving[plan.leaving] = True, True
         for number, slots in self._packing.parts(plan):
             streams = self.names.of(slots)
-            streams.spans[np.isin(slots, plan.leaving), 1] = 0
-            rows = self.table.bytes[slots[streams.spans[:, 1] > 0]]
-            yield Pack(number, slots, streams.joined(), rows)
+            streams.spans[leaving[slots], 1] = 0
+            held = slots[streams.spans[:, 1] > 0]
+            yield Pack(
+                number, slots, streams.joined(), self._used[slots], self.table.bytes[held],
+                changed[held],
+            )  # fmt: skip
 
     def saved(self, plan: Plan) -> None:
         """It was written."""
@@ -139,7 +154,8 @@ class Arena:
                 "start where there is as much memory as before"
             )
         self.table.bytes[held] = pack.rows
-        self._used[held] = self._batches = pack.number  # later packs are of later events
+        self._used[pack.slots] = pack.used
+        self._batches = max(self._batches, int(pack.used.max()))
 
     def row(self, stream: str) -> RowTable | None:
         """A copy of one stream's row, or None where the stream is not known."""

@@ -1,9 +1,9 @@
 """How memories lie in a store: many to a record, in packs.
 
-A checkpoint writes what changed since the last one into new packs. What an older pack holds of
-these slots is out of date then; once that is half of it, the rest is written anew as well, and it
-is dropped. So a store never holds more than twice what the arena does, nor writes more than twice
-what changed.
+A checkpoint puts what changed since the last one into new packs. What an older pack says of these
+slots is out of date then; once that is half of it, the rest moves into the new packs as well, and
+it is dropped. So there are, in the long run, at most twice as many entries as slots, and a store
+that keeps rows elsewhere need not write those again that only moved.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from service.records import Names
 
-PACK_BYTES = 1 << 18
+PACK_BYTES = 1 << 18  # of rows
 NOWHERE = 0  # the number of no pack
 
 Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
 
 
@@ -25,25 +26,29 @@ I64 = npt.NDArray[np.int64]
 class Pack:
     """Memories that are stored together.
 
-    slots: (n,). streams: n names, empty where a slot is free. rows: (m, row_bytes) of the m that
-    have names, in order.
+    slots: (n,). streams: n names, empty where a slot is free. used: (n,), the number of the last
+    batch that had an event for each. rows: (m, row_bytes) of the m that have names, in order;
+    changed: (m,), those that are not as an older pack has them.
     """
 
     number: int
     slots: I64
     streams: Names
+    used: I64
     rows: Bytes
+    changed: Bools
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """What a checkpoint writes: `slots` in new packs, instead of the packs `dropped`.
 
-    `leaving`: those of them that are free then. `outdated`: by pack, how many of its slots are out
-    of date then.
+    `changed`: those of them that did not just move. `leaving`: those that are free then.
+    `outdated`: by pack, how many of its slots are out of date then.
     """
 
     slots: I64
+    changed: I64
     leaving: I64
     dropped: list[int]
     outdated: dict[int, int]
@@ -78,7 +83,8 @@ class Packing:
             if 2 * (self.live[number] - count) <= len(self.held[number])
         ]
         moved = [self._of(number) for number in dropped]
-        return Plan(np.unique(np.concatenate([changed, *moved])), leaving, dropped, outdated)
+        slots = np.unique(np.concatenate([changed, *moved]))
+        return Plan(slots, changed, leaving, dropped, outdated)
 
     def parts(self, plan: Plan) -> Iterator[tuple[int, I64]]:
         """The new packs: their numbers and slots."""

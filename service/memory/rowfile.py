@@ -13,38 +13,58 @@ import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
+
+GROWTH = 1024  # places
 
 
 class RowFile:
-    """Rows of `row_bytes` at places 0, 1, 2, …; those in `used` hold some."""
+    """Rows of `row_bytes` at places 0, 1, 2, …; something refers to those in `used`."""
 
     def __init__(self, path: Path, row_bytes: int, used: I64) -> None:
         self.path = path
         self.row_bytes = row_bytes
-        self._top = int(used.max()) + 1 if len(used) else 0
-        self._free = np.setdiff1d(np.arange(self._top), used)
+        self._used = np.zeros(used.max(initial=-1) + 1, np.bool_)
+        self._used[used] = True
+        self._free = np.flatnonzero(~self._used)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)  # a new file's name is as durable as what will be in it
         os.close(folder)
 
-    def write(self, rows: Bytes) -> I64:
-        """Write rows (n, row_bytes) to free places and return these, (n,), in rising order."""
-        lacking = max(0, len(rows) - len(self._free))
-        self._free = np.concatenate([self._free, np.arange(self._top, self._top + lacking)])
-        self._top += lacking
-        places = self._free[: len(rows)]
+    def take(self, count: int) -> I64:
+        """(count,) places that nothing refers to, in rising order."""
+        if len(self._free) < count:
+            self._free = np.flatnonzero(~self._used)
+        if len(self._free) < count:
+            more = max(count, GROWTH)
+            self._used = np.concatenate([self._used, np.zeros(more, np.bool_)])
+            self._free = np.flatnonzero(~self._used)
+        places, self._free = self._free[:count], self._free[count:]
+        self._used[places] = True
+        return places
+
+    def free(self, places: I64) -> None:
+        """Nothing refers to these places any longer."""
+        self._used[places] = False
+        self._free = np.flatnonzero(~self._used)  # the lowest first: the file stays short
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing refers to any place."""
+        return not self._used.any()
+
+    def write(self, places: I64, rows: Bytes) -> None:
+        """Write rows (n, row_bytes) to places (n,) in rising order."""
         for first, start, stop in runs(places):
             data, offset = rows[start:stop].data.cast("B"), first * self.row_bytes
             while data:
                 written = os.pwrite(self._file, data, offset)
                 data, offset = data[written:], offset + written
-        self._free = self._free[len(rows) :]
-        return places
 
     def read(self, places: I64) -> Bytes:
-        """The rows (n, row_bytes) at these places, in rising order; EOFError behind the end."""
+        """The rows (n, row_bytes) at places (n,); EOFError behind the end."""
         rows = np.empty((len(places), self.row_bytes), np.uint8)
         for first, start, stop in runs(places):
             data, offset = rows[start:stop].data.cast("B"), first * self.row_bytes
@@ -55,16 +75,9 @@ class RowFile:
                 data, offset = data[got:], offset + got
         return rows
 
-    def free(self, places: I64) -> None:
-        """Nothing refers to these places any longer."""
-        self._free = np.union1d(self._free, places)
-        if len(self._free) == self._top:
-            os.ftruncate(self._file, 0)
-            self._free, self._top = np.empty(0, np.int64), 0
-
     def sync(self) -> None:
         """Return when all that was written is durable."""
-        os.fdatasync(self._file)
+        os.fsync(self._file)
 
     def close(self) -> None:
         os.close(self._file)

@@ -1,11 +1,13 @@
 """The contract of a state store, and the one that lives in this process."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from model.row import FORMAT
+import numpy as np
+
+from model.row import FORMAT, Bytes
 from service.errors import StateError
 from service.memory.packs import Pack
 from service.records import Partition
@@ -27,16 +29,18 @@ class Shape:
 class Changed:
     """What a checkpoint writes of one detector's memories.
 
-    `packs` are new and made as they are read; those with the numbers `dropped` go. `left` are
-    memories that leave the arena, `returned` streams whose memories came back to it. With
-    `replace_all` the packs are all that there are, of another shape than before.
+    `packs` are new and made as they are read; those with the numbers `dropped` go. `left` are the n
+    streams whose memories leave the arena, `left_rows` (n, row_bytes) these; `returned` are those
+    whose memories came back to it. With `replace_all` the packs are all that there are, of another
+    shape than before.
     """
 
     shape: Shape
     memories: int
     packs: Iterable[Pack] = ()
     dropped: Sequence[int] = ()
-    left: Mapping[str, bytes] = field(default_factory=dict)
+    left: Sequence[str] = ()
+    left_rows: Bytes = field(default_factory=lambda: np.empty((0, 0), np.uint8))
     returned: Collection[str] = ()
     replace_all: bool = False
 
@@ -76,8 +80,8 @@ class StateStore(Protocol):
     def idle_count(self, detector: str) -> int:
         """How many memories are outside of the arena."""
 
-    def idle(self, detector: str, stream: str) -> Idle | None:
-        """One of them."""
+    def idle(self, detector: str, streams: Sequence[str]) -> list[Idle]:
+        """Those of some streams, as far as they are there, in any order."""
 
     def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
         """Those of streams behind `after` that begin with `prefix`, in the order of their names."""
@@ -118,8 +122,8 @@ class InMemoryStore:
             packs.update((pack.number, pack) for pack in changed.packs)
             for stream in changed.returned:
                 del idle[stream]
-            for stream, row in changed.left.items():
-                idle[stream] = Idle(stream, changed.shape.features, row)
+            for stream, row in zip(changed.left, changed.left_rows, strict=True):
+                idle[stream] = Idle(stream, changed.shape.features, row.tobytes())
 
     def positions(self) -> Positions:
         return dict(self._positions)
@@ -133,8 +137,9 @@ class InMemoryStore:
     def idle_count(self, detector: str) -> int:
         return len(self._idle[detector])
 
-    def idle(self, detector: str, stream: str) -> Idle | None:
-        return self._idle[detector].get(stream)
+    def idle(self, detector: str, streams: Sequence[str]) -> list[Idle]:
+        idle = self._idle[detector]
+        return [idle[stream] for stream in streams if stream in idle]
 
     def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
         idle = self._idle[detector]

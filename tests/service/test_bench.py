@@ -2,6 +2,8 @@
 
 import json
 import time
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from service.bench.result import Result, by_turns
 from service.bench.workload import base
 from service.cli import main
 from service.errors import WakefulError
+from service.sources.memory import MemorySource
 
 
 def test_a_figure_stands_beside_its_baseline() -> None:
@@ -73,6 +76,22 @@ def test_from_a_real_broker_to_the_score_beside_a_loop_that_counts(bootstrap_ser
     assert result.ratio
 
 
+READERS = {"confluent_kafka": readers.CONFLUENT, "quixstreams": readers.QUIXSTREAMS}
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(
+    "reader", [readers.POLL, *(one for name, one in READERS.items() if find_spec(name))]
+)
+def test_a_reader_reads_the_same_topic_twice(
+    bootstrap_servers: str, reader: readers.Reader
+) -> None:
+    """As it must where measurements are taken by turns."""
+    with kafka.filled_topic(bootstrap_servers, base().records(20_000, 100)) as topic:
+        for _ in range(2):
+            assert reader.run(bootstrap_servers, topic, 20_000) >= 0.0
+
+
 @pytest.mark.usefixtures("short")
 def test_events_are_timed_from_when_they_were_due_to_their_scores(bootstrap_servers: str) -> None:
     results = latency.produce_to_score(bootstrap_servers, base(), 500.0, 1.0)
@@ -96,14 +115,19 @@ def test_what_was_due_before_it_was_asked_is_not_forgotten() -> None:
 
 
 def test_saving_and_restoring_stand_beside_the_bytes_alone() -> None:
-    saved, restored = checkpoints.saving_and_restoring(base(), 200, 1000, 1)
-    assert (saved.name, restored.name) == ("checkpoint_of_200", "restore_of_1000")
-    assert saved.ratio
-    assert restored.ratio
+    results = checkpoints.saving_and_restoring(base(), 200, 1000, 1)
+    names = ["checkpoint_of_200", "checkpoint_of_200_among_1000", "restore_of_1000"]
+    assert [one.name for one in results] == names
+    assert all(one.unit == "s" and one.ratio for one in results)
 
 
 @pytest.mark.usefixtures("short")
 def test_checkpoints_are_held_against_none() -> None:
+    with checkpoints.pipeline_of(base(), 1e-9) as pipeline:
+        for raw in islice(checkpoints.endless(base(), 2000), 5):
+            pipeline.source = MemorySource([raw])
+            pipeline.run_once()
+        assert checkpoints.checkpoints_of(pipeline) == 5
     result = checkpoints.cost_of_checkpoints(base(), 2000, 1)
     assert result.value > 0.0
     assert result.ratio

@@ -1,6 +1,9 @@
 """Memories of idle streams wait in the store and come back exact: limits.max_resident_streams."""
 
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import service.detector as detector_module
 from service.errors import Unavailable
+from service.memory import arena as arena_module
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint, InMemoryStore, StateStore, memories
 from service.pipeline import Pipeline
@@ -51,7 +56,8 @@ def gauge(pipeline: Pipeline, name: str) -> float | None:
     return pipeline.metrics.registry.get_sample_value(name, {"detector": "default"})
 
 
-@settings(deadline=None, max_examples=20)
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@settings(deadline=None, max_examples=10)
 @given(
     st.integers(0, 1 << 30),
     st.integers(1, 40),
@@ -59,10 +65,20 @@ def gauge(pipeline: Pipeline, name: str) -> float | None:
     st.integers(1, 9),
 )
 def test_scores_and_memories_are_those_of_streams_that_never_left(
-    seed: int, most: int, crash: int, every: int
+    kind: str, seed: int, most: int, crash: int, every: int
 ) -> None:
     """To the bit, however few may stay, wherever it crashes and whenever it checkpoints."""
-    whole_store, store = InMemoryStore(), InMemoryStore()
+    with TemporaryDirectory() as folder:
+        stores: Iterator[StateStore] = repeat(InMemoryStore())
+        if kind == "sqlite":
+            stores = (SqliteStore(Path(folder) / "wakeful.db") for _ in range(2))
+        crash_and_go_on(stores, seed, most, crash, every)
+
+
+def crash_and_go_on(
+    stores: Iterator[StateStore], seed: int, most: int, crash: int, every: int
+) -> None:
+    whole_store, store = InMemoryStore(), next(stores)
     whole, expected = make_pipeline(batches(values(seed)), whole_store)
     whole.run()
     cut = batches(values(seed), min(most, RESIDENT))
@@ -73,12 +89,15 @@ def test_scores_and_memories_are_those_of_streams_that_never_left(
         assert resident(crashed) <= most
         if k % every == 0:
             crashed.checkpoint()
+    store.close()
+    store = next(stores)
     position = store.positions().get(("events", 0), 0)
     again, after = bounded([batch for batch in cut if batch.next_offset > position], store, most)
     again.run()
     assert memories(store, "default") == memories(whole_store, "default")
     found = {each["id"]: each for each in before.anomalies + after.anomalies}
     assert found == {each["id"]: each for each in expected.anomalies}
+    store.close()
 
 
 def test_idle_streams_are_counted_listed_and_shown(tmp_path: Path) -> None:
@@ -101,6 +120,28 @@ def test_idle_streams_are_counted_listed_and_shown(tmp_path: Path) -> None:
     evicted = gauge(pipeline, "wakeful_evicted_total") or 0.0
     assert evicted - (gauge(pipeline, "wakeful_recalled_total") or 0.0) == some.idle > 0
     store.close()
+
+
+def test_where_a_feature_makes_rows_larger_some_leave_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a bound of its own a detector takes half of the machine's memory."""
+    for module in (detector_module, arena_module):
+        monkeypatch.setattr(module, "machine_memory", lambda: 60 * 3072)
+    made = values(6)
+    whole_store, store = InMemoryStore(), InMemoryStore()
+    wide = events([{"stream": "wide", "time": 1.7e9, "value": 1.0, "other": 2.0}])
+    pipeline, _ = make_pipeline([*batches(made), raw_batch(wide, len(made))], store)
+    pipeline.run()
+    row_bytes = pipeline.detectors["default"].arena.layout.row_bytes
+    assert resident(pipeline) * row_bytes <= 30 * 3072
+    monkeypatch.undo()
+    whole, _ = make_pipeline([*batches(made), raw_batch(wide, len(made))], whole_store)
+    whole.run()
+    all_there, some = whole.detectors["default"], pipeline.detectors["default"]
+    assert len(all_there.arena) > resident(pipeline)
+    for each in all_there.streams(None, 100):
+        assert some.stream(each["stream"]) == all_there.stream(each["stream"])
 
 
 def test_a_smaller_bound_is_kept_from_the_start(tmp_path: Path) -> None:
