@@ -33,6 +33,7 @@ T = TypeVar("T")
 I64 = npt.NDArray[np.int64]
 
 POLL_SECONDS = 0.1
+CHECKPOINT_SHARE = 0.04  # of the time, at most, goes into checkpoints
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is away; the last repeats
 
 
@@ -71,9 +72,13 @@ class Pipeline:
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._next_checkpoint = 0.0
 
-    def run(self) -> None:
-        """Run until `stop`, or until the source is finished; then checkpoint."""
+    def run(self, restored: Callable[[], object] = lambda: None) -> None:
+        """Run until `stop`, or until the source is finished; then checkpoint.
+
+        `restored` is called before the first record is read.
+        """
         self.restore()
+        restored()
         try:
             while not self._stopping.is_set() and not self.source.finished:
                 self.run_once()
@@ -126,6 +131,7 @@ class Pipeline:
         """
         if self._undelivered:  # memories know of events whose outcome nobody was told
             raise Unavailable("a batch is not delivered yet")
+        started = time.monotonic()
         with self.metrics.stage("checkpoint"):
             for sink in self.sinks:
                 sink.flush()
@@ -143,7 +149,7 @@ class Pipeline:
                 for name in changed:
                     self.detectors[name].saved(savings[name])
                 self.source.commit(self.positions)
-        self._schedule_checkpoint()
+        self._schedule_checkpoint(time.monotonic() - started)
 
     def stop(self) -> None:
         """Ask the loop to end; from any thread."""
@@ -246,8 +252,10 @@ class Pipeline:
             log.warning("checkpoint postponed", error=str(error))
             self._schedule_checkpoint()
 
-    def _schedule_checkpoint(self) -> None:
-        self._next_checkpoint = time.monotonic() + self.checkpoint_interval_seconds
+    def _schedule_checkpoint(self, taken: float = 0.0) -> None:
+        """The next one, after one that took so many seconds."""
+        pause = max(self.checkpoint_interval_seconds, taken / CHECKPOINT_SHARE)
+        self._next_checkpoint = time.monotonic() + pause
 
     def _attend(self) -> None:
         """What is due between batches."""

@@ -1,5 +1,6 @@
 """Run a service: the pipeline in its own thread, the API in the main one."""
 
+import gc
 import signal
 import socket
 import threading
@@ -86,9 +87,16 @@ class _Server(uvicorn.Server):
             log.info("stopping; the memories are being saved")
 
 
+def _freeze() -> None:
+    """What is there now stays: looking through it for garbage would take a tenth of a second, now
+    and then, in which no event is scored."""
+    gc.collect()
+    gc.freeze()
+
+
 def _run_pipeline(service: Service, server: uvicorn.Server, failures: list[BaseException]) -> None:
     try:
-        service.pipeline.run()
+        service.pipeline.run(_freeze)
     except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
         failures.append(error)
         known = isinstance(error, WakefulError)  # then its message says what to do

@@ -116,7 +116,9 @@ class KafkaSettings(Section):
 
 class CheckpointSettings(Section):
     interval_seconds: float = Field(
-        5.0, gt=0, description="Longest time between checkpoints of the changed memories."
+        5.0,
+        gt=0,
+        description="Time between checkpoints of the changed memories; longer where they would take more than a twenty-fifth of it.",
     )
 
 

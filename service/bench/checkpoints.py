@@ -1,7 +1,6 @@
 """What it costs to keep memories: checkpoints of many rows, and taking them back."""
 
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from service.bench.stages import BATCH, with_streams
 from service.bench.workload import Workload
 from service.bootstrap import DATABASE
 from service.detector import Detector
+from service.memory.rowfile import SYNC
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint
 from service.pipeline import Pipeline
@@ -100,7 +100,7 @@ def _fill(file: FileIO, size: int) -> None:
     file.seek(0)
     for _ in range(0, size, len(CHUNK)):
         file.write(CHUNK)
-    os.fsync(file.fileno())
+    SYNC(file.fileno())
 
 
 def read(path: Path, size: int) -> float:

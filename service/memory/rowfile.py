@@ -17,6 +17,7 @@ Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
 
 GROWTH = 1024  # places
+SYNC = getattr(os, "fdatasync", os.fsync)  # not on macOS; does not wait for the time of change
 
 
 class RowFile:
@@ -77,7 +78,7 @@ class RowFile:
 
     def sync(self) -> None:
         """Return when all that was written is durable."""
-        os.fsync(self._file)
+        SYNC(self._file)
 
     def close(self) -> None:
         os.close(self._file)

@@ -216,7 +216,7 @@ class Failing:
         return self._call(*arguments)
 
 
-@pytest.mark.parametrize(("name", "nth"), [("pwrite", 1), ("pwrite", 2), ("fsync", 1)])
+@pytest.mark.parametrize(("name", "nth"), [("pwrite", 1), ("pwrite", 2), ("fdatasync", 1)])
 def test_a_full_disk_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, nth: int
 ) -> None:
