@@ -10,14 +10,23 @@ import numpy.typing as npt
 
 from model.admission import LATE, REPEATED, REPLAYED
 from model.artifact import Artifact
-from model.row import Bytes, RowTable
+from model.row import Bytes, RowLayout, RowTable
 from model.scorer import Scored, Scorer, directions_of
 from service.clock import format_time
 from service.decoding.json import Decoded, JsonDecoder, dead_letter
 from service.errors import RecordRejected, StateError
 from service.memory.arena import LEAST_CAPACITY, Arena, feature_of, machine_memory, relaid
+from service.memory.names import FREE
 from service.memory.packs import Plan
-from service.memory.store import Changed, Idle, InMemoryStore, Shape, StateStore, require_format
+from service.memory.store import (
+    Changed,
+    Checkpoint,
+    Idle,
+    InMemoryStore,
+    Shape,
+    StateStore,
+    require_format,
+)
 from service.records import (
     DeadLetter,
     Delivery,
@@ -33,6 +42,7 @@ REFUSED = {
     REPEATED: ("repeated", "the same time and values as the stream's last event"),
 }
 
+TOGETHER = 10_000  # memories that are moved at once
 LEAVING = 0.1  # share of the memories that leave together, at least, when there is no more room
 MEMORY_SHARE = 0.5  # of the machine's, for memories, unless a bound is set
 NONE = np.empty(0, np.int64)
@@ -89,10 +99,11 @@ class Detector:
         self.scorer = scorer
         self._declared = declared
         self._max_resident = max_resident
-        self._memory = int(memory_share * machine_memory())  # bytes
+        self._memory_share = memory_share
         self._capacity = capacity
         self._reshaped = False
         self._store: StateStore = InMemoryStore()
+        self._fetched: list[Idle] = []
         self._returned: list[str] = []
         self.idle = 0
         """Memories that are in the store alone."""
@@ -126,8 +137,25 @@ class Detector:
         self.arena = self._new_arena(stored.features)
         self.arena.restore(store.packs(self.name))
         self.idle = store.idle_count(self.name)
+        if set(stored.features) - set(wanted):
+            self._lay_out_idle(stored, wanted)
         if wanted != stored.features:
             self._reshape(wanted)
+
+    def _lay_out_idle(self, stored: Shape, features: tuple[str, ...]) -> None:
+        """Let idle streams forget the features that are no longer watched, as the others do: should
+        one be watched again, it starts fresh."""
+        layout = self.artifact.layout(len(features))
+        fresh = self.artifact.fresh_rows(len(features))
+        after = ""
+        while some := self._store.idle_after(self.name, after, "", TOGETHER):
+            rows = [self._row_of(idle, features, layout, fresh) for idle in some]
+            names, after = [idle.stream for idle in some], some[-1].stream
+            changed = Changed(
+                stored, 0, left=names, left_rows=np.stack(rows), left_features=features,
+                returned=names,
+            )  # fmt: skip
+            self._store.save(Checkpoint({}, {self.name: changed}))
 
     def warm_up(self) -> None:
         """Compile or load the compiled loops now, not on the first event: another detector takes
@@ -148,7 +176,9 @@ class Detector:
 
     def process(self, raw: RawBatch) -> Processed:
         """Decode and score one raw batch; every record ends in one part of the delivery."""
-        return self.score(raw, self.decode(raw))
+        decoded = self.decode(raw)
+        self.fetch(decoded)
+        return self.score(raw, decoded)
 
     def decode(self, raw: RawBatch) -> Decoded:
         return self.decoder.decode(raw, self.features)
@@ -157,8 +187,8 @@ class Detector:
         if decoded.features != self.features:
             self._reshape(decoded.features)
         events = decoded.events
-        slots, born = self.arena.slots_of(events.streams)
-        recalled = self._recall(born) if self.idle else 0
+        slots, _ = self.arena.slots_of(events.streams)
+        recalled = self._recall()
         scored = self.scorer.score(
             self.arena.table, slots, events.offsets, origin_of(raw.partition), events.times,
             events.timed, events.values, events.categories,
@@ -185,13 +215,14 @@ class Detector:
         )
 
     def crowded_out(self, events: Decoded | None) -> I64:
-        """Slots that a checkpoint must free before these events can be scored; without any, for the
-        memories that are here already."""
+        """Slots that a checkpoint must free before these events can be scored, some at a time, none
+        where there is room; without events, for the memories that are here already."""
         features = self.features if events is None else events.features
         streams = NOBODY if events is None else events.events.streams
         row_bytes = self.artifact.layout(len(features)).row_bytes
-        most = self._max_resident or max(1, self._memory // row_bytes)
-        return self.arena.longest_idle(streams, most, LEAVING)
+        room = self._capacity or max(1, machine_memory() // row_bytes)
+        most = min(self._max_resident or max(1, int(self._memory_share * room)), room)
+        return self.arena.longest_idle(streams, most, LEAVING)[:TOGETHER]
 
     def changed(self, leaving: I64 = NONE) -> Saving:
         """What the next checkpoint must save, and free of slots; pass it to `saved` after."""
@@ -214,33 +245,43 @@ class Detector:
         self._returned.clear()
         self._reshaped = False
 
-    def _recall(self, born: I64) -> int:
-        """Let streams that seem new go on from the memories that they left in the store; returns
-        how many did."""
-        slots = dict(zip(self.arena.names.of(born), born.tolist(), strict=True))
-        recalled = self._store.idle(self.name, list(slots))
-        for idle in recalled:
-            self.arena.table.bytes[slots[idle.stream]] = self._row_of(idle)
-            self._returned.append(idle.stream)
-        self.idle -= len(recalled)
-        return len(recalled)
+    def fetch(self, decoded: Decoded) -> None:
+        """Read the memories that these events' streams have left in the store; Unavailable where it
+        does not answer."""
+        if self.idle:
+            streams = decoded.events.streams
+            strangers = streams.only(self.arena.names.known(streams) == FREE)
+            self._fetched = self._store.idle(self.name, sorted(set(strangers)))
 
-    def _row_of(self, idle: Idle) -> Bytes:
-        """(row_bytes,), as it would be, had it been here when features were added."""
+    def _recall(self) -> int:
+        """Let streams go on from the memories that were fetched; returns how many did."""
+        names = [idle.stream for idle in self._fetched]
+        for idle, slot in zip(self._fetched, self.arena.names.known(Names.of(names)), strict=True):
+            self.arena.table.bytes[slot] = self._row_now(idle)
+        self._returned += names
+        self.idle -= len(names)
+        self._fetched = []
+        return len(names)
+
+    def _row_now(self, idle: Idle) -> Bytes:
+        return self._row_of(idle, self.features, self.arena.layout, self.arena.fresh)
+
+    def _row_of(
+        self, idle: Idle, features: tuple[str, ...], layout: RowLayout, fresh: Bytes
+    ) -> Bytes:
+        """(row_bytes,), as it would be, had it been here when features changed."""
         row = np.frombuffer(idle.row, np.uint8)
-        if idle.features == self.features:
+        if idle.features == features:
             return row
         table = RowTable(self.artifact.layout(len(idle.features)), row[None])
-        return relaid(
-            table, idle.features, self.arena.layout, self.features, self.arena.fresh
-        ).bytes[0]
+        return relaid(table, idle.features, layout, features, fresh).bytes[0]
 
     def stream(self, name: str) -> dict[str, Any] | None:
         """One stream's memory as a person reads it, None where the stream is not known."""
         table = self.arena.row(name)
         if table is None and self.idle:
             idle = self._store.idle(self.name, [name])
-            table = RowTable(self.arena.layout, self._row_of(idle[0])[None]) if idle else None
+            table = RowTable(self.arena.layout, self._row_now(idle[0])[None]) if idle else None
         if table is None or table.head["scored"][0] == 0:
             return None
         head = table.head[0]
@@ -268,7 +309,7 @@ class Detector:
             if name.startswith(prefix) and (after is None or name > after)
         )
         away = self._store.idle_after(self.name, after or "", prefix, limit) if self.idle else []
-        idle = {one.stream: self._row_of(one) for one in away}
+        idle = {one.stream: self._row_now(one) for one in away}
         known = []
         for name in sorted({*resident, *idle}):
             table = self.arena.row(name) or RowTable(self.arena.layout, idle[name][None])
@@ -329,12 +370,10 @@ class Detector:
         """Go on with other features: every memory is laid out again, by the features' names."""
         old, have = self.arena, self.features
         self.arena, self.features = self._new_arena(features), features
-        if len(old):
-            arena = self.arena
-            arena.take_over(
-                old, relaid(old.rows(), have, arena.layout, features, arena.fresh).bytes
-            )
-            self._reshaped = True
+        self._reshaped = True
+        layout, fresh = self.arena.layout, self.arena.fresh
+        for streams, used, table in old.parts(TOGETHER):
+            self.arena.take_over(streams, used, relaid(table, have, layout, features, fresh).bytes)
 
 
 def origin_of(partition: Partition) -> int:

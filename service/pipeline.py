@@ -95,6 +95,7 @@ class Pipeline:
             for detector in self._watchers(raw):
                 decoded = self._decode(detector, raw)
                 self._make_room(detector, decoded)
+                self._persist(lambda: detector.fetch(decoded))  # noqa: B023 - called at once
                 self._undelivered = True
                 self._deliver(self._score(detector, raw, decoded))
                 self._undelivered = False
@@ -200,10 +201,10 @@ class Pipeline:
 
     def _make_room(self, detector: Detector, decoded: Decoded | None = None) -> None:
         """Let the longest idle memories leave for the store where these events need the room."""
-        leaving = detector.crowded_out(decoded)
-        if len(leaving):
+        while len(leaving := detector.crowded_out(decoded)):
             self._persist(lambda: self.checkpoint({detector.name: leaving}))
             self.metrics.evicted.labels(detector.name).inc(len(leaving))
+            self._count_memories(detector)
 
     def _score(self, detector: Detector, raw: RawBatch, decoded: Decoded) -> Processed:
         with self.metrics.stage("score"):

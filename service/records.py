@@ -6,7 +6,7 @@ edges: an anomaly, a dead letter.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 from urllib.parse import quote
@@ -90,6 +90,15 @@ class RawBatch:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def cut(self, most: int) -> "Iterator[RawBatch]":
+        """The same in batches of so many records at most."""
+        for start in range(0, len(self), most):
+            at = slice(start, start + most)
+            yield replace(
+                self, offsets=self.offsets[at], timestamps=self.timestamps[at], keys=self.keys[at],
+                values=self.values[at],
+            )  # fmt: skip
 
     def key(self, i: int) -> bytes | None:
         """The key of record i."""

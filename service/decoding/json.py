@@ -15,6 +15,7 @@ from service.decoding.scan import (
     FIELD,
     IGNORED,
     KEY,
+    STRANGE,
     TIME,
     Columns,
     Wanted,
@@ -23,6 +24,9 @@ from service.decoding.scan import (
 from service.decoding.tokens import LARGEST_VALUE
 from service.errors import RecordRejected
 from service.records import I64, Bytes, DeadLetter, EventBatch, Names, RawBatch, event_id, read_only
+
+CLOUD_EVENT = "specversion", "id", "source", "type"
+"""What makes a record a CloudEvent: these texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class JsonDecoder:
 
     def _wanted(self, features: dict[str, int]) -> Wanted:
         """What `scan` is told of our fields."""
-        kinds = dict.fromkeys(self.fields.ignore, (IGNORED, 0))
+        kinds = {CLOUD_EVENT[0]: (STRANGE, 0)} | dict.fromkeys(self.fields.ignore, (IGNORED, 0))
         kinds |= {name: (FEATURE, f) for name, f in features.items()}
         kinds |= {name: (CATEGORY, c) for c, name in enumerate(self.fields.categories)}
         kinds |= {name: (TIME, rank) for rank, name in enumerate(self.fields.times)}
@@ -158,7 +162,7 @@ class JsonDecoder:
             body = self._parse(value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecordRejected("malformed_json", str(error)) from None
-        cloud = "specversion" in body and isinstance(body.get("data"), dict)
+        cloud = all(isinstance(body.get(name), str) for name in CLOUD_EVENT)
         return self._data(body) if cloud else body
 
     def _data(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +170,9 @@ class JsonDecoder:
 
         https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
         """
-        data: dict[str, Any] = event["data"]
+        data = event.get("data")
+        if not isinstance(data, dict):
+            raise RecordRejected("malformed_json", "the CloudEvent's data is not a JSON object")
         if data.get(self.fields.key) is None:
             data[self.fields.key] = event.get("subject")
         if all(data.get(name) is None for name in self.fields.times):

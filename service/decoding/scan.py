@@ -30,8 +30,9 @@ from service.decoding.tokens import (
     value_at,
 )
 
-FEATURE, KEY, TIME, CATEGORY, IGNORED = range(5)
-"""Kinds of fields: watched, the stream's name, a time, read as a text, never watched."""
+FEATURE, KEY, TIME, CATEGORY, IGNORED, STRANGE = range(6)
+"""Kinds of fields: watched, the stream's name, a time, read as a text, never watched; one that
+makes an event unusual."""
 
 MOST_UNKNOWN = 64  # fields of an event that are none of ours
 LONGEST_INTEGER = 18  # digits: of a stream's name that is a number
@@ -231,7 +232,7 @@ def keep(
             texts[place, 0], texts[place, 1] = first, after - 1 - first
         return what in (TEXT, NULL)
     event["ignored"] += what == NUMBER
-    return True
+    return bool(kind != STRANGE)
 
 
 @compiled

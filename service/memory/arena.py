@@ -69,18 +69,22 @@ class Arena:
         self._batches += 1
         self._used[slots] = self._batches
 
-    def take_over(self, other: "Arena", rows: Bytes) -> None:
-        """Have the streams of another arena, of another layout, instead of none; `rows`: theirs, in
-        the order of its slots."""
-        taken = np.flatnonzero(other.names.taken())
-        slots, _ = self.slots_of(other.names.of(taken))
+    def parts(self, size: int) -> Iterator[tuple[Names, I64, RowTable]]:
+        """All streams, so many at a time: the number of the last batch that had an event for each,
+        and a copy of their rows."""
+        taken = np.flatnonzero(self.names.taken())
+        for start in range(0, len(taken), size):
+            slots = taken[start : start + size]
+            rows = RowTable(self.layout, self.table.bytes[slots])
+            yield self.names.of(slots), self._used[slots], rows
+
+    def take_over(self, streams: Names, used: I64, rows: Bytes) -> None:
+        """Have streams of another arena, as `parts` gives them, their rows in this layout."""
+        slots, _ = self.slots_of(streams)
         self.table.bytes[slots] = rows
         self._changed[slots] = True
-        self._used[slots], self._batches = other._used[taken], other._batches
-
-    def rows(self) -> RowTable:
-        """A copy of all rows, in the order of their slots."""
-        return RowTable(self.layout, self.table.bytes[np.flatnonzero(self.names.taken())])
+        self._used[slots] = used
+        self._batches = max(self._batches, int(used.max(initial=0)))
 
     def longest_idle(self, streams: Names, most: int, share: float) -> I64:
         """Slots to free so that `streams` have room among `most`: a `share` of all at least, of
@@ -143,15 +147,17 @@ class Arena:
         self.names = NameTable.filled(Names(read_only(b"".join(parts)), spans[:top]))
 
     def _take(self, pack: Pack, held: I64) -> None:
-        if len(held) and pack.rows.shape[1] != self.layout.row_bytes:
+        if not len(held):
+            return
+        if pack.rows.shape[1] != self.layout.row_bytes:
             raise StateError(
                 f"memories of {pack.rows.shape[1]} bytes, expected {self.layout.row_bytes}: the "
                 "store is damaged; start with another data_dir"
             )
-        if pack.slots.max() >= len(self.table):
+        if held.max() >= len(self.table):
             raise StateError(
-                f"more memories are stored than the {len(self.table):,} that there is room for: "
-                "start where there is as much memory as before"
+                f"memories are stored in more than the {len(self.table):,} places that there is "
+                "room for: start where there is as much memory as before"
             )
         self.table.bytes[held] = pack.rows
         self._used[pack.slots] = pack.used

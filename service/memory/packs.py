@@ -2,8 +2,8 @@
 
 A checkpoint puts what changed since the last one into new packs. What an older pack says of these
 slots is out of date then; once that is half of it, the rest moves into the new packs as well, and
-it is dropped. So there are, in the long run, at most twice as many entries as slots, and a store
-that keeps rows elsewhere need not write those again that only moved.
+it is dropped. So there are at most twice as many entries as slots. Rows that only moved need not be
+written again where a store keeps them apart.
 """
 
 from collections.abc import Iterator

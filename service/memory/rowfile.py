@@ -30,9 +30,15 @@ class RowFile:
         self._used[used] = True
         self._free = np.flatnonzero(~self._used)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)  # a new file's name is as durable as what will be in it
-        os.close(folder)
+        try:
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # a new file's name is as durable as what will be in it
+            finally:
+                os.close(folder)
+        except OSError:
+            os.close(self._file)
+            raise
 
     def take(self, count: int) -> I64:
         """(count,) places that nothing refers to, in rising order."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
@@ -76,7 +77,7 @@ class Shelves:
         file = self.file(row_bytes)
         try:
             rows = file.read(places)
-        except (EOFError, OSError):
+        except EOFError:
             rows = np.empty((0, row_bytes), np.uint8)
         if checksums_of(rows).tolist() != checksums.tolist():
             raise StateError(
@@ -86,7 +87,8 @@ class Shelves:
         return rows
 
     def free(self, rows: Iterable[Rows]) -> None:
-        """Nothing refers to these any longer; a file of another size without any goes."""
+        """Nothing refers to these any longer; a file of another size without any goes, if not now
+        then at the next start."""
         sizes: dict[int, list[I64]] = {}
         for row_bytes, places in rows:
             sizes.setdefault(row_bytes, []).append(places)
@@ -94,9 +96,10 @@ class Shelves:
             file = self.file(row_bytes)
             file.free(np.concatenate(parts))
             if file.empty and row_bytes != self.row_bytes:
-                file.close()
-                file.path.unlink()
                 del self.files[row_bytes]
+                with suppress(OSError):
+                    file.close()
+                    file.path.unlink()
 
     def close(self) -> None:
         for file in self.files.values():
@@ -172,7 +175,7 @@ class Writing:
 
     def _write_left(self) -> None:
         rows = self.changed.left_rows
-        features = json.dumps(self.changed.shape.features)
+        features = json.dumps(self.changed.left_features or self.changed.shape.features)
         places, checksums = self._write(rows), checksums_of(rows)
         self.idle = [
             (self.shelves.detector, stream, features, rows.shape[1], place, checksum)

@@ -71,6 +71,7 @@ class SqliteStore:
         self._connection = connect(file)
         self._connection.executescript(SCHEMA)
         self._shelves: dict[str, Shelves] = {}
+        self._doubtful: list[Writing] = []
 
     def save(self, checkpoint: Checkpoint) -> None:
         written: list[Writing] = []
@@ -78,25 +79,37 @@ class SqliteStore:
             for detector, changed in checkpoint.changed.items():
                 written.append(Writing(self._of(detector), changed))
                 written[-1].write()
-            self._commit(checkpoint, written)
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._say(checkpoint, written)
         except (sqlite3.OperationalError, OSError) as error:
+            self._roll_back()
             for one in written:
                 one.undo()
-            raise Unavailable(
-                f"state store: {error}; free disk space or release the lock"
-            ) from error
+            raise _unavailable(error) from error
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            self._doubtful += written  # it may be there after a crash, until another one is
+            raise _unavailable(error) from error
+        for one in self._doubtful:
+            one.undo()
+        self._doubtful = []
         for one in written:  # the database refers to what is new, and to nothing that is old
             one.settle()
 
-    def _commit(self, checkpoint: Checkpoint, written: Sequence[Writing]) -> None:
-        with self._connection as transaction:
-            transaction.execute("BEGIN IMMEDIATE")
-            for one in written:
-                self._save(one.shelves.detector, one)
-            transaction.executemany(
-                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
-                ((*partition, offset) for partition, offset in checkpoint.positions.items()),
-            )
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _say(self, checkpoint: Checkpoint, written: Sequence[Writing]) -> None:
+        """What the database says from now on."""
+        for one in written:
+            self._save(one.shelves.detector, one)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
+            ((*partition, offset) for partition, offset in checkpoint.positions.items()),
+        )
 
     def _save(self, detector: str, written: Writing) -> None:
         """What the database says of a detector from now on."""
@@ -177,12 +190,15 @@ class SqliteStore:
 
     def _idle(self, detector: str, query: str, parameters: tuple[object, ...]) -> list[Idle]:
         shelves, found = self._of(detector), []
-        for stream, features, row_bytes, place, checksum in self._connection.execute(
-            query, parameters
-        ):
-            what = f"detector {detector}: the memory of {stream!r}"
-            row = shelves.read(row_bytes, np.array([place]), np.array([checksum]), what)
-            found.append(Idle(stream, tuple(json.loads(features)), row.tobytes()))
+        try:
+            for stream, features, row_bytes, place, checksum in self._connection.execute(
+                query, parameters
+            ):
+                what = f"detector {detector}: the memory of {stream!r}"
+                row = shelves.read(row_bytes, np.array([place]), np.array([checksum]), what)
+                found.append(Idle(stream, tuple(json.loads(features)), row.tobytes()))
+        except (sqlite3.OperationalError, OSError) as error:
+            raise _unavailable(error) from error
         return found
 
     def _of(self, detector: str) -> Shelves:
@@ -207,3 +223,7 @@ class SqliteStore:
         self._connection.close()
         for shelves in self._shelves.values():
             shelves.close()
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(f"state store: {error}; free disk space or release the lock")

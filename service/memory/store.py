@@ -30,7 +30,8 @@ class Changed:
     """What a checkpoint writes of one detector's memories.
 
     `packs` are new and made as they are read; those with the numbers `dropped` go. `left` are the n
-    streams whose memories leave the arena, `left_rows` (n, row_bytes) these; `returned` are those
+    streams whose memories leave the arena, `left_rows` (n, row_bytes) these, of the features
+    `left_features` where they are not the shape's; `returned` are those
     whose memories came back to it. With `replace_all` the packs are all that there are, of another
     shape than before.
     """
@@ -41,6 +42,7 @@ class Changed:
     dropped: Sequence[int] = ()
     left: Sequence[str] = ()
     left_rows: Bytes = field(default_factory=lambda: np.empty((0, 0), np.uint8))
+    left_features: tuple[str, ...] | None = None
     returned: Collection[str] = ()
     replace_all: bool = False
 
@@ -123,7 +125,8 @@ class InMemoryStore:
             for stream in changed.returned:
                 del idle[stream]
             for stream, row in zip(changed.left, changed.left_rows, strict=True):
-                idle[stream] = Idle(stream, changed.shape.features, row.tobytes())
+                features = changed.left_features or changed.shape.features
+                idle[stream] = Idle(stream, features, row.tobytes())
 
     def positions(self) -> Positions:
         return dict(self._positions)

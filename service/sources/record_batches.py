@@ -146,16 +146,15 @@ def _works() -> bool:
 
 
 def raw_batches(partition: TopicPartition, records: Sequence[Any], most: int) -> Iterator[RawBatch]:
-    """What a poll gave of one partition, in batches of up to `most` records, or of one of Kafka's
-    batches where that alone is larger."""
+    """What a poll gave of one partition, in batches of up to `most` records."""
     some: list[Columns] = []
     for columns in map(_columns_of, records):
         if some and sum(map(len, some)) + len(columns) > most:
-            yield _joined(partition, some)
+            yield from _joined(partition, some).cut(most)
             some = []
         some.append(columns)
     if some:
-        yield _joined(partition, some)
+        yield from _joined(partition, some).cut(most)
 
 
 def _columns_of(record: Any) -> Columns:

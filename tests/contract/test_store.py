@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from errno import ENOSPC
 from pathlib import Path
+from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import StateError, Unavailable
+from service.memory import rowfile
 from service.memory.packs import Pack
 from service.memory.rowfile import RowFile
 from service.memory.sqlite import SqliteStore
@@ -31,6 +33,7 @@ from service.memory.store import (
 from service.records import Names
 
 SHAPE = Shape("00ff", ("a", "b"))
+SYNC = f"{rowfile.__name__}.SYNC"
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -216,7 +219,7 @@ class Failing:
         return self._call(*arguments)
 
 
-@pytest.mark.parametrize(("name", "nth"), [("pwrite", 1), ("pwrite", 2), ("fdatasync", 1)])
+@pytest.mark.parametrize(("name", "nth"), [("os.pwrite", 1), ("os.pwrite", 2), (SYNC, 1)])
 def test_a_full_disk_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, nth: int
 ) -> None:
@@ -227,7 +230,7 @@ def test_a_full_disk_loses_nothing(
             8, pack(2, {"s": b"new"}), pack(3, {"u": b"tri"}, first_slot=2), dropped=[1]
         )
         with monkeypatch.context() as patched:
-            patched.setattr(os, name, Failing(getattr(os, name), nth))
+            patched.setattr(name, Failing(resolve_name(name), nth))
             with pytest.raises(Unavailable, match="No space left"):
                 made.save(next_one)
         with closing(stored(tmp_path)) as crashed:
@@ -256,6 +259,39 @@ def test_what_a_checkpoint_refers_to_is_not_written_over_before_the_next_one_cou
             assert crashed.positions() == {("events", 0): 8}
         made.save(next_one)
         assert memories(made, "default") == {"s": b"xxx", "t": b"yyy"}
+
+
+class Commits:
+    """A connection whose next commit counts, though it says that it does not."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._failing = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *parameters: Any) -> Any:
+        done = self._connection.execute(statement, *parameters)
+        if statement == "COMMIT" and self._failing:
+            self._failing = False
+            raise sqlite3.OperationalError("disk I/O error")
+        return done
+
+
+def test_what_a_failed_commit_refers_to_is_kept_until_another_one_counts(tmp_path: Path) -> None:
+    """It may be there after a crash."""
+    with closing(stored(tmp_path)) as made:
+        made.save(checkpoint(7, pack(1, {"s": b"one", "t": b"two"})))
+        made._connection = Commits(made._connection)  # type: ignore[assignment]
+        with pytest.raises(Unavailable, match="disk I/O error"):
+            made.save(checkpoint(8, pack(2, {"s": b"new"})))
+        shelves = made._of("default")
+        rows = np.frombuffer(b"xxxyyy", np.uint8).reshape(2, 3)
+        shelves.file(3).write(shelves.file(3).take(2), rows)  # and then a crash
+    with closing(stored(tmp_path)) as crashed:
+        assert memories(crashed, "default") == {"s": b"new", "t": b"two"}
+        assert crashed.positions() == {("events", 0): 8}
 
 
 def test_the_file_of_rows_does_not_grow_where_streams_do_not(tmp_path: Path) -> None:

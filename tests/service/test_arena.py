@@ -116,7 +116,8 @@ def test_who_waited_longest_is_known_after_a_start_and_in_another_layout() -> No
         made.saved(plan)
     again, other = arena(), arena()
     again.restore(store.packs("d"))
-    other.take_over(made, made.rows().bytes)
+    for streams, used, table in made.parts(2):
+        other.take_over(streams, used, table.bytes)
     for each in (made, again, other):
         assert list(each.names.of(each.longest_idle(NOBODY, 4, 0))) == ["c"]
         assert sorted(each.names.of(each.longest_idle(NOBODY, 3, 0))) == ["c", "e"]
@@ -177,7 +178,7 @@ class ArenaInMemory(RuleBasedStateMachine):
         gone = list(self.arena.names.of(plan.leaving))
         changed = Changed(
             Shape("f", ()), 1, self.arena.packs(plan), plan.dropped, gone,
-            self.arena.table.bytes[plan.leaving], self.returned,
+            self.arena.table.bytes[plan.leaving], returned=self.returned,
         )  # fmt: skip
         self.store.save(Checkpoint({}, {"d": changed}))
         self.arena.saved(plan)
@@ -255,7 +256,7 @@ def test_rows_of_another_size_are_refused() -> None:
 def test_more_memories_than_there_is_room_for_are_refused() -> None:
     """On a smaller machine than the one that stored them."""
     one = pack(LEAST_CAPACITY, LAYOUT.row_bytes)
-    with pytest.raises(StateError, match="1,024 that there is room for"):
+    with pytest.raises(StateError, match="1,024 places that there is room for"):
         Arena(LAYOUT, arena().fresh, capacity=LEAST_CAPACITY).restore([one])
 
 

@@ -209,6 +209,17 @@ def test_a_cloud_event_without_a_stream_is_rejected() -> None:
     assert [letter.reason for letter in decoded.dead_letters] == ["missing_key"]
 
 
+@pytest.mark.parametrize("data", [{}, {"data": "text"}, {"data": 4}, {"data_base64": "e30="}])
+def test_a_cloud_event_without_an_object_is_rejected(data: dict[str, Any]) -> None:
+    """Its other numbers are no features, though the record's key names a stream."""
+    body = json.dumps({**CLOUD, **data, "sequence": 5}).encode()
+    decoded = OPEN.decode(raw_batch([body], keys=[b"s"]), ("a",))
+    assert [(one.reason, "data" in one.detail) for one in decoded.dead_letters] == [
+        ("malformed_json", True)
+    ]
+    assert decoded.features == ("a",)
+
+
 def test_an_event_that_only_looks_like_a_cloud_event_is_read_as_it_is() -> None:
     flat = {"stream": "s", "specversion": "1.0", "data": 4, "a": 2}
     decoded = OPEN.decode(raw_batch(events([flat])), ("a", "data"))

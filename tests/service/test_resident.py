@@ -1,6 +1,7 @@
 """Memories of idle streams wait in the store and come back exact: limits.max_resident_streams."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import service.detector as detector_module
+import service.pipeline as pipeline_module
 from service.errors import Unavailable
 from service.memory import arena as arena_module
 from service.memory.sqlite import SqliteStore
-from service.memory.store import Checkpoint, InMemoryStore, StateStore, memories
+from service.memory.store import Checkpoint, Idle, InMemoryStore, StateStore, memories
 from service.pipeline import Pipeline
 from service.records import RawBatch
-from service.settings import LimitSettings
+from service.settings import DetectorSettings, LimitSettings
 from tests.service.parts import Collected, events, make_pipeline, raw_batch
 
 STREAMS, EVENTS = 40, 600
@@ -182,6 +184,80 @@ def test_a_memory_that_was_away_while_a_feature_came_has_it_too() -> None:
     assert some.streams(None, 100) == all_there.streams(None, 100)
     for each in all_there.streams(None, 100):
         assert some.stream(each["stream"]) == all_there.stream(each["stream"])
+
+
+def one(offset: int, stream: str, partition: int = 0, **values: float) -> RawBatch:
+    body = events([{"stream": stream, "time": 1.7e9 + offset, **values}])
+    return replace(raw_batch(body, offset), partition=("events", partition))
+
+
+def test_a_feature_that_comes_while_nobody_is_resident_takes_nothing_away() -> None:
+    """All had left, a crash came before the next checkpoint: what lies in the store counts."""
+    whole_store, store = InMemoryStore(), InMemoryStore()
+    records = [one(0, "a", x=1.0), one(1, "b", x=2.0), one(0, "c", 1, x=3.0, y=4.0)]
+    crashed, _ = bounded(records[:2], store, 1)
+    crashed.restore()
+    crashed.run_once()
+    crashed.checkpoint()
+    crashed._make_room(
+        crashed.detectors["default"], crashed.detectors["default"].decode(records[1])
+    )
+    assert resident(crashed) == 0
+    for part in (records[2:], records[1:2], []):
+        pipeline, _ = bounded(part, store, 1)
+        pipeline.run()
+        whole, _ = make_pipeline(part if whole_store.positions() else records, whole_store)
+        whole.run()
+    assert set(memories(store, "default")) == {"a", "b", "c"}
+    for name in "abc":
+        assert pipeline.detectors["default"].stream(name) == whole.detectors["default"].stream(name)
+
+
+def test_a_feature_that_was_dropped_starts_fresh_where_it_is_watched_again() -> None:
+    """Of streams that were away meanwhile, as of those that were not."""
+    stores = InMemoryStore(), InMemoryStore()
+    for features in (["x", "y"], ["x"], ["x", "y"]):
+        settings = DetectorSettings(features=features)
+        for store, most in zip(stores, (None, 1), strict=True):
+            first = store.positions().get(("events", 0), 0)
+            records = [one(first, "a", x=1.0, y=2.0), one(first + 1, "b", x=1.0, y=2.0)]
+            made = records if "y" in features else records[1:]
+            limits = LimitSettings(max_resident_streams=most)
+            pipeline, _ = make_pipeline(made, store, settings, limits=limits)
+            pipeline.run()
+    found = [memories(store, "default") for store in stores]
+    assert found[0] == found[1]
+
+
+def test_a_bound_that_memory_cannot_hold_is_memorys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (detector_module, arena_module):
+        monkeypatch.setattr(module, "machine_memory", lambda: 20 * 3072)
+    pipeline, _ = bounded(batches(values(7)), InMemoryStore(), 1_000_000)
+    pipeline.run()
+    assert resident(pipeline) <= 20
+
+
+class Away(InMemoryStore):
+    """A store that does not answer now and then."""
+
+    asked = 0
+
+    def idle(self, detector: str, streams: Sequence[str]) -> list[Idle]:
+        self.asked += 1
+        if self.asked % 2:
+            raise Unavailable("a disk that hangs")
+        return super().idle(detector, streams)
+
+
+def test_while_memories_cannot_be_read_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "RETRY_SECONDS", (0.0,))
+    whole_store, store = InMemoryStore(), Away()
+    whole, _ = make_pipeline(batches(values(8)), whole_store)
+    whole.run()
+    pipeline, _ = bounded(batches(values(8)), store)
+    pipeline.run()
+    assert store.asked > 2
+    assert memories(store, "default") == memories(whole_store, "default")
 
 
 class FullOnce(InMemoryStore):
