@@ -217,12 +217,17 @@ class Detector:
     def crowded_out(self, events: Decoded | None) -> I64:
         """Slots that a checkpoint must free before these events can be scored, some at a time, none
         where there is room; without events, for the memories that are here already."""
-        features = self.features if events is None else events.features
-        streams = NOBODY if events is None else events.events.streams
+        if events is None:
+            return self.arena.longest_idle(NOBODY, self._most, LEAVING)[:TOGETHER]
+        same = events.features == self.features
+        most = self._most if same else self._most_of(events.features)
+        return self.arena.longest_idle(events.events.streams, most, LEAVING)[:TOGETHER]
+
+    def _most_of(self, features: tuple[str, ...]) -> int:
+        """How many streams of so many features may be resident."""
         row_bytes = self.artifact.layout(len(features)).row_bytes
         room = self._capacity or max(1, machine_memory() // row_bytes)
-        most = min(self._max_resident or max(1, int(self._memory_share * room)), room)
-        return self.arena.longest_idle(streams, most, LEAVING)[:TOGETHER]
+        return min(self._max_resident or max(1, int(self._memory_share * room)), room)
 
     def changed(self, leaving: I64 = NONE) -> Saving:
         """What the next checkpoint must save, and free of slots; pass it to `saved` after."""
@@ -364,6 +369,7 @@ class Detector:
     def _new_arena(self, features: tuple[str, ...]) -> Arena:
         self.scorer.directions = directions_of(features, self._declared)
         layout, fresh = self.artifact.layout(len(features)), self.artifact.fresh_rows(len(features))
+        self._most = self._most_of(features)
         return Arena(layout, fresh, self._capacity)
 
     def _reshape(self, features: tuple[str, ...]) -> None:

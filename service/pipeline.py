@@ -33,7 +33,7 @@ T = TypeVar("T")
 I64 = npt.NDArray[np.int64]
 
 POLL_SECONDS = 0.1
-CHECKPOINT_SHARE = 0.04  # of the time, at most, goes into checkpoints
+CHECKPOINT_SHARE = 1.0 / 30.0  # of the time, at most, goes into checkpoints
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is away; the last repeats
 
 

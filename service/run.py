@@ -87,7 +87,7 @@ class _Server(uvicorn.Server):
             log.info("stopping; the memories are being saved")
 
 
-def _freeze() -> None:
+def freeze() -> None:
     """What is there now stays: looking through it for garbage would take a tenth of a second, now
     and then, in which no event is scored."""
     gc.collect()
@@ -96,7 +96,7 @@ def _freeze() -> None:
 
 def _run_pipeline(service: Service, server: uvicorn.Server, failures: list[BaseException]) -> None:
     try:
-        service.pipeline.run(_freeze)
+        service.pipeline.run(freeze)
     except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
         failures.append(error)
         known = isinstance(error, WakefulError)  # then its message says what to do

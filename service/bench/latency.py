@@ -25,6 +25,7 @@ from service.bench.result import Result
 from service.bench.workload import Workload
 from service.errors import WakefulError
 from service.records import Delivery
+from service.run import freeze
 
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 STREAMS = 1000
@@ -156,6 +157,7 @@ def _scored(servers: str, topic: str, work: Workload) -> Iterator[Look]:
         tempfile.TemporaryDirectory() as folder,
         service_on(servers, topic, work, Path(folder)) as service,
     ):
+        freeze()  # as `wakeful serve` does
         timed = _Timed()
         service.pipeline.sinks = [*service.pipeline.sinks, timed]
 
