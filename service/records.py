@@ -94,11 +94,14 @@ class RawBatch:
     def cut(self, most: int) -> "Iterator[RawBatch]":
         """The same in batches of so many records at most."""
         for start in range(0, len(self), most):
-            at = slice(start, start + most)
-            yield replace(
-                self, offsets=self.offsets[at], timestamps=self.timestamps[at], keys=self.keys[at],
-                values=self.values[at],
-            )  # fmt: skip
+            yield self.part(slice(start, start + most))
+
+    def part(self, at: slice) -> "RawBatch":
+        """Some of the records."""
+        return replace(
+            self, offsets=self.offsets[at], timestamps=self.timestamps[at], keys=self.keys[at],
+            values=self.values[at],
+        )  # fmt: skip
 
     def key(self, i: int) -> bytes | None:
         """The key of record i."""

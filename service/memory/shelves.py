@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+from crc32c import crc32c
 
 from service.errors import StateError
 from service.memory.packs import NOWHERE, Pack
@@ -24,7 +24,7 @@ Rows = tuple[int, I64]
 
 
 class Shelves:
-    """By slot, (slots,) each: the number of the pack that counts, the row's place and its CRC-32.
+    """By slot, (slots,) each: the number of the pack that counts, the row's place and its CRC-32C.
 
     All of these rows have the size `row_bytes`; those of idle streams may be older, of others.
     """
@@ -196,5 +196,5 @@ class Writing:
 
 
 def checksums_of(rows: Bytes) -> I64:
-    """(n,), the CRC-32 of each row (n, row_bytes)."""
-    return np.fromiter((crc32(row) for row in rows), np.int64, len(rows))
+    """(n,), the CRC-32C of each row (n, row_bytes)."""
+    return np.fromiter((crc32c(row) for row in rows), np.int64, len(rows))

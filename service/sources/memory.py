@@ -3,7 +3,6 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -52,10 +51,4 @@ def from_position(batch: RawBatch, positions: Positions) -> RawBatch:
     """The part of a batch at and above its partition's position."""
     partition: Partition = batch.partition
     first = int(np.searchsorted(batch.offsets, positions.get(partition, 0)))
-    return replace(
-        batch,
-        offsets=batch.offsets[first:],
-        timestamps=batch.timestamps[first:],
-        keys=batch.keys[first:],
-        values=batch.values[first:],
-    )
+    return batch.part(slice(first, None))
