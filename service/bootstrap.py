@@ -3,26 +3,29 @@
 import fcntl
 import uuid
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 from model.artifact import Artifact, folder_of
 from model.errors import ArtifactError
 from model.scorer import Scorer, directions_of
+from service.assignment import Assignment
 from service.decoding.json import Fields, JsonDecoder, Limits
 from service.detector import MEMORY_SHARE, Detector
 from service.errors import SettingsError, StateError
-from service.kafka_options import check_options
+from service.kafka.options import check_options
+from service.kafka.transactions import Transactions
+from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
+from service.moving import Moving
 from service.pipeline import Pipeline
 from service.settings import DetectorSettings, LimitSettings, Settings
 from service.sinks.history import History
 from service.sinks.kafka import KafkaSink
 from service.sinks.replies import Replies
-from service.sinks.sink import Sink
 from service.sources.kafka import KafkaSource
 from service.sources.log import EmbeddedLog
-from service.sources.source import Source
 from service.telemetry.metrics import Metrics
 
 DATABASE = "wakeful.db"
@@ -44,6 +47,8 @@ class Service:
         for sink in self.pipeline.sinks:
             sink.close()
         self.pipeline.source.close()
+        if self.pipeline.assignment is not None:
+            self.pipeline.assignment.close()
         self.pipeline.store.close()
         self._lock.close()
 
@@ -52,23 +57,19 @@ def build_service(settings: Settings) -> Service:
     """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
     detectors = build_detectors(settings)
     lock = _lock(settings.data_dir)
-    database = settings.data_dir / DATABASE
-    store, history = SqliteStore(database), History(database)
-    metrics, replies = Metrics(), Replies()
-    sinks: list[Sink] = [history]
-    log: EmbeddedLog | None = None
-    source: Source
+    history, replies, metrics = History(settings.data_dir / DATABASE), Replies(), Metrics()
     if settings.kafka.bootstrap_servers:
-        source, kafka_sink = _kafka(settings, settings.kafka.bootstrap_servers)
-        sinks.append(kafka_sink)
-    else:
-        limits, retention = settings.limits, settings.log.retention_hours * 3600.0
-        source = log = EmbeddedLog(database, limits.batch_events, retention)
-    sinks.append(replies)
-    topics = {name: settings.topics_of(name) for name in settings.detectors}
+        pipeline = _of_kafka(
+            settings, settings.kafka.bootstrap_servers, detectors, history, metrics
+        )
+        return Service(settings, pipeline, history, replies, metrics, None, lock)
+    database = settings.data_dir / DATABASE
+    limits, retention = settings.limits, settings.log.retention_hours * 3600.0
+    log = EmbeddedLog(database, limits.batch_events, retention)
     pipeline = Pipeline(
-        source, detectors, topics, store, sinks, metrics, settings.checkpoint.interval_seconds
-    )
+        log, detectors, _topics(settings), SqliteStore(database), [history, replies], metrics,
+        settings.checkpoint.interval_seconds,
+    )  # fmt: skip
     return Service(settings, pipeline, history, replies, metrics, log, lock)
 
 
@@ -155,16 +156,39 @@ def _features(
     return wanted, not wanted
 
 
-def _kafka(settings: Settings, servers: list[str]) -> tuple[KafkaSource, KafkaSink]:
-    kafka = settings.kafka
+def _of_kafka(
+    settings: Settings,
+    servers: list[str],
+    detectors: list[Detector],
+    history: History,
+    metrics: Metrics,
+) -> Pipeline:
+    kafka, topics = settings.kafka, _topics(settings)
     check_options(kafka.options)
-    topics = sorted({topic for name in settings.detectors for topic in settings.topics_of(name)})
     # A static member takes its partitions back at once after a crash; without it the group waits
-    # for the dead one's session to end. The name belongs to the memories, so it lies beside them.
-    options = {"group.instance.id": _instance(settings.data_dir), **kafka.options}
-    source = KafkaSource(servers, topics, kafka.group_id, options, settings.limits.batch_events)
-    sink = KafkaSink(servers, kafka.anomalies_topic, kafka.dead_letters_topic, kafka.options)
-    return source, sink
+    # for the dead one's session to end. Its name is also that of its transactions.
+    name = kafka.options.get("group.instance.id") or _instance(settings.data_dir)
+    options = {**kafka.options, "group.instance.id": name}
+    watched = sorted(set(chain.from_iterable(topics.values())))
+    source = KafkaSource(servers, watched, kafka.group_id, options, settings.limits.batch_events)
+    transactions = Transactions(servers, kafka.options, f"{kafka.group_id}.{name}", source.member)
+    changelog = Changelog(
+        servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,
+        settings.data_dir / "idle",
+    )  # fmt: skip
+    sink = KafkaSink(transactions, kafka.anomalies_topic, kafka.dead_letters_topic)
+    configured = {detector.name: detector for detector in detectors}
+    assignment = Assignment(configured, topics, changelog, transactions, sink)
+    pipeline = Pipeline(
+        source, detectors, topics, changelog, [history, sink], metrics,
+        settings.checkpoint.interval_seconds, assignment,
+    )  # fmt: skip
+    source.keeper = Moving(pipeline, assignment)
+    return pipeline
+
+
+def _topics(settings: Settings) -> dict[str, list[str]]:
+    return {name: settings.topics_of(name) for name in settings.detectors}
 
 
 def _instance(folder: Path) -> str:

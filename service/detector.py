@@ -1,6 +1,8 @@
 """One detector: its decoder, its streams' memories, its scorer."""
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
@@ -74,7 +76,8 @@ class Processed:
 class Detector:
     """Scores the records of one detector. All of it belongs to the pipeline's thread.
 
-    `features` are those to watch; with a discovering decoder they grow as new ones are seen.
+    `memory` is what the store calls its streams' memories. `features` are those to watch; with a
+    discovering decoder they grow as new ones are seen.
     `max_resident` streams are kept in memory, None for as many as fit into `memory_share` of the
     machine's; the others' memories wait in the store. `capacity` is how many there is room for,
     None for as many as the machine's memory holds.
@@ -91,8 +94,10 @@ class Detector:
         max_resident: int | None = None,
         memory_share: float = MEMORY_SHARE,
         capacity: int | None = None,
+        memory: str | None = None,
     ) -> None:
         self.name = name
+        self.memory = memory or name
         self.artifact = artifact
         self.features = features
         self.decoder = decoder
@@ -101,6 +106,7 @@ class Detector:
         self._max_resident = max_resident
         self._memory_share = memory_share
         self._capacity = capacity
+        self._parts = 1
         self._reshaped = False
         self._store: StateStore = InMemoryStore()
         self._fetched: list[Idle] = []
@@ -119,28 +125,35 @@ class Detector:
         Those of idle streams stay in the store until an event asks for them.
         """
         self._store = store
-        stored = store.shape(self.name)
+        wanted = self.features
+        for shape, packs in groupby(store.packs(self.memory), itemgetter(0)):
+            self._start_as(shape)
+            self.arena.restore(pack for _, pack in packs)
+        stored = store.shape(self.memory)
         if stored is None:
             return
-        require_format(stored, self.name)
-        if stored.fingerprint != self.artifact.fingerprint_text:
-            raise StateError(
-                f"detector {self.name}: its memories were made by artifact {stored.fingerprint}, "
-                f"the configured one is {self.artifact.fingerprint_text} "
-                f"({self.artifact.folder}): configure that artifact again, "
-                "or start with another data_dir"
-            )
-        wanted = self.features
+        if stored != self.shape:  # there are idle memories alone
+            self._start_as(stored)
+        self.idle = store.idle_count(self.memory)
         if self.decoder.fields.discover:
             wanted = stored.features + tuple(f for f in wanted if f not in stored.features)
-        self.features = stored.features
-        self.arena = self._new_arena(stored.features)
-        self.arena.restore(store.packs(self.name))
-        self.idle = store.idle_count(self.name)
         if set(stored.features) - set(wanted):
             self._lay_out_idle(stored, wanted)
         if wanted != stored.features:
             self._reshape(wanted)
+
+    def _start_as(self, shape: Shape) -> None:
+        """Have an empty arena for rows of this shape, where it is this artifact's."""
+        require_format(shape, self.name)
+        if shape.fingerprint != self.artifact.fingerprint_text:
+            raise StateError(
+                f"detector {self.name}: its memories were made by artifact {shape.fingerprint}, "
+                f"the configured one is {self.artifact.fingerprint_text} "
+                f"({self.artifact.folder}): configure that artifact again, "
+                "or start with another data_dir"
+            )
+        self.features = shape.features
+        self.arena = self._new_arena(shape.features)
 
     def _lay_out_idle(self, stored: Shape, features: tuple[str, ...]) -> None:
         """Let idle streams forget the features that are no longer watched, as the others do: should
@@ -148,31 +161,52 @@ class Detector:
         layout = self.artifact.layout(len(features))
         fresh = self.artifact.fresh_rows(len(features))
         after = ""
-        while some := self._store.idle_after(self.name, after, "", TOGETHER):
+        while some := self._store.idle_after(self.memory, after, "", TOGETHER):
             rows = [self._row_of(idle, features, layout, fresh) for idle in some]
             names, after = [idle.stream for idle in some], some[-1].stream
             changed = Changed(
                 stored, 0, left=names, left_rows=np.stack(rows), left_features=features,
                 returned=names,
             )  # fmt: skip
-            self._store.save(Checkpoint({}, {self.name: changed}))
+            self._store.save(Checkpoint({}, {self.memory: changed}))
 
     def warm_up(self) -> None:
         """Compile or load the compiled loops now, not on the first event: another detector takes
         an event from bytes to a score."""
         features = self.features or ("warm-up",)
-        scorer = Scorer(
-            self.artifact, self.scorer.directions, self.scorer.budget_per_week, self.scorer.skew
-        )
-        other = Detector(
-            self.name, self.artifact, features, self.decoder, scorer, {}, capacity=LEAST_CAPACITY
-        )
+        other = self.another(self.memory, features, LEAST_CAPACITY)
         event = {self.decoder.fields.key: "warm-up", **dict.fromkeys(features, 0.0)}
         records = [msgspec.json.encode(event)]
         other.process(
             RawBatch.of(("warm-up", 0), np.zeros(1, np.int64), np.ones(1), [None], records)
         )
         other.stream("warm-up")
+
+    def another(
+        self,
+        memory: str,
+        features: tuple[str, ...] | None = None,
+        capacity: int | None = None,
+    ) -> "Detector":
+        """The same with memories of its own, fresh ones."""
+        scorer = Scorer(
+            self.artifact, self.scorer.directions, self.scorer.budget_per_week, self.scorer.skew
+        )
+        return Detector(
+            self.name, self.artifact, self.features if features is None else features,
+            self.decoder, scorer, self._declared, self._max_resident, self._memory_share,
+            capacity or self._capacity, memory,
+        )  # fmt: skip
+
+    def share(self, parts: int) -> None:
+        """Keep to this part of the room: as many share it."""
+        self._parts = parts
+        self._most = self._most_of(self.features)
+
+    @property
+    def most_resident(self) -> int:
+        """Streams that there is room for."""
+        return self._most
 
     def process(self, raw: RawBatch) -> Processed:
         """Decode and score one raw batch; every record ends in one part of the delivery."""
@@ -227,7 +261,8 @@ class Detector:
         """How many streams of so many features may be resident."""
         row_bytes = self.artifact.layout(len(features)).row_bytes
         room = self._capacity or max(1, machine_memory() // row_bytes)
-        return min(self._max_resident or max(1, int(self._memory_share * room)), room)
+        most = min(self._max_resident or int(self._memory_share * room), room)
+        return max(1, most // self._parts)
 
     def changed(self, leaving: I64 = NONE) -> Saving:
         """What the next checkpoint must save, and free of slots; pass it to `saved` after."""
@@ -256,7 +291,7 @@ class Detector:
         if self.idle:
             streams = decoded.events.streams
             strangers = streams.only(self.arena.names.known(streams) == FREE)
-            self._fetched = self._store.idle(self.name, sorted(set(strangers)))
+            self._fetched = self._store.idle(self.memory, sorted(set(strangers)))
 
     def _recall(self) -> int:
         """Let streams go on from the memories that were fetched; returns how many did."""
@@ -285,7 +320,7 @@ class Detector:
         """One stream's memory as a person reads it, None where the stream is not known."""
         table = self.arena.row(name)
         if table is None and self.idle:
-            idle = self._store.idle(self.name, [name])
+            idle = self._store.idle(self.memory, [name])
             table = RowTable(self.arena.layout, self._row_now(idle[0])[None]) if idle else None
         if table is None or table.head["scored"][0] == 0:
             return None
@@ -313,7 +348,7 @@ class Detector:
             for name in self.arena.names
             if name.startswith(prefix) and (after is None or name > after)
         )
-        away = self._store.idle_after(self.name, after or "", prefix, limit) if self.idle else []
+        away = self._store.idle_after(self.memory, after or "", prefix, limit) if self.idle else []
         idle = {one.stream: self._row_now(one) for one in away}
         known = []
         for name in sorted({*resident, *idle}):

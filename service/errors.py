@@ -4,6 +4,7 @@
     ├── SettingsError      the configuration is wrong: say where, exit 2
     ├── RecordRejected     one record is bad: count it, keep it in the dead letters, go on
     ├── Unavailable        a dependency is away: say so, try again
+    ├── Unsettled          what was written may count or not: take the memories from the store again
     └── StateError         the stored memories cannot be used: stop, nothing is overwritten
 
 Anything else that reaches the loop is a broken invariant: the process stops, and the next start
@@ -30,6 +31,10 @@ class RecordRejected(WakefulError):
 
 class Unavailable(WakefulError):
     """A dependency does not answer now."""
+
+
+class Unsettled(WakefulError):
+    """Whether the last transaction counts cannot be known from here."""
 
 
 class StateError(WakefulError):

@@ -8,7 +8,7 @@ a crash leaves undone is read again, and comes out the same, under the same name
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import chain, repeat
 from types import MappingProxyType
@@ -17,12 +17,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from service.assignment import Assignment
 from service.clock import now
 from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
-from service.errors import StateError, Unavailable
+from service.errors import StateError, Unavailable, Unsettled
 from service.memory.store import Changed, Checkpoint, Positions, StateStore
-from service.records import RawBatch, severity_of
+from service.records import Partition, RawBatch, severity_of
 from service.sinks.sink import Sink
 from service.sources.source import Source
 from service.telemetry.logging import log
@@ -33,6 +34,7 @@ T = TypeVar("T")
 I64 = npt.NDArray[np.int64]
 
 POLL_SECONDS = 0.1
+FLUSH_SECONDS = 0.5  # between writing what sinks have gathered, where that is not a checkpoint's
 CHECKPOINT_SHARE = 1.0 / 30.0  # of the time, at most, goes into checkpoints
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is away; the last repeats
 
@@ -40,7 +42,8 @@ RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is awa
 class Pipeline:
     """Feeds the records of one source through the detectors that watch them.
 
-    `topics` maps each detector to the topics that it watches, for sources that do not say.
+    `topics` maps each detector to the topics that it watches, for sources that do not say. Where
+    partitions come and go there is an `assignment`: each has memories of its own then.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Pipeline:
         sinks: Sequence[Sink],
         metrics: Metrics,
         checkpoint_interval_seconds: float,
+        assignment: Assignment | None = None,
     ) -> None:
         self.source = source
         self.detectors = {detector.name: detector for detector in detectors}
@@ -60,6 +64,7 @@ class Pipeline:
         self.sinks = sinks
         self.metrics = metrics
         self.checkpoint_interval_seconds = checkpoint_interval_seconds
+        self.assignment = assignment
         self.positions: Positions = {}
         self._saved_positions: Positions = {}
         self.trouble: str | None = None  # what the pipeline waits for, in words
@@ -71,6 +76,7 @@ class Pipeline:
         self._stopping = threading.Event()
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._next_checkpoint = 0.0
+        self._next_flush = 0.0
 
     def run(self, restored: Callable[[], object] = lambda: None) -> None:
         """Run until `stop`, or until the source is finished; then checkpoint.
@@ -81,9 +87,12 @@ class Pipeline:
         restored()
         try:
             while not self._stopping.is_set() and not self.source.finished:
-                self.run_once()
+                try:
+                    self.run_once()
+                except Unsettled as error:
+                    self._start_over(error)
             self.checkpoint()
-        except Unavailable as error:
+        except (Unavailable, Unsettled) as error:
             if not self._stopping.is_set():
                 raise
             log.warning("stopped without a last checkpoint; nothing is lost", error=str(error))
@@ -101,7 +110,7 @@ class Pipeline:
                 self._undelivered = False
             self.positions[raw.partition] = raw.next_offset
             self._attend()
-        self._reading = True
+        self._reading = self.source.waiting_for is None
         self._attend()
         self.lag_records = self.source.lag()
 
@@ -109,15 +118,16 @@ class Pipeline:
         """Take the memories and positions of the last checkpoint, and start the source there."""
         for detector in self.detectors.values():
             self.metrics.announce(detector.name, detector.scorer.budget_per_week)
-            detector.restore(self.store)
             detector.warm_up()
-            self._count_memories(detector)
+        for detector in self.memories():
+            detector.restore(self.store)
             log.info("restored", detector=detector.name, streams=len(detector.arena))
         self.positions = self.store.positions()
         self._saved_positions = dict(self.positions)
-        self.source.start(self.positions, self.checkpoint)
-        for detector in self.detectors.values():
+        self.source.start(self.positions)
+        for detector in self.memories():
             self._make_room(detector)
+            self._count_memories(detector)
         self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
         self._schedule_checkpoint()
         self._restored = True
@@ -127,18 +137,18 @@ class Pipeline:
     def checkpoint(self, leaving: Mapping[str, I64] = MappingProxyType({})) -> None:
         """Flush the sinks, save memories with their positions, tell the source.
 
-        leaving: by detector, slots whose memories are in the store alone from now on. Raises
-        Unavailable where a dependency is away; the last checkpoint stands then.
+        leaving: by name of memories, slots that are free then, as the store alone has what was in
+        them. Raises Unavailable where a dependency is away; the last checkpoint stands then.
         """
         if self._undelivered:  # memories know of events whose outcome nobody was told
             raise Unavailable("a batch is not delivered yet")
         started = time.monotonic()
         with self.metrics.stage("checkpoint"):
-            for sink in self.sinks:
-                sink.flush()
+            self._flush()
+            by_memory = {detector.memory: detector for detector in self.memories()}
             savings = {
                 name: detector.changed(leaving.get(name, NONE))
-                for name, detector in self.detectors.items()
+                for name, detector in by_memory.items()
             }
             changed = {
                 name: saving.changed
@@ -148,9 +158,34 @@ class Pipeline:
             if changed or self.positions != self._saved_positions:
                 self._save(changed)
                 for name in changed:
-                    self.detectors[name].saved(savings[name])
+                    by_memory[name].saved(savings[name])
                 self.source.commit(self.positions)
         self._schedule_checkpoint(time.monotonic() - started)
+
+    def memories(self, name: str | None = None) -> list[Detector]:
+        """Every detector whose memories are here, one for each partition where these can move; of
+        one name, or of all."""
+        if self.assignment is None:
+            every: Iterable[Detector] = self.detectors.values()
+        else:
+            every = chain.from_iterable(self.assignment.here.values())
+        return [detector for detector in every if name is None or detector.name == name]
+
+    def begin(self, partition: Partition, position: int) -> None:
+        """The partition is ours, with its memories, and is read from here on."""
+        self.positions[partition] = position
+        self._next_checkpoint = 0.0  # to have it known
+        for detector in self.memories():
+            self._make_room(detector)
+            self._count_memories(detector)
+
+    def leave(self, partitions: Iterable[Partition]) -> None:
+        """They are somebody else's, and so are their memories."""
+        for partition in partitions:
+            self.positions.pop(partition, None)
+            self._saved_positions.pop(partition, None)
+        for detector in self.detectors.values():
+            self._count_memories(detector)
 
     def stop(self) -> None:
         """Ask the loop to end; from any thread."""
@@ -167,7 +202,11 @@ class Pipeline:
         """What it is not ready for, in words."""
         if not self._restored:
             return self.trouble or "restore"
-        return self.trouble or (None if self._reading else "the first answer of the source")
+        coming = self.assignment.waiting_for if self.assignment else None
+        unread = (
+            None if self._reading else self.source.waiting_for or "the first answer of the source"
+        )
+        return self.trouble or unread or coming
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Run `question` in the loop's thread, between batches; from any thread."""
@@ -192,6 +231,8 @@ class Pipeline:
                     "configured: configure it again, or start with another data_dir"
                 )
             return [self.detectors[raw.detector]]
+        if self.assignment is not None:
+            return self.assignment.here[raw.partition]
         topic = raw.partition[0]
         return [self.detectors[name] for name, topics in self.topics.items() if topic in topics]
 
@@ -202,7 +243,7 @@ class Pipeline:
     def _make_room(self, detector: Detector, decoded: Decoded | None = None) -> None:
         """Let the longest idle memories leave for the store where these events need the room."""
         while len(leaving := detector.crowded_out(decoded)):
-            self._persist(lambda: self.checkpoint({detector.name: leaving}))
+            self._persist(lambda: self.checkpoint({detector.memory: leaving}))
             self.metrics.evicted.labels(detector.name).inc(len(leaving))
             self._count_memories(detector)
 
@@ -242,9 +283,14 @@ class Pipeline:
         self.metrics.checkpoint_rows.inc(sum(part.memories for part in changed.values()))
         self.metrics.checkpoint_time.set(now())
 
-    def _try_checkpoint(self) -> None:
+    def _flush(self) -> None:
+        for sink in self.sinks:
+            sink.flush()
+
+    def _try(self, saving: Callable[[], None]) -> None:
+        """A checkpoint, or a part of one: while it cannot be, events are scored all the same."""
         try:
-            self.checkpoint()
+            saving()
             self.checkpoint_trouble = None
         except Unavailable as error:
             self.checkpoint_trouble = str(error)
@@ -262,17 +308,28 @@ class Pipeline:
         """What is due between batches."""
         self._answer()
         if time.monotonic() >= self._next_checkpoint:
-            self._try_checkpoint()
+            self._try(self.checkpoint)
+        elif time.monotonic() >= self._next_flush:
+            self._try(self._flush)
+            self._next_flush = time.monotonic() + FLUSH_SECONDS
+
+    def _start_over(self, error: Unsettled) -> None:
+        """Nobody knows what of the memories counts: have them from the store again."""
+        log.warning("memories are read again", error=str(error))
+        self._undelivered = False
+        self.source.start(self.positions)
 
     def _answer(self) -> None:
         while not self._questions.empty():
             self._questions.get()()
 
     def _count_memories(self, detector: Detector) -> None:
-        arena = detector.arena
-        self.metrics.streams.labels(detector.name).set(len(arena) + detector.idle)
-        self.metrics.resident_streams.labels(detector.name).set(len(arena))
-        self.metrics.memory_bytes.labels(detector.name).set(len(arena) * arena.layout.row_bytes)
+        name, metrics = detector.name, self.metrics
+        memories = self.memories(name)
+        arenas = [memory.arena for memory in memories]
+        metrics.streams.labels(name).set(sum(len(m.arena) + m.idle for m in memories))
+        metrics.resident_streams.labels(name).set(sum(map(len, arenas)))
+        metrics.memory_bytes.labels(name).set(sum(len(a) * a.layout.row_bytes for a in arenas))
 
     def _count(self, detector: Detector, processed: Processed) -> None:
         name, metrics, delivery = detector.name, self.metrics, processed.delivery

@@ -46,7 +46,7 @@ def event_id(detector: str, partition: Partition, offset: int) -> str:
     return quote(f"{detector}:{partition[0]}:{partition[1]}:{offset}", safe=":")
 
 
-def read_only(buffer: "bytes | bytearray | Bytes") -> Bytes:
+def read_only(buffer: "bytes | bytearray | memoryview | Bytes") -> Bytes:
     """Bytes as an array that nobody writes to: compiled code tells these from others."""
     array = np.frombuffer(buffer, np.uint8)
     array.flags.writeable = False

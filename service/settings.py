@@ -106,12 +106,16 @@ class KafkaSettings(Section):
         description="Topic that rejected records are written to, with their context as headers.",
     )
     memory_topic: str | None = Field(
-        None, description="Accepted, not yet used: memories persist in the data directory."
+        None,
+        description="Compacted topic of the memories, made where it is not there; not set: `wakeful.<detector>.memory` for each detector. Groups and detectors may share one.",
     )
     options: dict[str, Any] = Field(
         {},
         description="Kafka's own options by Kafka's own names, such as `security.protocol`, passed to every client.",
     )
+
+    def memory_topic_of(self, detector: str) -> str:
+        return self.memory_topic or f"wakeful.{detector}.memory"
 
 
 class CheckpointSettings(Section):
@@ -260,6 +264,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _no_loop(self) -> "Settings":
         written = {self.kafka.anomalies_topic, self.kafka.dead_letters_topic}
+        written |= {self.kafka.memory_topic_of(name) for name in self.detectors}
         read = {topic for name in self.detectors for topic in self.topics_of(name)}
         if loop := sorted(written & read):
             raise ValueError(

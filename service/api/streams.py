@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain
+from operator import itemgetter
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
@@ -35,8 +37,14 @@ def streams_router(service: Service) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> StreamPage:
         """Streams with a memory, in the order of their names."""
-        watched = find_detector(service, detector)
-        items = await ask(lambda: watched.streams(cursor, limit + 1, prefix))
+        name = find_detector(service, detector).name
+
+        def find() -> list[dict[str, Any]]:
+            memories = service.pipeline.memories(name)
+            parts = [memory.streams(cursor, limit + 1, prefix) for memory in memories]
+            return sorted(chain.from_iterable(parts), key=itemgetter("stream"))
+
+        items = await ask(find)
         more = items[limit - 1]["stream"] if len(items) > limit else None
         return StreamPage.model_validate({"items": items[:limit], "next_cursor": more})
 
@@ -45,10 +53,15 @@ def streams_router(service: Service) -> APIRouter:
     )
     async def get_stream(stream: str, detector: str | None = None) -> StreamDetail:
         """One stream: its last score, its threshold, its memory's age and content."""
-        watched = find_detector(service, detector)
-        body: dict[str, Any] | None = await ask(lambda: watched.stream(stream))
+        name = find_detector(service, detector).name
+
+        def find() -> dict[str, Any] | None:
+            memories = service.pipeline.memories(name)
+            return next(filter(None, (memory.stream(stream) for memory in memories)), None)
+
+        body = await ask(find)
         if body is None:
-            raise ProblemError(404, f"detector {watched.name} has no stream {stream!r}")
+            raise ProblemError(404, f"detector {name} has no stream {stream!r}")
         return StreamDetail.model_validate(body)
 
     return router

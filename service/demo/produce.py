@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 
 from service.demo.feeder import HISTORY, LIVE_EVENTS_PER_SECOND, load_events, record
 from service.errors import SettingsError
-from service.kafka_options import client_options
+from service.kafka.options import client_options
 from service.settings import load_settings
 from service.telemetry.logging import configure_logging
 

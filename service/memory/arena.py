@@ -13,7 +13,7 @@ from model.judge import usual_error
 from model.row import Bytes, RowLayout, RowTable
 from service.errors import StateError
 from service.memory.names import FREE, NameTable
-from service.memory.packs import Pack, Packing, Plan
+from service.memory.packs import NOWHERE, Pack, Packing, Plan
 from service.records import Names, read_only
 
 I64 = npt.NDArray[np.int64]
@@ -130,20 +130,23 @@ class Arena:
             self.names.remove(plan.leaving)
 
     def restore(self, packs: Iterable[Pack]) -> None:
-        """Take the memories of stored packs, in the order of their numbers, into an empty arena."""
+        """Take the memories of stored packs, in the order in which they were written, into an empty
+        arena. StateError where one of them is missing."""
         parts: list[bytes] = []
         spans, size, top = np.zeros((0, 2), np.int64), 0, 0
         for pack in packs:
             held = pack.slots[pack.streams.spans[:, 1] > 0]
             self._take(pack, held)
             self._packing.restore(pack.number, pack.slots)
-            top = max(top, int(pack.slots.max()) + 1)
+            top = max(top, int(pack.slots.max(initial=-1)) + 1)
             if top > len(spans):
                 spans = np.concatenate([spans, np.zeros((top, 2), np.int64)])
             spans[pack.slots] = pack.streams.spans + np.array([size, 0])
             parts.append(pack.streams.data.tobytes())
             size += len(parts[-1])
         self._packing.count()
+        if missing := int(np.count_nonzero(self._packing.home[:top] == NOWHERE)):
+            raise StateError(f"{missing} of its memories are missing in the store")
         self.names = NameTable.filled(Names(read_only(b"".join(parts)), spans[:top]))
 
     def _take(self, pack: Pack, held: I64) -> None:

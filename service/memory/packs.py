@@ -102,11 +102,15 @@ class Packing:
             self.live[number] = len(slots)
 
     def restore(self, number: int, slots: I64) -> None:
-        """It was in the store. Packs come in the order of their numbers; `count` follows."""
+        """It was in the store, of no slots where it was dropped. Packs come in the order in which
+        they were written; `count` follows."""
+        if number in self.held:
+            self.home[self._of(number)] = NOWHERE
         self._hold(number, slots)
 
     def count(self) -> None:
         """After the last pack."""
+        self.held = {number: slots for number, slots in self.held.items() if len(slots)}
         self.live = {number: len(self._of(number)) for number in self.held}
 
     def _of(self, number: int) -> I64:
@@ -116,4 +120,4 @@ class Packing:
     def _hold(self, number: int, slots: I64) -> None:
         self.held[number] = slots
         self.home[slots] = number
-        self.last = number
+        self.last = max(self.last, number)

@@ -147,8 +147,10 @@ class SqliteStore:
             return None
         return Shape(row[0], tuple(json.loads(row[1])), row[2])
 
-    def packs(self, detector: str) -> Iterator[Pack]:
-        shelves = self._of(detector)
+    def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
+        shelves, shape = self._of(detector), self.shape(detector)
+        if shape is None:
+            return
         found = self._connection.execute(
             "SELECT number, row_bytes, slots, used, lengths, streams FROM packs "
             "WHERE detector = ? ORDER BY number",
@@ -162,9 +164,8 @@ class SqliteStore:
             what = f"detector {detector}: pack {number} of its memories"
             rows = shelves.read(row_bytes, shelves.places[held], shelves.checksums[held], what)
             streams = Names(read_only(data), spans).joined()
-            yield Pack(
-                number, slots[latest], streams, used[latest], rows, np.ones(len(held), np.bool_)
-            )
+            every = np.ones(len(held), np.bool_)
+            yield shape, Pack(number, slots[latest], streams, used[latest], rows, every)
 
     def idle_count(self, detector: str) -> int:
         count = self._connection.execute(

@@ -76,8 +76,12 @@ class StateStore(Protocol):
     def shape(self, detector: str) -> Shape | None:
         """The shape of a detector's rows, None where there are none."""
 
-    def packs(self, detector: str) -> Iterator[Pack]:
-        """What the arena held, in the order of their numbers: of a slot the last pack counts."""
+    def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
+        """What the arena held, in the order in which it was written, with the shape of its rows.
+
+        Of a slot the last pack counts, of a number the last one of that number (of no slots where
+        it was dropped), and of several shapes the last one.
+        """
 
     def idle_count(self, detector: str) -> int:
         """How many memories are outside of the arena."""
@@ -94,7 +98,7 @@ class StateStore(Protocol):
 def memories(store: StateStore, detector: str) -> dict[str, bytes]:
     """Every memory that is stored, by stream."""
     slots: dict[int, tuple[str, bytes]] = {}
-    for pack in store.packs(detector):
+    for _, pack in store.packs(detector):
         rows = iter(pack.rows)
         for slot, stream in zip(pack.slots.tolist(), pack.streams, strict=True):
             slots[slot] = (stream, next(rows).tobytes() if stream else b"")
@@ -134,8 +138,9 @@ class InMemoryStore:
     def shape(self, detector: str) -> Shape | None:
         return self._shapes.get(detector)
 
-    def packs(self, detector: str) -> Iterator[Pack]:
-        yield from (pack for _, pack in sorted(self._packs[detector].items()))
+    def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
+        for _, pack in sorted(self._packs[detector].items()):
+            yield self._shapes[detector], pack
 
     def idle_count(self, detector: str) -> int:
         return len(self._idle[detector])

@@ -1,117 +1,90 @@
 """Kafka as a sink: anomalies keyed by stream, and dead letters with their context as headers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import MessageSizeTooLargeError
 
 from service.errors import Unavailable
-from service.kafka_options import client_options
-from service.records import DeadLetter, Delivery
+from service.kafka.transactions import Header, Message, Transactions
+from service.records import DeadLetter, Delivery, Partition
 
-FLUSH_SECONDS = 30.0
-BLOCK_MS = 5000  # for which sending waits for the broker or a topic
-RECONNECT_MS = 2000
-MAX_UNACKNOWLEDGED = 10_000  # messages; beyond it the pipeline waits for the broker
 MAX_KEY_BYTES, MAX_VALUE_BYTES = 1024, 512 * 1024  # of a dead letter; a longer one is cut
 
-Header = tuple[str, bytes]
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that is not written yet, and whose record it is about."""
 
-@dataclass(slots=True)
-class Message:
-    """A message until the broker has acknowledged it."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: list[Header]
-    sent: Any = None
-
-    @property
-    def acknowledged(self) -> bool:
-        return self.sent is not None and bool(self.sent.succeeded())
-
-    @property
-    def too_large(self) -> bool:
-        """Whether the broker refused it for its size."""
-        return self.sent is not None and isinstance(self.sent.exception, MessageSizeTooLargeError)
-
-    def shrink(self) -> None:
-        """Leave the context alone, for a broker that takes less than we cut to."""
-        self.key, self.value = None, b""
+    partition: Partition
+    message: Message
 
 
 class KafkaSink:
-    """Writes to two topics; what is not acknowledged at `flush` is sent again at the next.
+    """Writes to two topics, in transactions with the offsets that they are about.
 
-    A restart may write a message twice, under the same id; none is left out.
+    So each message is there once for those who read what is committed: what the group's offset says
+    was told already is not told again when records are read again.
     """
 
     def __init__(
-        self,
-        bootstrap_servers: list[str],
-        anomalies_topic: str,
-        dead_letters_topic: str,
-        options: dict[str, Any],
+        self, transactions: Transactions, anomalies_topic: str, dead_letters_topic: str
     ) -> None:
+        self._transactions = transactions
         self._anomalies_topic = anomalies_topic
         self._dead_letters_topic = dead_letters_topic
-        self._config = {
-            "acks": "all",
-            "linger_ms": 5,
-            "max_block_ms": BLOCK_MS,
-            "reconnect_backoff_max_ms": RECONNECT_MS,
-            **client_options(options, KafkaProducer.DEFAULT_CONFIG),
-            "bootstrap_servers": bootstrap_servers,
-        }
-        self._producer: Any = None
-        self._unacknowledged: list[Message] = []
-        self._refused = "not sent"
+        self._waiting: list[Waiting] = []
+        self._read: dict[Partition, int] = {}  # the next offset
+
+    def forget(self, partition: Partition) -> None:
+        """The partition is somebody else's, who will tell what was not."""
+        self._read.pop(partition, None)
+        self._waiting = [one for one in self._waiting if one.partition != partition]
 
     def deliver(self, delivery: Delivery) -> None:
-        messages = [self._of_anomaly(anomaly) for anomaly in delivery.anomalies]
-        messages += [self._of_dead_letter(letter) for letter in delivery.dead_letters]
-        if len(self._unacknowledged) > MAX_UNACKNOWLEDGED:
-            self.flush()  # where the broker is away, the pipeline waits here
-        self._unacknowledged += messages
-        self._send(messages)
+        partition = delivery.raw.partition
+        self._read[partition] = delivery.raw.next_offset
+        told = self._transactions.offset(partition)
+        messages = [self._of_anomaly(a) for a in delivery.anomalies if a["offset"] >= told]
+        messages += [self._of_dead_letter(d) for d in delivery.dead_letters if d.offset >= told]
+        self._waiting += [Waiting(partition, message) for message in messages]
 
     def flush(self) -> None:
-        if not self._unacknowledged:
+        if not self._waiting:
             return
-        for message in self._unacknowledged:
-            if message.too_large:
-                message.shrink()
-        self._send([m for m in self._unacknowledged if m.sent is None or m.sent.failed()])
+        written = list(self._waiting)
+        messages = [one.message for one in written]
         try:
-            self._connected().flush(timeout=FLUSH_SECONDS)
-        except KafkaError as error:
-            raise Unavailable(f"kafka: {error!r}; is the broker up?") from error
-        self._unacknowledged = [
-            message for message in self._unacknowledged if not message.acknowledged
-        ]
-        if self._unacknowledged:
-            first = self._unacknowledged[0]
-            why = self._refused if first.sent is None else repr(first.sent.exception)
-            raise Unavailable(
-                f"kafka: {len(self._unacknowledged)} messages not acknowledged, the first for "
-                f"topic {first.topic}: {why}; does the topic exist, and may we write to it?"
-            )
+            self._transactions.commit(messages, self._read, lambda: self._written(written))
+        except Unavailable as error:
+            if isinstance(error.__cause__, MessageSizeTooLargeError):
+                self._shrink()
+            raise
 
     def close(self) -> None:
-        if self._producer is not None:
-            self._producer.close(timeout=FLUSH_SECONDS)
+        """What waits is told again after the next start."""
+
+    def _written(self, written: list[Waiting]) -> None:
+        done = set(map(id, written))
+        self._waiting = [one for one in self._waiting if id(one) not in done]
+
+    def _shrink(self) -> None:
+        """Leave the context of rejected records alone, for a broker that takes less."""
+        self._waiting = [
+            Waiting(one.partition, replace(one.message, key=None, value=b""))
+            if one.message.topic == self._dead_letters_topic
+            else one
+            for one in self._waiting
+        ]
 
     def _of_anomaly(self, anomaly: Mapping[str, Any]) -> Message:
         return Message(
             self._anomalies_topic,
             anomaly["stream"].encode(),
             msgspec.json.encode(anomaly),
-            [("wakeful.id", anomaly["id"].encode())],
+            (("wakeful.id", anomaly["id"].encode()),),
         )
 
     def _of_dead_letter(self, letter: DeadLetter) -> Message:
@@ -122,31 +95,8 @@ class KafkaSink:
         topic = self._dead_letters_topic
         return Message(topic, key, empty if value is None else value, headers_of(letter))
 
-    def _send(self, messages: list[Message]) -> None:
-        """Send until one is refused: the rest would wait as long. `flush` tries again."""
-        for message in messages:
-            message.sent = None
-        try:
-            for message in messages:
-                message.sent = self._send_one(message)
-        except KafkaError as error:
-            self._refused = repr(error)
 
-    def _send_one(self, message: Message) -> Any:
-        send = self._connected().send
-        try:
-            return send(message.topic, message.value, message.key, message.headers)
-        except MessageSizeTooLargeError:  # by the client's own limit, before it is sent
-            message.shrink()
-            return send(message.topic, message.value, message.key, message.headers)
-
-    def _connected(self) -> Any:
-        if self._producer is None:
-            self._producer = KafkaProducer(**self._config)
-        return self._producer
-
-
-def headers_of(letter: DeadLetter) -> list[Header]:
+def headers_of(letter: DeadLetter) -> tuple[Header, ...]:
     """The context of a rejected record, in Kafka Connect's words where it has one."""
     topic, partition = letter.partition
     context = {
@@ -160,4 +110,4 @@ def headers_of(letter: DeadLetter) -> list[Header]:
         "wakeful.detector": letter.detector,
         "wakeful.reason": letter.reason,
     }
-    return [(name, text.encode()) for name, text in context.items()]
+    return tuple((name, text.encode()) for name, text in context.items())

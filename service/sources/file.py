@@ -5,7 +5,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -172,8 +172,10 @@ class FileSource:
         self._clock = 0.0
         self.finished = False
 
-    def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
+    def start(self, positions: Positions) -> None:
         """A file is read once, from its start."""
+
+    waiting_for = None
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:  # noqa: ARG002 - a file never waits
         rows = list(islice(self._rows, self._batch_rows))

@@ -2,18 +2,18 @@
 
 import socket
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
-from kafka.structs import OffsetAndMetadata
 
-from service.errors import StateError, Unavailable
-from service.kafka_options import client_options
+from service.errors import StateError, Unavailable, Unsettled
+from service.kafka.options import client_options
 from service.memory.store import Positions
-from service.records import RawBatch
+from service.records import Partition, RawBatch
 from service.sources.record_batches import BATCHES_AT_ONCE, raw_batches, take_whole
 from service.telemetry.logging import log
 
@@ -23,17 +23,39 @@ DEFAULT_PORT = "9092"
 RECONNECT_MS = 2000  # at most between attempts: a broker that is back is found soon
 
 
+class Keeper(Protocol):
+    """Who keeps the memories of the partitions that a source is given."""
+
+    def take(self, partitions: Iterable[Partition]) -> None:
+        """The source was given them, and reads them once their memories are there."""
+
+    def arrived(self) -> Mapping[Partition, int | None]:
+        """Partitions whose memories are there since the last call, and the positions that they are
+        current to; None where there are none."""
+
+    def begin(self, partition: Partition, position: int) -> None:
+        """The source reads it from here on."""
+
+    def give(self, partitions: Iterable[Partition]) -> None:
+        """Save them: they go to somebody else. Unavailable where that cannot be done now; they go
+        all the same."""
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """They are somebody else's already."""
+
+
 class KafkaSource:
     """Reads topics in a consumer group.
 
-    A partition is read from the position that the local memories are current to, whatever the
-    group committed; without one, from the start of its retention: a memory is made of all events
-    (or from its end, where the option `auto.offset.reset` says `latest`). Commits to the group are
-    for those who watch its lag.
+    A partition is read once the `keeper` has its memories, from the position that they are current
+    to, whatever the group's offset says; without one, from the start of its retention: a memory is
+    made of all events (or from its end, where the option `auto.offset.reset` says `latest`).
 
-    The client calls `arrived` and `revoked` in its own thread, while `poll` waits for it. Nothing
-    may ask a broker there; so partitions arrive paused, and the next poll places and resumes them.
+    The client calls `assigned`, `revoked` and `lost` in its own thread, while `poll` waits for it.
+    Nothing may ask it for anything there; so partitions come paused.
     """
+
+    keeper: Keeper
 
     def __init__(
         self,
@@ -53,21 +75,27 @@ class KafkaSource:
             "group_id": group_id,
             "auto_offset_reset": "earliest",  # where retention overtakes us, no more is skipped
             "enable_auto_commit": False,
+            "partition_assignment_strategy": [
+                CooperativeStickyAssignor
+            ],  # who stays is not stopped
             "isolation_level": "read_committed",
         }
         self._max_batch_events = max_batch_events
         self._whole = False
         self._consumer: Any = None
-        self._positions: Positions = {}
         self._unplaced: set[TopicPartition] = set()
+        self._arrived: dict[Partition, int | None] = {}  # of the unplaced; with their positions
         self._next_check = 0.0
-        self._committing: dict[TopicPartition, OffsetAndMetadata] | None = None
-        self._raised: KafkaError | None = None  # by a poll whose records came first
-        self._checkpoint: Callable[[], None] = lambda: None
+        self._raised: KafkaError | Unsettled | None = None  # where something else came first
+        self._closing = False
 
-    def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
-        self._positions = positions
-        self._checkpoint = checkpoint
+    def start(self, positions: Positions) -> None:  # noqa: ARG002 - the keeper says where, and when
+        """Again: have the keeper take the memories of all partitions once more."""
+        if self._consumer is not None:
+            partitions = self._consumer.assignment()
+            self._hold(partitions)
+            self.keeper.forget(map(_named, partitions))
+            self.keeper.take(map(_named, partitions))
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         try:
@@ -118,20 +146,17 @@ class KafkaSource:
         """Nothing to end: a poll is short."""
 
     def commit(self, positions: Positions) -> None:
-        """Tell the group; only a note for its lag, so a failure is logged and no more."""
-        ours = {TopicPartition(*partition) for partition in positions}
-        assigned = self._consumer.assignment() & ours if self._consumer else set()
-        offsets = {
-            partition: OffsetAndMetadata(positions[(partition.topic, partition.partition)], "", -1)
-            for partition in assigned
-        }
-        if self._committing is not None:  # within `revoked`, which commits when it may wait
-            self._committing.update(offsets)
-        elif offsets:
-            try:
-                self._consumer.commit(offsets)
-            except KafkaError as error:
-                _not_committed(error)
+        """The group's offsets are saved with the memories."""
+
+    @property
+    def waiting_for(self) -> str | None:
+        if self._consumer is None or self.member().generation_id < 0:
+            return "the consumer group to meet"
+        return None
+
+    def member(self) -> Any:
+        """Our place in the group, as it is now."""
+        return self._consumer.group_metadata()
 
     def lag(self) -> int:
         """Records behind the ends of our partitions; markers of transactions are not counted."""
@@ -149,31 +174,41 @@ class KafkaSource:
         return False
 
     def close(self) -> None:
-        self._checkpoint = lambda: None  # closing revokes: too late to save, the sinks may be gone
+        self._closing = True  # closing revokes: too late to save, the sinks may be gone
         if self._consumer is not None:
             self._consumer.close()
 
-    def arrived(self, partitions: set[TopicPartition]) -> None:
-        """Hold them until they are placed."""
-        self._consumer.pause(*partitions)
-        self._unplaced |= partitions
+    def assigned(self, partitions: set[TopicPartition]) -> None:
+        """Hold them until their memories are here."""
+        self._hold(partitions)
+        self.keeper.take(map(_named, partitions))
 
-    async def revoked(self, partitions: set[TopicPartition]) -> None:
-        """Save before the partitions go, and tell the group."""
-        if not partitions:
+    def revoked(self, partitions: set[TopicPartition]) -> None:
+        """Save before the partitions go."""
+        self._let_go(partitions)
+        if not partitions or self._closing:
             return
-        self._unplaced -= partitions
-        self._committing = {}
         try:
-            self._checkpoint()
-            if self._committing:
-                await self._consumer.commit_async(self._committing)
+            self.keeper.give(map(_named, partitions))
         except Unavailable as error:
             log.warning("no checkpoint before partitions went", error=str(error))
-        except KafkaError as error:
-            _not_committed(error)
-        finally:
-            self._committing = None
+        except Unsettled as error:
+            self._raised = error  # what stays is taken again, from the next poll on
+
+    def lost(self, partitions: set[TopicPartition]) -> None:
+        """The group went on without us: nothing of ours counts any longer."""
+        self._let_go(partitions)
+        self.keeper.forget(map(_named, partitions))
+
+    def _let_go(self, partitions: set[TopicPartition]) -> None:
+        self._unplaced -= partitions
+        for partition in partitions:
+            self._arrived.pop(_named(partition), None)
+
+    def _hold(self, partitions: set[TopicPartition]) -> None:
+        self._consumer.pause(*partitions)
+        self._let_go(partitions)
+        self._unplaced |= partitions
 
     def _connected(self) -> Any:
         if self._consumer is None:
@@ -187,30 +222,23 @@ class KafkaSource:
         return self._consumer
 
     def _place(self) -> None:
-        """Go to where the memories are; a partition without a position gets one, saved at once."""
-        partitions = sorted(self._unplaced)
-        if not partitions:
+        """Go to where the memories are, of partitions whose memories have come."""
+        if not self._unplaced:
             return
-        first = self._consumer.beginning_offsets(partitions)
-        end = self._consumer.end_offsets(partitions)
-        new = [p for p in partitions if (p.topic, p.partition) not in self._positions]
-        for partition in new:
-            position = end[partition] if self._from_end else first[partition]
-            self._positions[(partition.topic, partition.partition)] = position
-        if new:
-            self._checkpoint()
-        for partition in partitions:
-            position = self._positions[(partition.topic, partition.partition)]
-            _check_position(partition, position, first[partition], end[partition])
-            self._consumer.seek(partition, max(position, first[partition]))
+        self._arrived.update(self.keeper.arrived())
+        for name, known in list(self._arrived.items()):
+            partition = TopicPartition(*name)
+            (first,) = self._consumer.beginning_offsets([partition]).values()
+            (end,) = self._consumer.end_offsets([partition]).values()
+            unknown = end if self._from_end else first
+            position = unknown if known is None else known
+            _check_position(partition, position, first, end)
+            self._consumer.seek(partition, max(position, first))
             self._consumer.resume(partition)
             self._unplaced.discard(partition)
-            log.info(
-                "partition assigned",
-                topic=partition.topic,
-                partition=partition.partition,
-                position=position,
-            )
+            del self._arrived[name]
+            self.keeper.begin(name, max(position, first))
+            log.info("partition assigned", topic=name[0], partition=name[1], position=position)
 
     def _check_alive(self, heard: bool) -> None:
         """Raise where no broker answers, or a topic is not there: `poll` is silent then."""
@@ -250,8 +278,8 @@ def _no_topic(names: Sequence[object]) -> Unavailable:
     return Unavailable(f"kafka: no topic {', '.join(map(str, names))} yet, or we may not see it")
 
 
-def _not_committed(error: KafkaError) -> None:
-    log.warning("group commit failed; the checkpoint stands", error=repr(error))
+def _named(partition: TopicPartition) -> Partition:
+    return partition.topic, partition.partition
 
 
 def _answers(server: str) -> bool:
@@ -268,10 +296,13 @@ class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._source = source
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self._source.arrived(set(assigned))
+        self._source.assigned(set(assigned))
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._source.revoked(set(revoked))
+        self._source.revoked(set(revoked))
+
+    async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
+        self._source.lost(set(lost))
 
 
 def _batch(partition: TopicPartition, records: list[Any]) -> RawBatch:

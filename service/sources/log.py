@@ -32,6 +32,8 @@ class EmbeddedLog:
     `append` is safe from any thread; the methods of `Source` belong to the pipeline's thread.
     """
 
+    waiting_for = None
+
     def __init__(self, file: Path, max_batch_events: int, retention_seconds: float) -> None:
         self._writer = connect(file)
         self._writer.executescript(SCHEMA)
@@ -74,7 +76,7 @@ class EmbeddedLog:
         """The offset that the next record will have: how many were ever appended."""
         return self._next_offset
 
-    def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:  # noqa: ARG002 - one reader: nothing moves
+    def start(self, positions: Positions) -> None:
         self._read_to = positions.get(PARTITION, 0)
         with self._lock:
             # Checkpointed records may have been trimmed: offsets are never given twice.

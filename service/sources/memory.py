@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from service.records import Partition, RawBatch
 class MemorySource:
     """Hands out batches as they were given; below a partition's position nothing is handed out."""
 
+    waiting_for = None
+
     def __init__(self, batches: Iterable[RawBatch] = ()) -> None:
         self._batches = deque(batches)
         self._positions: Positions = {}
         self._woken = threading.Event()
         self.committed: Positions = {}
 
-    def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:  # noqa: ARG002 - nothing moves
+    def start(self, positions: Positions) -> None:
         self._positions = dict(positions)
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:

@@ -1,6 +1,5 @@
 """The contract of a source."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 from service.memory.store import Positions
@@ -13,11 +12,10 @@ class Source(Protocol):
     Called from the pipeline's thread alone, but for `wake`.
     """
 
-    def start(self, positions: Positions, checkpoint: Callable[[], None]) -> None:
+    def start(self, positions: Positions) -> None:
         """Begin reading, each partition at its position; one without a position at its start.
 
-        Positions come from the state store: they are what the memories are current to. A source
-        whose partitions can move calls `checkpoint` before one is given away.
+        Positions come from the state store: they are what the memories are current to.
         """
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
@@ -28,6 +26,10 @@ class Source(Protocol):
 
     def commit(self, positions: Positions) -> None:
         """The memories up to these positions are saved: the source may forget the records."""
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What keeps it from being read yet, in words."""
 
     def lag(self) -> int:
         """Records that wait to be read, as far as is known."""

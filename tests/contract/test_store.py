@@ -93,7 +93,7 @@ def test_memories_come_back_with_the_position_and_the_shape_that_they_were_saved
     store.save(checkpoint(7, pack(1, {"s": b"one", "": b"", "é": b"two"}, first_slot=5)))
     assert store.positions() == {("events", 0): 7}
     assert store.shape("default") == SHAPE
-    (read,) = store.packs("default")
+    ((_, read),) = store.packs("default")
     assert read.number == 1
     assert read.slots.tolist() == [5, 6, 7]
     assert list(read.streams) == ["s", "", "é"]
@@ -105,7 +105,7 @@ def test_memories_come_back_with_the_position_and_the_shape_that_they_were_saved
 def test_a_later_pack_replaces_what_it_holds_and_keeps_the_rest(store: StateStore) -> None:
     store.save(checkpoint(7, pack(1, {"s": b"one", "t": b"two"})))
     store.save(checkpoint(9, pack(2, {"t": b"new", "u": b"tri"}, first_slot=1)))
-    assert [each.number for each in store.packs("default")] == [1, 2]
+    assert [each.number for _, each in store.packs("default")] == [1, 2]
     assert memories(store, "default") == {"s": b"one", "t": b"new", "u": b"tri"}
     assert store.positions() == {("events", 0): 9}
 
@@ -113,7 +113,7 @@ def test_a_later_pack_replaces_what_it_holds_and_keeps_the_rest(store: StateStor
 def test_packs_that_are_dropped_are_gone(store: StateStore) -> None:
     store.save(checkpoint(7, pack(1, {"s": b"one"}), pack(2, {"t": b"two"}, first_slot=1)))
     store.save(checkpoint(8, pack(3, {"s": b"new"}), dropped=[1]))
-    assert [each.number for each in store.packs("default")] == [2, 3]
+    assert [each.number for _, each in store.packs("default")] == [2, 3]
     assert memories(store, "default") == {"s": b"new", "t": b"two"}
 
 

@@ -10,7 +10,14 @@ from docs.generate import pages
 from service.api.app import create_app
 from service.bootstrap import build_service
 from service.cli import main
-from service.errors import RecordRejected, SettingsError, StateError, Unavailable, WakefulError
+from service.errors import (
+    RecordRejected,
+    SettingsError,
+    StateError,
+    Unavailable,
+    Unsettled,
+    WakefulError,
+)
 from service.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +61,7 @@ def test_every_route_named_in_the_readme_exists(tmp_path: Path) -> None:
 
 
 def test_the_tree_of_errors_is_complete() -> None:
-    tree = {SettingsError, RecordRejected, Unavailable, StateError}
+    tree = {SettingsError, RecordRejected, Unavailable, Unsettled, StateError}
     assert set(WakefulError.__subclasses__()) == tree
 
 

@@ -15,7 +15,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from service.bench.broker import running_broker
 from tests.conftest import HOW_TO_KAFKA, kafka_home
-from tests.processes import Wakeful, memories, wakeful
+from tests.kafka.changelogs import kept, positions
+from tests.processes import Wakeful, wakeful
 
 PARTITIONS = 4
 
@@ -74,7 +75,9 @@ def produce(topics: Topics, events: list[tuple[str, dict[str, Any]]]) -> None:
 
 def consume(servers: str, topic: str) -> list[Any]:
     """Every record of a topic with one partition."""
-    consumer = KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+    consumer = KafkaConsumer(
+        bootstrap_servers=servers, auto_offset_reset="earliest", isolation_level="read_committed"
+    )
     partition = TopicPartition(topic, 0)
     consumer.assign([partition])
     end = consumer.end_offsets([partition])[partition]
@@ -139,18 +142,24 @@ def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
     before_kill = process.metric("wakeful_events_scored_total")
     process.kill()
     assert before_kill < len(events)
-    kept = _positions(tmp_path / "killed")
+    last = sum(positions(topics.servers, topics.events, topics.events, PARTITIONS).values())
+    assert 0 < last < len(events)
     with wakeful(*arguments, environment=environment) as process:
-        wait_scored(process, len(events) - kept)
+        wait_scored(process, len(events) - last)
         killed = process.pages("/api/v1/anomalies")
 
     assert len(whole) > 20
     assert _by_id(killed) == _by_id(whole)
-    assert memories(tmp_path / "killed") == memories(tmp_path / "whole")
+    memories = [
+        kept(topics.servers, group, topics.events, PARTITIONS)
+        for group in (topics.events, f"{topics.events}-whole")
+    ]
+    assert memories[0] == memories[1]
+    assert len(memories[0]) == 1000
     on_topic = Counter(
         json.loads(record.value)["id"] for record in consume(topics.servers, topics.anomalies)
     )
-    assert set(on_topic) == {anomaly["id"] for anomaly in whole}
+    assert on_topic == dict.fromkeys((anomaly["id"] for anomaly in whole), 2)  # a run, once each
 
 
 def test_the_group_commits_what_the_memories_include(topics: Topics, tmp_path: Path) -> None:
@@ -165,7 +174,8 @@ def test_the_group_commits_what_the_memories_include(topics: Topics, tmp_path: P
     group = admin.list_group_offsets(topics.events)
     admin.close()
     committed = sum(offset.offset for offset in group[topics.events].values())
-    assert committed == len(events) == _positions(tmp_path)
+    current = positions(topics.servers, topics.events, topics.events, PARTITIONS)
+    assert committed == len(events) == sum(current.values())
 
 
 def test_poison_records_go_to_the_dead_letters_with_their_context(
@@ -223,14 +233,3 @@ def _by_id(anomalies: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     by_id = {anomaly["id"]: anomaly for anomaly in anomalies}
     assert len(by_id) == len(anomalies)
     return by_id
-
-
-def _positions(data_dir: Path) -> int:
-    """How many records the stored memories are current to."""
-    from service.memory.sqlite import SqliteStore  # noqa: PLC0415 - only here
-
-    store = SqliteStore(data_dir / "wakeful.db")
-    try:
-        return sum(store.positions().values())
-    finally:
-        store.close()

@@ -2,26 +2,50 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from model.judge import SCORE
 from service.bench.broker import running_broker
 from service.errors import StateError, Unavailable
 from service.memory.store import Positions
-from service.records import DeadLetter, Delivery, Names, RawBatch, ScoredBatch
-from service.sinks.kafka import KafkaSink
+from service.records import Partition, RawBatch
 from service.sources.kafka import KafkaSource
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 
 WAIT_SECONDS = 60.0
+
+
+@dataclass
+class Positioned:
+    """A keeper of positions alone; `save` is called before they change hands."""
+
+    positions: Positions
+    save: Callable[[], None]
+    taken: set[Partition] = field(default_factory=set)
+
+    def take(self, partitions: Iterable[Partition]) -> None:
+        self.taken |= set(partitions)
+
+    def arrived(self) -> dict[Partition, int | None]:
+        arrived = {partition: self.positions.get(partition) for partition in self.taken}
+        self.taken.clear()
+        return arrived
+
+    def begin(self, partition: Partition, position: int) -> None:
+        self.positions[partition] = position
+
+    def give(self, partitions: Iterable[Partition]) -> None:  # noqa: ARG002
+        self.save()
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        self.taken -= set(partitions)
 
 
 def produce(servers: str, topic: str, values: range, partition: int = 0) -> None:
@@ -37,10 +61,11 @@ def reading(
     topic: str,
     positions: Positions,
     options: dict[str, str] | None = None,
-    checkpoint: Callable[[], None] = lambda: None,
+    save: Callable[[], None] = lambda: None,
 ) -> Iterator[KafkaSource]:
     source = KafkaSource([servers], [topic], topic, options or {}, 1000)
-    source.start(positions, checkpoint)
+    source.keeper = Positioned(positions, save)
+    source.start({})
     try:
         yield source
     finally:
@@ -60,17 +85,6 @@ def read(source: KafkaSource, count: int, positions: Positions) -> list[int]:
 
 def _values(batch: RawBatch) -> list[int]:
     return [json.loads(batch.value(i) or b"") for i in range(len(batch))]
-
-
-def _delivery(letters: list[DeadLetter]) -> Delivery:
-    nothing = np.zeros((0, 0))
-    none = np.zeros(0, np.int64)
-    raw = RawBatch.of(("t", 0), none, np.zeros(0), [], [])
-    scored = ScoredBatch(
-        "d", ("t", 0), (), Names.of([]), none, none, np.zeros(0), nothing, np.zeros(0, SCORE),
-        nothing, nothing, nothing,
-    )  # fmt: skip
-    return Delivery(raw, scored, [], letters, 0)
 
 
 def commit(servers: str, topic: str, offset: int) -> None:
@@ -121,23 +135,18 @@ def test_without_a_position_all_that_is_retained_is_read(
         assert read(source, 5, positions) == [0, 1, 2, 3, 4]
 
 
-def test_latest_is_decided_once_and_saved_before_anything_is_read(
-    bootstrap_servers: str, topic: str
-) -> None:
+def test_latest_is_decided_once_before_anything_is_read(bootstrap_servers: str, topic: str) -> None:
     produce(bootstrap_servers, topic, range(5))
-    saved: list[Positions] = []
     positions: Positions = {}
     latest = {"auto.offset.reset": "latest"}
-    with reading(
-        bootstrap_servers, topic, positions, latest, lambda: saved.append(dict(positions))
-    ) as source:
+    with reading(bootstrap_servers, topic, positions, latest) as source:
         deadline = time.monotonic() + WAIT_SECONDS
-        while not saved and time.monotonic() < deadline:
+        while len(positions) < 2 and time.monotonic() < deadline:
             assert source.poll(0.1) == []
-    assert saved[0] == {(topic, 0): 5, (topic, 1): 0}
+    assert positions == {(topic, 0): 5, (topic, 1): 0}
 
     produce(bootstrap_servers, topic, range(5, 8))  # while nobody reads
-    with reading(bootstrap_servers, topic, saved[0], latest) as source:
+    with reading(bootstrap_servers, topic, positions, latest) as source:
         assert read(source, 3, {}) == [5, 6, 7]
 
 
@@ -227,36 +236,3 @@ def test_a_broker_that_hangs_is_noticed(tmp_path: Path) -> None:
             with pytest.raises(Unavailable):
                 read(source, 1, {})
             broker.resume()
-
-
-def test_a_record_of_nothing_at_all_is_a_dead_letter_too(
-    bootstrap_servers: str, topic: str
-) -> None:
-    sink = KafkaSink([bootstrap_servers], topic, topic, {})
-    letter = DeadLetter("id", "d", ("t", 0), 7, 0.0, "missing_key", "", key=None, value=None)
-    sink.deliver(_delivery([letter]))
-    sink.flush()
-    sink.close()
-
-
-def test_a_dead_letter_that_the_broker_finds_too_large_goes_as_its_context(
-    bootstrap_servers: str, topic: str
-) -> None:
-    sink = KafkaSink([bootstrap_servers], topic, topic, {"max.request.size": 2000})
-    letter = DeadLetter(
-        "id", "d", ("t", 0), 7, 0.0, "bad_value", "", key=b"k" * 10_000, value=b"v" * 10_000
-    )
-    sink.deliver(_delivery([letter]))
-    for _ in range(3):
-        try:
-            sink.flush()
-            break
-        except Unavailable:
-            continue
-    sink.close()
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
-    consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
-    (record,) = (r for part in consumer.poll(timeout_ms=10_000).values() for r in part)
-    consumer.close()
-    assert (record.key, record.value) == (None, b"")
-    assert dict(record.headers)["wakeful.key_bytes"] == b"10000"

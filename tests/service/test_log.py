@@ -27,7 +27,7 @@ def read(log: EmbeddedLog) -> list[tuple[str | None, bytes | None]]:
 
 
 def test_records_are_read_in_the_order_in_which_they_were_appended(log: EmbeddedLog) -> None:
-    log.start({}, lambda: None)
+    log.start({})
     assert log.append("a", [b"1", b"2"]) == range(2)
     assert log.append("b", [b"3"]) == range(2, 3)
     assert log.append("a", [b"4", b"5"]) == range(3, 5)
@@ -43,7 +43,7 @@ def test_an_acknowledged_record_outlives_the_process_and_is_read_from_the_positi
     first.append("a", [b"1", b"2", b"3"])
     first.close()
     second = open_log(tmp_path)
-    second.start({PARTITION: 1}, lambda: None)
+    second.start({PARTITION: 1})
     assert read(second) == [("a", b"2"), ("a", b"3")]
     assert second.append("a", [b"4"]) == range(3, 4)
     second.close()
@@ -56,7 +56,7 @@ def test_old_checkpointed_records_are_trimmed_and_offsets_are_never_given_twice(
     log.append("a", [b"1", b"2", b"3", b"4"])
     for _ in range(TRIM_EVERY):
         log.commit({PARTITION: 4})
-    log.start({}, lambda: None)
+    log.start({})
     assert read(log) == [("a", b"4")]
     log.close()
     again = open_log(tmp_path)
@@ -67,7 +67,7 @@ def test_old_checkpointed_records_are_trimmed_and_offsets_are_never_given_twice(
 def test_whoever_waits_for_records_learns_their_offsets_before_they_can_be_read(
     log: EmbeddedLog,
 ) -> None:
-    log.start({}, lambda: None)
+    log.start({})
     seen: list[list[tuple[str | None, bytes | None]]] = []
     log.append("a", [b"1"], lambda _: seen.append(read(log)))
     assert seen == [[]]

@@ -1,0 +1,137 @@
+"""The partitions that a consumer group has given to this process, and their memories."""
+
+import queue
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from service.detector import Detector
+from service.errors import Unavailable
+from service.kafka.transactions import Transactions
+from service.memory.changelog import Changelog
+from service.memory.entries import memory_name
+from service.records import Partition
+from service.sinks.kafka import KafkaSink
+from service.telemetry.logging import log
+
+RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Restoring:
+    """A partition whose memories are being read, for each detector that watches it."""
+
+    partition: Partition
+    detectors: list[Detector]
+    wanted: bool = True
+    done: bool = False
+    offset: int | None = None  # of the group: what was told up to there is not told again
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Assignment:
+    """Whose memories are here, and which are on their way.
+
+    `detectors` are those that are configured; each partition has memories of its own, so that they
+    can go where it goes. They are read in a thread of their own while other partitions' events are
+    scored. All methods belong to the pipeline's thread.
+    """
+
+    detectors: Mapping[str, Detector]
+    topics: Mapping[str, list[str]]
+    changelog: Changelog
+    transactions: Transactions
+    sink: KafkaSink
+    here: dict[Partition, list[Detector]] = field(default_factory=dict)
+    _coming: dict[Partition, Restoring] = field(default_factory=dict)
+    _asked: "queue.SimpleQueue[Restoring | None]" = field(default_factory=queue.SimpleQueue)
+    _closing: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def take(self, partitions: Iterable[Partition]) -> None:
+        """Begin to read the memories of these partitions."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._restore_all, name="restore", daemon=True)
+            self._thread.start()
+        for partition in sorted(partitions):
+            watching = [n for n, topics in self.topics.items() if partition[0] in topics]
+            memories = [self.detectors[n].another(memory_name(n, partition)) for n in watching]
+            self._coming[partition] = Restoring(partition, memories)
+            self._asked.put(self._coming[partition])
+
+    def arrived(self) -> dict[Partition, int | None]:
+        """Partitions whose memories are here since the last call, and the positions that they are
+        current to, None where there are none; raises what kept them from being read."""
+        arrived: dict[Partition, int | None] = {}
+        for partition, restoring in list(self._coming.items()):
+            if restoring.error is not None:
+                raise restoring.error
+            if restoring.done:
+                del self._coming[partition]
+                self.here[partition] = restoring.detectors
+                self.transactions.resume(partition, restoring.offset)
+                arrived[partition] = self.changelog.positions().get(partition)
+                streams = sum(len(d.arena) + d.idle for d in restoring.detectors)
+                log.info("restored", topic=partition[0], partition=partition[1], streams=streams)
+        if arrived:
+            self._share()
+        return arrived
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Their memories are somebody else's from now on."""
+        for partition in partitions:
+            self.sink.forget(partition)
+            self.transactions.forget(partition)
+            for detector in self.here.pop(partition, ()):
+                self.changelog.forget(detector.memory)
+            if partition in self._coming:
+                self._coming.pop(partition).wanted = False
+        self._share()
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Whose memories are on their way, in words."""
+        if not self._coming:
+            return None
+        names = ", ".join(f"{topic}-{number}" for topic, number in sorted(self._coming))
+        some = [detector for one in self._coming.values() for detector in one.detectors]
+        return f"the memories of {names}: {sum(len(d.arena) for d in some):,} streams so far"
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._asked.put(None)
+            self._thread.join()
+
+    def _share(self) -> None:
+        for memories in self.here.values():
+            for detector in memories:
+                detector.share(len(self.here))
+
+    def _restore_all(self) -> None:
+        while (restoring := self._asked.get()) is not None:
+            self._restore(restoring)
+        self.changelog.stop_reading()
+
+    def _restore(self, restoring: Restoring) -> None:
+        while restoring.wanted and not self._closing.is_set():
+            try:
+                self._read(restoring)
+            except Unavailable as error:
+                log.warning("memories cannot be read yet, trying again", error=str(error))
+                self._closing.wait(RETRY_SECONDS)
+            except BaseException as error:  # noqa: BLE001 - it belongs to the pipeline's thread
+                restoring.error = error
+                return
+            else:
+                restoring.done = True
+                return
+
+    def _read(self, restoring: Restoring) -> None:
+        """The offset first: as soon as it is known, no other owner's checkpoint can still count."""
+        partition = restoring.partition
+        self.changelog.make_topics(partition, [detector.name for detector in restoring.detectors])
+        restoring.offset = self.changelog.committed(partition)
+        for detector in restoring.detectors:
+            detector.restore(self.changelog)

@@ -1,0 +1,212 @@
+"""Writes to Kafka that count together, or not at all."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from service.errors import Unavailable, Unsettled
+from service.kafka.options import client_options
+from service.records import Partition
+
+ANSWER_SECONDS = 5.0  # for which the end of a transaction is waited for at once
+BLOCK_MS = 5000  # for which sending waits for the broker or a topic
+RECONNECT_MS = 2000
+TIMEOUT_MS = 20_000  # after which brokers abort what a dead process left open
+FLUSH_BYTES = 32 * 2**20  # of messages that wait to be sent
+
+Header = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to write; `partition` None: by its key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...] = ()
+    partition: int | None = None
+
+
+class Transactions:
+    """One producer, whose transactions are ended one at a time. Used by one thread.
+
+    `name` is the transactional id: whoever takes it ends what its last owner left open. `member`
+    gives the consumer's place in its group: offsets of one that the group has left behind are
+    refused, and the transaction with them.
+    """
+
+    def __init__(
+        self, bootstrap_servers: list[str], options: dict[str, Any], name: str,
+        member: Callable[[], Any],
+    ) -> None:  # fmt: skip
+        self._config = {
+            "linger_ms": 5,
+            "max_block_ms": BLOCK_MS,
+            "reconnect_backoff_max_ms": RECONNECT_MS,
+            "transaction_timeout_ms": TIMEOUT_MS,
+            **client_options(options, KafkaProducer.DEFAULT_CONFIG),
+            "acks": "all",
+            "bootstrap_servers": bootstrap_servers,
+            "transactional_id": name,
+        }
+        self._member = member
+        self._producer: Any = None
+        self._ending: Future[None] | None = None
+        self._counted: Callable[[], None] = _nothing
+        self._offsets: dict[Partition, int] = {}
+
+    def resume(self, partition: Partition, offset: int | None) -> None:
+        """The group has given the partition to us; its offset there is this."""
+        self._offsets[partition] = offset or 0
+
+    def forget(self, partition: Partition) -> None:
+        """It is somebody else's."""
+        self._offsets.pop(partition, None)
+
+    def offset(self, partition: Partition) -> int:
+        """The group's offset: what is below it was told to those who read what is committed."""
+        return self._offsets.get(partition, 0)
+
+    def open(self) -> None:
+        """End what a process of the same name has left open; Unavailable where nobody answers."""
+        if self._producer is None:
+            try:
+                self._producer = KafkaProducer(**self._config)
+            except KafkaError as error:
+                raise _unavailable(error) from error
+        try:
+            self._producer.init_transactions()
+        except KafkaError as error:
+            self._discard()
+            raise _unavailable(error) from error
+
+    def commit(
+        self,
+        messages: Iterable[Message],
+        offsets: dict[Partition, int],
+        counted: Callable[[], None],
+    ) -> None:
+        """Write messages and the group's offsets; `counted` is called once they count.
+
+        The group's offset never goes back: where memories are read again it stays ahead of them.
+        Unavailable: they do not, or it is not known yet; then the next call finds out first.
+        Unsettled: nobody will know. What messages raise goes through.
+        """
+        self.settle()
+        ahead = {
+            partition: max(offset, self.offset(partition)) for partition, offset in offsets.items()
+        }
+        if self._producer is None:
+            self.open()
+        self._producer.begin_transaction()
+        try:
+            self._send(messages)
+        except BaseException as error:
+            self._end(self._abort, _nothing)
+            if isinstance(error, KafkaError):
+                raise _unavailable(error) from error
+            raise
+        self._end(lambda: self._commit(ahead), lambda: self._ended(ahead, counted))
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for the end of the last transaction; raises as `commit` does."""
+        if self._ending is None:
+            return
+        try:
+            self._ending.result(ANSWER_SECONDS)
+        except TimeoutError:
+            raise Unavailable("kafka: a transaction has no end yet; is the broker up?") from None
+        except Unsettled:
+            self._ending = None
+            self._discard()
+            raise
+        except KafkaError as error:  # it was aborted
+            self._ending = None
+            raise _unavailable(error) from error
+        self._ending = None
+        self._counted()
+
+    def close(self) -> None:
+        """Leave; a transaction that has no end yet is aborted by the brokers."""
+        self._discard()
+
+    def _send(self, messages: Iterable[Message]) -> None:
+        waiting = 0
+        for message in messages:
+            self._producer.send(
+                message.topic, message.value, message.key, list(message.headers), message.partition
+            )
+            waiting += len(message.value or b"")
+            if waiting > FLUSH_BYTES:
+                self._producer.flush(timeout=ANSWER_SECONDS)
+                waiting = 0
+
+    def _end(self, end: Callable[[], None], counted: Callable[[], None]) -> None:
+        """End it in a thread of its own: the client waits for as long as the broker is away."""
+        self._ending, self._counted = _in_background(end), counted
+
+    def _ended(self, offsets: dict[Partition, int], counted: Callable[[], None]) -> None:
+        for partition in offsets.keys() & self._offsets.keys():
+            self._offsets[partition] = offsets[partition]
+        counted()
+
+    def _commit(self, offsets: dict[Partition, int]) -> None:
+        told = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()
+        }
+        try:
+            if told:
+                self._producer.send_offsets_to_transaction(told, self._present_member())
+            self._producer.commit_transaction()
+        except KafkaError as error:
+            self._abort(error)
+            raise
+
+    def _present_member(self) -> Any:
+        """Offsets of nobody in particular are taken from anybody: they would fence nothing."""
+        member = self._member()
+        if member.generation_id < 0:
+            raise CommitFailedError("we are not in the group now")
+        return member
+
+    def _abort(self, reason: KafkaError | None = None) -> None:
+        try:
+            self._producer.abort_transaction()
+        except KafkaError as error:
+            raise Unsettled(f"kafka: {reason or 'a transaction'!r}, then {error!r}") from error
+
+    def _discard(self) -> None:
+        producer, self._producer, self._ending = self._producer, None, None
+        if producer is not None:
+            producer.close(timeout=0)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _unavailable(error: KafkaError) -> Unavailable:
+    return Unavailable(f"kafka: {error!r}; is the broker up, and may we write?")
+
+
+def _in_background(call: Callable[[], None]) -> "Future[None]":
+    """Run it in a thread that does not keep the process from ending."""
+    result: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())  # type: ignore[func-returns-value]
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="transaction", daemon=True).start()
+    return result

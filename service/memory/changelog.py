@@ -1,0 +1,344 @@
+"""The state store of a consumer group: memories in a compacted Kafka topic, with a partition for
+each one of the input.
+
+A checkpoint is one transaction: what changed, the positions that it is current to, and the group's
+offsets. So whoever is given a partition finds its memories as the last owner left them, and an
+owner that the group has left behind can write nothing. What a record is: see `entries`.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from service.errors import StateError, Unavailable
+from service.kafka.options import client_options
+from service.kafka.transactions import RECONNECT_MS, Message, Transactions
+from service.memory.entries import (
+    HEAD,
+    IDLE,
+    PACK,
+    Keys,
+    gone,
+    head_value,
+    idle_of,
+    idle_value,
+    owner_of,
+    pack_of,
+    pack_value,
+    position_of,
+)
+from service.memory.packs import Pack
+from service.memory.sqlite import SqliteStore
+from service.memory.store import Changed, Checkpoint, Idle, Positions, Shape
+from service.records import Partition
+
+TOPIC_CONFIG = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 * 2**20),  # the segment that is written to is not compacted
+    "min.cleanable.dirty.ratio": "0.3",
+}
+READ_BYTES = 16 * 2**20  # of a partition at once
+READ_RECORDS = 64
+POLL_MS = 500
+ANSWER_MS = 5000
+DATABASE = "idle.db"
+TOGETHER = 10_000  # idle memories that are filed at once
+
+
+@dataclass(slots=True)
+class Kept:
+    """What is known of the memories of one detector's streams in one partition."""
+
+    place: TopicPartition
+    keys: Keys
+    source: Partition
+    folder: Path
+    position: int | None = None
+    shape: Shape | None = None
+    numbers: set[int] = field(default_factory=set)  # of the packs that are there
+    idle: SqliteStore | None = None
+
+    def idle_store(self) -> SqliteStore:
+        """Idle memories, to be found by name; in Kafka they are as well, and that counts."""
+        if self.idle is None:
+            self.folder.mkdir(parents=True)
+            self.idle = SqliteStore(self.folder / DATABASE)
+        return self.idle
+
+    def close(self) -> None:
+        if self.idle is not None:
+            self.idle.close()
+            shutil.rmtree(self.folder)
+
+
+class Changelog:
+    """Memories in Kafka; `topic_of` is the topic of a detector's.
+
+    `packs`, `make_topics` and `committed` belong to the thread that restores, everything else to
+    the pipeline's. Of a memory's name both use what is `Kept`, one after the other.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: list[str],
+        options: dict[str, Any],
+        group: str,
+        topic_of: Callable[[str], str],
+        transactions: Transactions,
+        folder: Path,
+    ) -> None:
+        self._servers, self._options = bootstrap_servers, options
+        self._group = group
+        self._topic_of = topic_of
+        self._transactions = transactions
+        self._folder = folder
+        self._reader: Any = None
+        self._kept: dict[str, Kept] = {}
+        self._partitions: dict[str, int] = {}  # of topics that are there
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self._transactions.commit(
+            self._messages(checkpoint), checkpoint.positions, lambda: self._saved(checkpoint)
+        )
+        for memory, changed in checkpoint.changed.items():
+            if len(changed.left) or len(changed.returned):
+                only_idle = replace(changed, packs=(), dropped=(), replace_all=False)
+                self._kept[memory].idle_store().save(Checkpoint({}, {memory: only_idle}))
+
+    def positions(self) -> Positions:
+        """Those that the memories which were restored are current to; where detectors differ, as
+        one that was away for a while does, the lowest: memories know what they have seen."""
+        positions: Positions = {}
+        for kept in list(self._kept.values()):
+            if kept.position is not None:
+                known = positions.get(kept.source, kept.position)
+                positions[kept.source] = min(known, kept.position)
+        return positions
+
+    def shape(self, detector: str) -> Shape | None:
+        return self._of(detector).shape
+
+    def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
+        """As they were written; where one was dropped since, it comes again, of no slots."""
+        self.forget(detector)
+        kept = self._kept[detector] = self._new(detector)
+        idle: dict[str, Idle | None] = {}
+        for key, value, where in self._records(kept.place):
+            with _readable(key, where):
+                kind, name = kept.keys.read(key)
+                if kind == HEAD and value is not None:
+                    kept.position = position_of(value)
+                elif kind == IDLE:
+                    _note_idle(kept, idle, str(name), value)
+                    if len(idle) == TOGETHER:
+                        _file_idle(kept, detector, idle)
+                elif kind == PACK:
+                    yield from _note_pack(kept, int(name), value)
+        _file_idle(kept, detector, idle)
+
+    def idle_count(self, detector: str) -> int:
+        idle = self._of(detector).idle
+        return idle.idle_count(detector) if idle else 0
+
+    def idle(self, detector: str, streams: Sequence[str]) -> list[Idle]:
+        idle = self._of(detector).idle
+        return idle.idle(detector, streams) if idle else []
+
+    def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
+        idle = self._of(detector).idle
+        return idle.idle_after(detector, after, prefix, limit) if idle else []
+
+    def forget(self, memory: str) -> None:
+        """It belongs to somebody else now."""
+        kept = self._kept.pop(memory, None)
+        if kept is not None:
+            kept.close()
+
+    def close(self) -> None:
+        self._transactions.close()
+        for memory in list(self._kept):
+            self.forget(memory)
+
+    def committed(self, partition: Partition) -> int | None:
+        """The group's offset, once no transaction is open that could still move it."""
+        with _telling():
+            offset: int | None = self._read().committed(
+                TopicPartition(*partition), timeout_ms=ANSWER_MS
+            )
+        return offset
+
+    def make_topics(self, partition: Partition, detectors: Iterable[str]) -> None:
+        """See to it that each detector's topic is there, with a partition for this one."""
+        topic, number = partition
+        names = {self._topic_of(detector) for detector in detectors}
+        wanted = [name for name in sorted(names) if self._partitions.get(name, 0) <= number]
+        if not wanted:
+            return
+        with _telling():
+            count = max(len(self._read().partitions_for_topic(topic) or ()), number + 1)
+            options = client_options(self._options, KafkaAdminClient.DEFAULT_CONFIG)
+            admin = KafkaAdminClient(**{**options, "bootstrap_servers": self._servers})
+            with closing(admin):
+                there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
+                for name in wanted:
+                    if name not in there:
+                        _create(admin, name, count)
+                    elif there[name] < count:
+                        admin.create_partitions({name: count})
+                    self._partitions[name] = max(count, there.get(name, 0))
+
+    def stop_reading(self) -> None:
+        """From the thread that restores, at its end."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def _messages(self, checkpoint: Checkpoint) -> Iterator[Message]:
+        """What a checkpoint writes: what is gone first, as numbers may come again."""
+        for memory, changed in checkpoint.changed.items():
+            kept = self._kept[memory]
+            for number in kept.numbers if changed.replace_all else changed.dropped:
+                yield _message(kept, kept.keys.pack(number), None)
+            for stream in changed.returned:
+                yield _message(kept, kept.keys.idle(stream), None)
+            for stream, row in zip(changed.left, changed.left_rows, strict=True):
+                features = changed.left_features or changed.shape.features
+                value = idle_value(changed.shape, features, row.tobytes())
+                yield _message(kept, kept.keys.idle(stream), value)
+            for pack in changed.packs:
+                yield _message(kept, kept.keys.pack(pack.number), pack_value(changed.shape, pack))
+                kept.numbers.add(pack.number)
+        for kept in list(self._kept.values()):
+            position = checkpoint.positions.get(kept.source)
+            if position is not None and position != kept.position:
+                yield _message(kept, kept.keys.head, head_value(position))
+
+    def _saved(self, checkpoint: Checkpoint) -> None:
+        for kept in list(self._kept.values()):
+            kept.position = checkpoint.positions.get(kept.source, kept.position)
+        for memory, changed in checkpoint.changed.items():
+            self._kept[memory].shape = changed.shape
+
+    def _of(self, memory: str) -> Kept:
+        return self._kept.get(memory) or self._new(memory)
+
+    def _new(self, memory: str) -> Kept:
+        detector, (topic, number) = owner_of(memory)
+        place = TopicPartition(self._topic_of(detector), number)
+        keys = Keys(self._group, detector, topic)
+        return Kept(place, keys, (topic, number), self._folder / memory)
+
+    def _records(self, place: TopicPartition) -> Iterator[tuple[bytes, bytes | None, str]]:
+        """Key, value and place of what a partition of ours holds, as far as it counts already."""
+        reader = self._read()
+        with _telling():
+            reader.assign([place])
+            reader.seek_to_beginning(place)
+            end = reader.end_offsets([place], timeout_ms=ANSWER_MS)[place]
+        while True:
+            with _telling():
+                found = reader.poll(timeout_ms=POLL_MS).get(place, ())
+                position = reader.position(place)
+            for record in found:
+                if record.key is not None and record.offset < end:
+                    where = f"{place.topic}, partition {place.partition}, offset {record.offset}"
+                    yield record.key, record.value, where
+            if position >= end:
+                return
+
+    def _read(self) -> Any:
+        if self._reader is None:
+            with _telling():
+                self._reader = KafkaConsumer(
+                    **{
+                        "reconnect_backoff_max_ms": RECONNECT_MS,
+                        **client_options(self._options, KafkaConsumer.DEFAULT_CONFIG),
+                        "bootstrap_servers": self._servers,
+                        "group_id": self._group,
+                        "group_instance_id": None,
+                        "enable_auto_commit": False,
+                        "auto_offset_reset": "earliest",
+                        "isolation_level": "read_committed",
+                        "max_partition_fetch_bytes": READ_BYTES,
+                        "max_poll_records": READ_RECORDS,
+                    }
+                )
+        return self._reader
+
+
+@contextmanager
+def _readable(key: bytes, where: str) -> Iterator[None]:
+    """Say of what cannot be read where it is, and what to do."""
+    try:
+        yield
+    except (ValueError, StateError) as error:
+        raise StateError(
+            f"{where}: the memory {key.decode(errors='replace')} cannot be read: {error}. Run the "
+            "version that wrote it, bring the topic back from a copy, or set kafka.memory_topic to "
+            "another one, and memories are made anew from what Kafka retains"
+        ) from error
+
+
+def _note_pack(kept: Kept, number: int, value: bytes | None) -> Iterator[tuple[Shape, Pack]]:
+    if value is not None:
+        kept.shape, pack = pack_of(number, value)
+        kept.numbers.add(number)
+        yield kept.shape, pack
+    elif kept.shape is not None:
+        kept.numbers.discard(number)
+        yield kept.shape, gone(number)
+
+
+def _note_idle(kept: Kept, idle: dict[str, Idle | None], stream: str, value: bytes | None) -> None:
+    idle[stream] = None
+    if value is not None:
+        shape, idle[stream] = idle_of(stream, value)
+        kept.shape = kept.shape or shape
+
+
+def _file_idle(kept: Kept, memory: str, found: dict[str, Idle | None]) -> None:
+    """Put idle memories where they are found by name, and take away those that are no longer."""
+    if kept.shape is None:  # then there are none
+        return
+    store = kept.idle_store()
+    known = [one.stream for one in store.idle(memory, list(found))]
+    store.save(Checkpoint({}, {memory: Changed(kept.shape, 0, returned=known)}))
+    by_features: dict[tuple[str, ...], list[Idle]] = {}
+    for one in found.values():
+        if one is not None:
+            by_features.setdefault(one.features, []).append(one)
+    for features, some in by_features.items():
+        rows = np.stack([np.frombuffer(one.row, np.uint8) for one in some])
+        left = [one.stream for one in some]
+        changed = Changed(kept.shape, 0, left=left, left_rows=rows, left_features=features)
+        store.save(Checkpoint({}, {memory: changed}))
+    found.clear()
+
+
+def _message(kept: Kept, key: bytes, value: bytes | None) -> Message:
+    return Message(kept.place.topic, key, value, partition=kept.place.partition)
+
+
+def _create(admin: Any, name: str, partitions: int) -> None:
+    try:
+        admin.create_topics(
+            {name: {"num_partitions": partitions, "configs": TOPIC_CONFIG}}, wait_for_metadata=True
+        )
+    except TopicAlreadyExistsError:
+        """Another worker was faster."""
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Say of Kafka's errors what to do."""
+    try:
+        yield
+    except KafkaError as error:
+        raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error

@@ -1,0 +1,165 @@
+"""Memories as entries of a changelog: what a record's key and value are.
+
+A key names a thing, the last value under it counts, and none means that it is gone: so a compacted
+topic keeps what counts. A pack of rows is one entry, the memory of an idle stream is one, and the
+position that all of them are current to is one. Keys are JSON, so that a person can read them; they
+begin with the consumer group, the detector and the topic, so that these can share a topic.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from model.row import FORMAT
+from service.errors import StateError
+from service.memory.packs import Pack
+from service.memory.store import Idle, Shape
+from service.records import Names, Partition, read_only
+
+PACK, IDLE, HEAD, OTHER = "pack", "idle", "head", ""
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Decoder(Protocol[T_co]):
+    def decode(self, value: bytes, /) -> T_co: ...
+
+
+class _Rows(msgspec.Struct, array_like=True):
+    """What every value that holds rows begins with."""
+
+    format: int
+    fingerprint: str
+    features: tuple[str, ...]
+    rows: memoryview
+
+
+class _Pack(_Rows, array_like=True):
+    slots: memoryview
+    used: memoryview
+    lengths: memoryview
+    streams: memoryview
+
+
+class _Head(msgspec.Struct):
+    position: int
+
+
+_keys = msgspec.json.Decoder(tuple[str, str, str, str, str | int])
+_packs = msgspec.msgpack.Decoder(_Pack)
+_idle = msgspec.msgpack.Decoder(_Rows)
+_heads = msgspec.json.Decoder(_Head)
+
+
+class Keys:
+    """The keys of the memories of one detector's streams in one partition, for one group."""
+
+    def __init__(self, group: str, detector: str, topic: str) -> None:
+        self._owner = [group, detector, topic]
+
+    def pack(self, number: int) -> bytes:
+        return self._key(PACK, number)
+
+    def idle(self, stream: str) -> bytes:
+        return self._key(IDLE, stream)
+
+    @property
+    def head(self) -> bytes:
+        return self._key(HEAD, "")
+
+    def read(self, key: bytes) -> tuple[str, int | str]:
+        """What a key names: PACK and its number, IDLE and the stream, HEAD; what is somebody
+        else's is OTHER."""
+        try:
+            *owner, kind, name = _keys.decode(key)
+        except msgspec.DecodeError:
+            return OTHER, ""
+        return (kind, name) if owner == self._owner else (OTHER, "")
+
+    def _key(self, kind: str, name: str | int) -> bytes:
+        return msgspec.json.encode((*self._owner, kind, name))
+
+
+def pack_value(shape: Shape, pack: Pack) -> bytes:
+    streams = pack.streams.joined()
+    return msgspec.msgpack.encode(
+        _Pack(
+            shape.format, shape.fingerprint, shape.features, _bytes(pack.rows), _bytes(pack.slots),
+            _bytes(pack.used), _bytes(streams.spans[:, 1]), _bytes(streams.data),
+        )
+    )  # fmt: skip
+
+
+def pack_of(number: int, value: bytes) -> tuple[Shape, Pack]:
+    """What `pack_value` wrote. ValueError where it is not that; StateError where a later version
+    wrote it."""
+    read = _decoded(_packs, value)
+    shape = _shape(read)
+    slots, used, lengths = (
+        np.frombuffer(part, np.int64) for part in (read.slots, read.used, read.lengths)
+    )
+    spans = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)
+    held = int(np.count_nonzero(lengths))
+    rows = np.frombuffer(read.rows, np.uint8).reshape(held, len(read.rows) // max(held, 1))
+    if not len(slots) == len(used) == len(lengths) or lengths.sum() != len(read.streams):
+        raise ValueError("its parts do not fit together")
+    names = Names(read_only(read.streams), spans)
+    return shape, Pack(number, slots, names, used, rows, np.ones(held, np.bool_))
+
+
+def idle_value(shape: Shape, features: Sequence[str], row: bytes) -> bytes:
+    rows = memoryview(row)
+    return msgspec.msgpack.encode(_Rows(shape.format, shape.fingerprint, tuple(features), rows))
+
+
+def idle_of(stream: str, value: bytes) -> tuple[Shape, Idle]:
+    read = _decoded(_idle, value)
+    return _shape(read), Idle(stream, read.features, bytes(read.rows))
+
+
+def head_value(position: int) -> bytes:
+    return msgspec.json.encode(_Head(position))
+
+
+def position_of(value: bytes) -> int:
+    return _decoded(_heads, value).position
+
+
+def gone(number: int) -> Pack:
+    """What stands for a pack that was dropped."""
+    nothing = np.empty(0, np.int64)
+    rows, changed = np.empty((0, 0), np.uint8), np.empty(0, np.bool_)
+    return Pack(number, nothing, Names.of([]), nothing, rows, changed)
+
+
+def memory_name(detector: str, partition: Partition) -> str:
+    """What the store calls the memories of a detector's streams in one partition."""
+    topic, number = partition
+    return f"{detector}:{topic}:{number}"
+
+
+def owner_of(memory: str) -> tuple[str, Partition]:
+    """The detector and the partition that `memory_name` was made of; no name has a colon."""
+    detector, topic, number = memory.split(":")
+    return detector, (topic, int(number))
+
+
+def _decoded(decoder: "Decoder[T_co]", value: bytes) -> T_co:
+    try:
+        return decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _shape(read: _Rows) -> Shape:
+    if read.format != FORMAT:
+        raise StateError(f"format {read.format}, this version reads {FORMAT}")
+    return Shape(read.fingerprint, read.features, read.format)
+
+
+def _bytes(array: "npt.NDArray[Any]") -> memoryview:
+    return memoryview(array.tobytes())

@@ -1,0 +1,44 @@
+"""What a group's memories are in Kafka, read as a worker would that is given the partitions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from service.kafka.transactions import Transactions
+from service.memory.changelog import Changelog
+from service.memory.entries import memory_name
+from service.memory.store import Positions, memories
+
+MEMORY_TOPIC = "wakeful.default.memory"
+
+
+@contextmanager
+def changelog(servers: str, group: str, topic: str = MEMORY_TOPIC) -> Iterator[Changelog]:
+    with TemporaryDirectory() as folder:
+        transactions = Transactions([servers], {}, f"{group}.test", lambda: None)
+        made = Changelog([servers], {}, group, lambda _: topic, transactions, Path(folder) / "idle")
+        try:
+            yield made
+        finally:
+            made.close()
+            made.stop_reading()
+
+
+def kept(servers: str, group: str, topic: str, partitions: int) -> dict[str, bytes]:
+    """Every memory of the detector `default`, by partition and stream."""
+    with changelog(servers, group) as store:
+        return {
+            f"{number}/{stream}": row
+            for number in range(partitions)
+            for stream, row in memories(store, memory_name("default", (topic, number))).items()
+        }
+
+
+def positions(servers: str, group: str, topic: str, partitions: int) -> Positions:
+    """The positions that the memories are current to."""
+    with changelog(servers, group) as store:
+        for number in range(partitions):
+            for _ in store.packs(memory_name("default", (topic, number))):
+                """It notes what it comes by."""
+        return store.positions()
