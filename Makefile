@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs check clean
+.PHONY: demo test faults lint types docs check clean
 
 demo: $(VENV)/.serve
 	$(BIN)/wakeful demo --dir .demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/.test  # the fault suite in its long form: half an hour
+	$(BIN)/python -m pytest tests/faults --long -s
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -12,6 +12,10 @@ HOW_TO_KAFKA = "set KAFKA_HOME to an untarred Apache Kafka, or WAKEFUL_TEST_BOOT
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the fault suite in its long form")
+
+
 def kafka_home() -> Path | None:
     home = os.environ.get("KAFKA_HOME")
     return Path(home).resolve() if home else None

@@ -75,11 +75,15 @@ class Wakeful:
         deadline = time.monotonic() + WAIT_SECONDS
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"{what} did not happen: {''.join(self._errors)[-3000:]}")
+                raise AssertionError(f"{what} did not happen: {self.said()}")
             time.sleep(POLL_SECONDS)
 
     def wait_ready(self) -> None:
         self.wait_for(lambda: self.get("/readyz")["status"] == "ready", "ready")
+
+    def said(self) -> str:
+        """The end of what it logged."""
+        return "".join(self._errors)[-3000:]
 
     def kill(self) -> None:
         """As a power cut would: no chance to save anything."""

@@ -1,6 +1,7 @@
 """Writes to Kafka that count together, or not at all."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ ANSWER_SECONDS = 5.0  # for which the end of a transaction is waited for at once
 BLOCK_MS = 5000  # for which sending waits for the broker or a topic
 RECONNECT_MS = 2000
 TIMEOUT_MS = 20_000  # after which brokers abort what a dead process left open
+GIVE_UP_SECONDS = 30.0  # longer than brokers need: then the client itself is stuck
 FLUSH_BYTES = 32 * 2**20  # of messages that wait to be sent
 
 Header = tuple[str, bytes]
@@ -60,6 +62,7 @@ class Transactions:
         self._producer: Any = None
         self._ending: Future[None] | None = None
         self._counted: Callable[[], None] = _nothing
+        self._given_up = 0.0
         self._offsets: dict[Partition, int] = {}
 
     def resume(self, partition: Partition, offset: int | None) -> None:
@@ -123,7 +126,12 @@ class Transactions:
         try:
             self._ending.result(ANSWER_SECONDS)
         except TimeoutError:
-            raise Unavailable("kafka: a transaction has no end yet; is the broker up?") from None
+            if time.monotonic() < self._given_up:
+                raise Unavailable(
+                    "kafka: a transaction has no end yet; is the broker up?"
+                ) from None
+            self._discard()
+            raise Unsettled(f"kafka: no end of a transaction in {GIVE_UP_SECONDS:g} s") from None
         except Unsettled:
             self._ending = None
             self._discard()
@@ -152,6 +160,7 @@ class Transactions:
     def _end(self, end: Callable[[], None], counted: Callable[[], None]) -> None:
         """End it in a thread of its own: the client waits for as long as the broker is away."""
         self._ending, self._counted = _in_background(end), counted
+        self._given_up = time.monotonic() + GIVE_UP_SECONDS
 
     def _ended(self, offsets: dict[Partition, int], counted: Callable[[], None]) -> None:
         for partition in offsets.keys() & self._offsets.keys():

@@ -25,9 +25,11 @@ def changelog(servers: str, group: str, topic: str = MEMORY_TOPIC) -> Iterator[C
             made.stop_reading()
 
 
-def kept(servers: str, group: str, topic: str, partitions: int) -> dict[str, bytes]:
+def kept(
+    servers: str, group: str, topic: str, partitions: int, memory_topic: str = MEMORY_TOPIC
+) -> dict[str, bytes]:
     """Every memory of the detector `default`, by partition and stream."""
-    with changelog(servers, group) as store:
+    with changelog(servers, group, memory_topic) as store:
         return {
             f"{number}/{stream}": row
             for number in range(partitions)

@@ -1,0 +1,104 @@
+"""What one uninterrupted run makes of a topic: nothing of Kafka's groups, offsets, transactions or
+changelogs is used."""
+
+import json
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from kafka import KafkaConsumer, TopicPartition
+
+from service.bootstrap import build_detector
+from service.records import RawBatch
+from service.settings import DetectorSettings, LimitSettings
+from tests.faults.fleet import Names
+from tests.kafka.changelogs import kept
+
+BATCH = 1000
+
+
+@dataclass
+class Found:
+    """Memories by partition and stream; how often each anomaly and each dead letter is told."""
+
+    memories: dict[str, bytes]
+    anomalies: Counter[str]
+    dead_letters: Counter[str]
+
+
+def uninterrupted(names: Names) -> Found:
+    found = Found({}, Counter(), Counter())
+    for number in range(names.partitions):
+        records = read(names.servers, TopicPartition(names.events, number))
+        settings = DetectorSettings(features=["value"])
+        detector = build_detector("default", settings, LimitSettings())
+        for start in range(0, len(records), BATCH):
+            some = records[start : start + BATCH]
+            raw = RawBatch.of(
+                (names.events, number),
+                np.array([record.offset for record in some]),
+                np.array([record.timestamp for record in some]) / 1000.0,
+                [record.key for record in some],
+                [record.value for record in some],
+            )
+            delivery = detector.process(raw).delivery
+            found.anomalies.update(anomaly["id"] for anomaly in delivery.anomalies)
+            found.dead_letters.update(letter.id for letter in delivery.dead_letters)
+        for stream in detector.arena.names:
+            row = detector.arena.row(stream)
+            assert row is not None
+            found.memories[f"{number}/{stream}"] = row.bytes.tobytes()
+    return found
+
+
+def told(names: Names) -> Found:
+    """What the group's memories are, and what a reader of its topics finds who reads what is
+    committed."""
+    anomalies = [
+        json.loads(record.value)["id"]
+        for number in range(2)
+        for record in read(names.servers, TopicPartition(names.anomalies, number))
+    ]
+    letters = [
+        dict(record.headers)["wakeful.id"].decode()
+        for record in read(names.servers, TopicPartition(names.dead_letters, 0))
+    ]
+    memories = kept(names.servers, names.events, names.events, names.partitions, names.memory)
+    return Found(memories, Counter(anomalies), Counter(letters))
+
+
+def differences(found: Found, expected: Found) -> dict[str, int]:
+    """How much was lost, doubled or differs; empty where all is as it should be."""
+    counts = {
+        "memories lost": len(expected.memories.keys() - found.memories.keys()),
+        "memories that differ": sum(
+            row != expected.memories.get(name) for name, row in found.memories.items()
+        ),
+    }
+    for what in ("anomalies", "dead_letters"):
+        have, want = getattr(found, what), getattr(expected, what)
+        counts[f"{what} lost"] = (want - have).total()
+        counts[f"{what} doubled"] = (have - want).total()
+    return {what: count for what, count in counts.items() if count}
+
+
+def read(servers: str, place: TopicPartition) -> list[Any]:
+    """Every committed record of a partition."""
+    with closing(
+        KafkaConsumer(
+            bootstrap_servers=servers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=16 * 2**20,
+            max_poll_records=100_000,
+        )
+    ) as consumer:
+        consumer.assign([place])
+        end = consumer.end_offsets([place])[place]
+        records: list[Any] = []
+        while consumer.position(place) < end:
+            for part in consumer.poll(timeout_ms=500).values():
+                records += part
+        return records
