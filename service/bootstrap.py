@@ -15,6 +15,7 @@ from service.decoding.json import Fields, JsonDecoder, Limits
 from service.detector import MEMORY_SHARE, Detector
 from service.errors import SettingsError, StateError
 from service.kafka.options import check_options
+from service.kafka.owners import Owners
 from service.kafka.transactions import Transactions
 from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
@@ -41,7 +42,15 @@ class Service:
     replies: Replies
     metrics: Metrics
     log: EmbeddedLog | None
+    owners: Owners | None
     _lock: IO[str] = field(repr=False)
+    address: str | None = None
+
+    def advertise(self, address: str) -> None:
+        """Let other instances of the group know where this one answers."""
+        self.address = self.settings.api.advertise or address
+        if self.pipeline.assignment is not None:
+            self.pipeline.assignment.transactions.address = self.address
 
     def close(self) -> None:
         for sink in self.pipeline.sinks:
@@ -62,7 +71,9 @@ def build_service(settings: Settings) -> Service:
         pipeline = _of_kafka(
             settings, settings.kafka.bootstrap_servers, detectors, history, metrics
         )
-        return Service(settings, pipeline, history, replies, metrics, None, lock)
+        kafka = settings.kafka
+        owners = Owners(settings.kafka.bootstrap_servers, kafka.options, kafka.group_id)
+        return Service(settings, pipeline, history, replies, metrics, None, owners, lock)
     database = settings.data_dir / DATABASE
     limits, retention = settings.limits, settings.log.retention_hours * 3600.0
     log = EmbeddedLog(database, limits.batch_events, retention)
@@ -70,7 +81,7 @@ def build_service(settings: Settings) -> Service:
         log, detectors, _topics(settings), SqliteStore(database), [history, replies], metrics,
         settings.checkpoint.interval_seconds,
     )  # fmt: skip
-    return Service(settings, pipeline, history, replies, metrics, log, lock)
+    return Service(settings, pipeline, history, replies, metrics, log, None, lock)
 
 
 def build_detectors(settings: Settings) -> list[Detector]:

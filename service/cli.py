@@ -96,14 +96,28 @@ config_option = click.option(
 @click.option("--data-dir", type=FOLDER, help="Where memories and history are kept.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that share a Kafka topic's partitions; each listens on the next port.",
+)
 @reported
-def serve(config: Path | None, data_dir: Path | None, host: str | None, port: int | None) -> int:
+def serve(
+    config: Path | None, data_dir: Path | None, host: str | None, port: int | None, workers: int
+) -> int:
     """Score events as they arrive: from Kafka where it is configured, else by HTTP."""
     from service.bootstrap import build_service
     from service.run import run_service
     from service.settings import load_settings
+    from service.workers import run_workers
 
     settings = load_settings(config, _flags(data_dir, host, port))
+    if workers > 1:
+        given = {"--config": config, "--host": host}
+        arguments = [text for name, value in given.items() if value for text in (name, str(value))]
+        return run_workers(workers, settings, arguments)
     return run_service(
         build_service(settings), lambda address: click.echo(f"Wakeful is listening on {address}")
     )

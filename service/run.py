@@ -52,6 +52,7 @@ def run_service(
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        service.advertise(address)
         server = _Server(config, lambda: announce(address))
         failures: list[BaseException] = []
         thread = threading.Thread(

@@ -53,6 +53,11 @@ class ApiSettings(Section):
         "127.0.0.1", description="Address to listen on. Any other than loopback needs `api.token`."
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    advertise: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+$",
+        description="Where other instances of the group reach this one's API, such as `http://10.0.0.7:8080`; not set: its host and port.",
+    )
     token: SecretStr | None = Field(
         None,
         description="Bearer token that `/api` requires. Better kept in a file: `api.token_file`.",

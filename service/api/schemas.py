@@ -112,6 +112,9 @@ class StreamDetail(StreamSummary):
 class StreamPage(BaseModel):
     items: list[StreamSummary]
     next_cursor: str | None
+    unreachable: list[str] = Field(
+        [], description="Instances that did not answer: their streams are missing here."
+    )
 
 
 class DeadLetterBody(BaseModel):

@@ -6,8 +6,10 @@ from itertools import chain
 from operator import itemgetter
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
 
+from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.problems import ProblemError
 from service.api.schemas import Problem, StreamDetail, StreamPage
@@ -16,10 +18,12 @@ from service.bootstrap import Service
 T = TypeVar("T")
 
 ANSWER_SECONDS = 10.0
+BY_NAME = itemgetter("stream")
 
 
 def streams_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["streams"])
+    elsewhere = Elsewhere(service)
 
     async def ask(question: Callable[[], T]) -> T:
         """The memories belong to the pipeline's thread: it answers between two batches."""
@@ -31,6 +35,7 @@ def streams_router(service: Service) -> APIRouter:
 
     @router.get("/streams", responses={404: {"model": Problem}, 503: {"model": Problem}})
     async def list_streams(
+        request: Request,
         detector: str | None = None,
         prefix: str = "",
         cursor: str | None = None,
@@ -42,16 +47,20 @@ def streams_router(service: Service) -> APIRouter:
         def find() -> list[dict[str, Any]]:
             memories = service.pipeline.memories(name)
             parts = [memory.streams(cursor, limit + 1, prefix) for memory in memories]
-            return sorted(chain.from_iterable(parts), key=itemgetter("stream"))
+            return list(chain.from_iterable(parts))
 
         items = await ask(find)
-        more = items[limit - 1]["stream"] if len(items) > limit else None
-        return StreamPage.model_validate({"items": items[:limit], "next_cursor": more})
+        pages = await run_in_threadpool(
+            elsewhere.pages, request, detector=detector, prefix=prefix, cursor=cursor, limit=limit
+        )
+        return _merged(items, pages, limit)
 
     @router.get(
         "/streams/{stream:path}", responses={404: {"model": Problem}, 503: {"model": Problem}}
     )
-    async def get_stream(stream: str, detector: str | None = None) -> StreamDetail:
+    async def get_stream(
+        request: Request, stream: str, detector: str | None = None
+    ) -> StreamDetail:
         """One stream: its last score, its threshold, its memory's age and content."""
         name = find_detector(service, detector).name
 
@@ -61,7 +70,24 @@ def streams_router(service: Service) -> APIRouter:
 
         body = await ask(find)
         if body is None:
+            body = await run_in_threadpool(elsewhere.find, request, stream, detector=detector)
+        if body is None:
             raise ProblemError(404, f"detector {name} has no stream {stream!r}")
         return StreamDetail.model_validate(body)
 
     return router
+
+
+def _merged(
+    items: list[dict[str, Any]], pages: dict[str, dict[str, Any] | None], limit: int
+) -> StreamPage:
+    """Ours, and the pages of other instances by address, as one page in the order of the names."""
+    theirs = [page for page in pages.values() if page is not None]
+    found = sorted([*items, *chain.from_iterable(p["items"] for p in theirs)], key=BY_NAME)
+    more = len(found) > limit or any(page["next_cursor"] for page in theirs)
+    body = {
+        "items": found[:limit],
+        "next_cursor": found[limit - 1]["stream"] if more else None,
+        "unreachable": [address for address, page in pages.items() if page is None],
+    }
+    return StreamPage.model_validate(body)

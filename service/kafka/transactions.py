@@ -58,6 +58,8 @@ class Transactions:
             "bootstrap_servers": bootstrap_servers,
             "transactional_id": name,
         }
+        self.address = ""
+        """Where the group's offsets say that whoever has the partition answers."""
         self._member = member
         self._producer: Any = None
         self._ending: Future[None] | None = None
@@ -169,7 +171,7 @@ class Transactions:
 
     def _commit(self, offsets: dict[Partition, int]) -> None:
         told = {
-            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            TopicPartition(*partition): OffsetAndMetadata(offset, self.address, -1)
             for partition, offset in offsets.items()
         }
         try:

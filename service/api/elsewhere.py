@@ -1,0 +1,59 @@
+"""Questions about streams whose memories another instance has."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+
+from service.bootstrap import Service
+from service.telemetry.logging import log
+
+FORWARDED = "wakeful-forwarded"  # a header; who sees it answers for itself alone
+ANSWER_SECONDS = 10.0
+
+
+class Elsewhere:
+    """Asks other instances of the group, where there is one, with the caller's own credentials."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def find(self, request: Request, stream: str, **query: object) -> dict[str, Any] | None:
+        """What one of them says of a stream; None where none knows it. Blocks."""
+        answers = self._ask(request, stream, query)
+        return next((found for _, found in answers if found is not None), None)
+
+    def pages(self, request: Request, **query: object) -> dict[str, dict[str, Any] | None]:
+        """The same page of each of them, by address; None where there was no answer. Blocks."""
+        return dict(self._ask(request, None, query))
+
+    def _ask(
+        self, request: Request, stream: str | None, query: dict[str, object]
+    ) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """The same request at each other instance, the likeliest for a stream first."""
+        owners = self._service.owners
+        if owners is None or FORWARDED in request.headers:
+            return
+        asked = urlencode({name: value for name, value in query.items() if value is not None})
+        for address in owners.addresses(stream):
+            if address != self._service.address and address.startswith(("http://", "https://")):
+                path = request.scope["raw_path"].decode("ascii")
+                url = f"{address}{path}{'?' if asked else ''}{asked}"
+                yield address, _get(url, request.headers.get("authorization"))
+
+
+def _get(url: str, authorization: str | None) -> dict[str, Any] | None:
+    headers = {FORWARDED: "1", **({"authorization": authorization} if authorization else {})}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - an address of ours
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as reply:  # noqa: S310
+            body: dict[str, Any] = json.load(reply)
+            return body
+    except (OSError, ValueError) as error:
+        if not isinstance(error, urllib.error.HTTPError) or error.code != 404:
+            log.warning("another instance did not answer", url=url, error=str(error))
+        return None

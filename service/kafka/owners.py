@@ -1,0 +1,62 @@
+"""Who has the memories of which partition: an instance's address is with the group's offsets."""
+
+import threading
+import time
+from contextlib import closing
+from typing import Any
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
+
+from service.errors import Unavailable
+from service.kafka.options import client_options
+
+FRESH_SECONDS = 2.0  # for which what was found is taken for true
+ANSWER_MS = 3000
+
+
+class Owners:
+    """Asks the group's coordinator; while it is away, what it last said is taken for true. Usable
+    from any thread; one asks at a time."""
+
+    def __init__(self, bootstrap_servers: list[str], options: dict[str, Any], group: str) -> None:
+        known = client_options(options, KafkaAdminClient.DEFAULT_CONFIG)
+        self._config = {
+            "bootstrap_timeout_ms": ANSWER_MS,
+            "request_timeout_ms": ANSWER_MS,
+            **known,
+            "bootstrap_servers": bootstrap_servers,
+        }
+        self._group = group
+        self._lock = threading.Lock()
+        self._found: dict[TopicPartition, str] = {}
+        self._found_at = -FRESH_SECONDS
+
+    def addresses(self, stream: str | None = None) -> list[str]:
+        """Every instance that has partitions; the one first that has the partition to which Kafka's
+        own partitioner sends the stream's key. Unavailable where no broker answers."""
+        found = self._ask()
+        if stream is not None:
+            found = dict(sorted(found.items(), key=lambda one: not _keyed(stream, one[0], found)))
+        return list(dict.fromkeys(filter(None, found.values())))
+
+    def _ask(self) -> dict[TopicPartition, str]:
+        with self._lock:
+            if time.monotonic() > self._found_at + FRESH_SECONDS:
+                try:
+                    with closing(KafkaAdminClient(**self._config)) as admin:
+                        offsets = admin.list_group_offsets(self._group)[self._group]
+                except KafkaError as error:
+                    if not self._found:
+                        raise Unavailable(f"kafka: {error!r}; is the broker up?") from error
+                else:
+                    self._found = {place: told.metadata for place, told in offsets.items()}
+                self._found_at = time.monotonic()
+            return self._found
+
+
+def _keyed(stream: str, place: TopicPartition, found: dict[TopicPartition, str]) -> bool:
+    """Whether Kafka's partitioner sends a stream's key to this partition."""
+    count = sum(other.topic == place.topic for other in found)
+    return (murmur2(stream.encode()) & 0x7FFFFFFF) % count == place.partition

@@ -1,0 +1,118 @@
+"""Several instances are one service: whoever is asked answers about any stream."""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from kafka import KafkaProducer
+
+from service.bench.broker import free_port
+from tests.faults.fleet import Names, fleet, made_topics
+from tests.processes import Wakeful
+
+STREAMS = [f"s-{n}" for n in range(40)] + ["with/slash and space", "é"]
+
+
+@pytest.fixture
+def names(bootstrap_servers: str) -> Iterator[Names]:
+    with made_topics(bootstrap_servers, f"g{uuid.uuid4().hex[:10]}", 4) as made:
+        with closing(KafkaProducer(bootstrap_servers=bootstrap_servers)) as producer:
+            for n in range(3):
+                for stream in STREAMS:
+                    event = {"time": 1.7e9 + 60 * n, "value": float(n)}
+                    producer.send(made.events, json.dumps(event).encode(), stream.encode())
+            producer.flush()
+        yield made
+
+
+def listed(worker: Wakeful, limit: int) -> list[str]:
+    """All pages of streams."""
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = worker.get(f"/api/v1/streams?limit={limit}{cursor}")
+        assert page["unreachable"] == []
+        found += [item["stream"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={quote(page['next_cursor'])}"
+
+
+def test_every_instance_answers_about_every_stream(names: Names, tmp_path: Path) -> None:
+    with fleet(names, tmp_path, range(2)) as workers:
+        for worker in workers.workers.values():
+            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
+        workers.wait_scored()
+        own = [worker.metric("wakeful_streams") for worker in workers.workers.values()]
+        assert sum(own) == len(STREAMS)
+        for worker in workers.workers.values():
+            for stream in STREAMS:
+                assert worker.get(f"/api/v1/streams/{quote(stream, safe='')}")["events"] == 3
+            assert worker.get("/api/v1/streams/nobody")["status"] == 404
+            assert listed(worker, 5) == listed(worker, 1000) == sorted(STREAMS)
+
+
+def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None:
+    with fleet(names, tmp_path, range(2)) as workers:
+        for worker in workers.workers.values():
+            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
+        workers.wait_scored()
+        gone = workers.workers[0].address
+        workers.kill(0)
+        page = workers.workers[1].get("/api/v1/streams")
+        assert page["unreachable"] == [gone]
+        assert len(page["items"]) == workers.workers[1].metric("wakeful_streams")
+
+
+def test_workers_of_one_command_share_the_partitions(names: Names, tmp_path: Path) -> None:
+    port = free_port()
+    arguments = ("serve", "--workers", "2", "--data-dir", str(tmp_path), "--port", str(port))
+    parent = Wakeful(*arguments, environment=names.environment())
+    try:
+        parent.wait_for(lambda: listening(parent, port, 2), "both listen")
+        parent.wait_for(lambda: sorted(listed_by(parent, port)) == sorted(STREAMS), "all is read")
+    finally:
+        assert parent.stop() == 0
+
+
+def listening(parent: Wakeful, first: int, count: int) -> bool:
+    """Whether each of the workers has streams of its own."""
+    try:
+        for port in range(first, first + count):
+            parent.address = f"http://127.0.0.1:{port}"
+            if not parent.metric("wakeful_streams"):
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def listed_by(parent: Wakeful, port: int) -> list[str]:
+    parent.address = f"http://127.0.0.1:{port}"
+    return listed(parent, 1000)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "kafka.bootstrap_servers"),
+        ({"WAKEFUL_KAFKA__OPTIONS": '{"group.instance.id": "a"}'}, "one worker's only"),
+        ({"WAKEFUL_API__ADVERTISE": "http://here:1"}, "one by one"),
+    ],
+)
+def test_what_workers_cannot_share_is_refused(
+    environment: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    servers = {"WAKEFUL_KAFKA__BOOTSTRAP_SERVERS": "localhost:1"} if environment else {}
+    ended = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--workers", "2", "--data-dir", str(tmp_path)],
+        env={**environment, **servers}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert said in ended.stderr
