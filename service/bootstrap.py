@@ -65,7 +65,7 @@ class Service:
 def build_service(settings: Settings) -> Service:
     """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
     detectors = build_detectors(settings)
-    lock = _lock(settings.data_dir)
+    held = lock(settings.data_dir)
     history, replies, metrics = History(settings.data_dir / DATABASE), Replies(), Metrics()
     if settings.kafka.bootstrap_servers:
         pipeline = _of_kafka(
@@ -73,7 +73,7 @@ def build_service(settings: Settings) -> Service:
         )
         kafka = settings.kafka
         owners = Owners(settings.kafka.bootstrap_servers, kafka.options, kafka.group_id)
-        return Service(settings, pipeline, history, replies, metrics, None, owners, lock)
+        return Service(settings, pipeline, history, replies, metrics, None, owners, held)
     database = settings.data_dir / DATABASE
     limits, retention = settings.limits, settings.log.retention_hours * 3600.0
     log = EmbeddedLog(database, limits.batch_events, retention)
@@ -81,7 +81,7 @@ def build_service(settings: Settings) -> Service:
         log, detectors, _topics(settings), SqliteStore(database), [history, replies], metrics,
         settings.checkpoint.interval_seconds,
     )  # fmt: skip
-    return Service(settings, pipeline, history, replies, metrics, log, None, lock)
+    return Service(settings, pipeline, history, replies, metrics, log, None, held)
 
 
 def build_detectors(settings: Settings) -> list[Detector]:
@@ -210,7 +210,7 @@ def _instance(folder: Path) -> str:
     return file.read_text(encoding="utf-8").strip()
 
 
-def _lock(folder: Path) -> IO[str]:
+def lock(folder: Path) -> IO[str]:
     """One process a data folder: two would overwrite each other's memories."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

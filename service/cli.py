@@ -4,22 +4,14 @@ import importlib.util
 import json
 import logging
 import os
-import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import click
 
-from model.errors import ModelError
-from service.errors import SettingsError, WakefulError
-
-F = TypeVar("F", bound=Callable[..., Any])
-FILES = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-SET = click.Path(exists=True, file_okay=False, path_type=Path)
-OUTPUT = click.Path(dir_okay=False, path_type=Path)
+from service.cli_options import FILES, FOLDER, OUTPUT, SET, F, config_option, flags_of, reported
+from service.cli_state import state
+from service.errors import SettingsError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,22 +23,7 @@ def main() -> None:
     configure_logging()
 
 
-def reported(command: F) -> F:
-    """Turn errors that have a message for the user into that message and an exit status."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            status = command(*args, **kwargs)
-        except SettingsError as error:
-            click.echo(f"wakeful: {error}", err=True)
-            sys.exit(2)
-        except (WakefulError, ModelError) as error:
-            click.echo(f"wakeful: {error}", err=True)
-            sys.exit(1)
-        sys.exit(status or 0)
-
-    return cast(F, run)
+main.add_command(state)
 
 
 def names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
@@ -86,9 +63,6 @@ where_option = click.option(
     metavar="COL=VALUE",
     help="Train on these rows alone; the column is no feature.",
 )
-config_option = click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Settings file."
-)
 
 
 @main.command()
@@ -113,7 +87,7 @@ def serve(
     from service.settings import load_settings
     from service.workers import run_workers
 
-    settings = load_settings(config, _flags(data_dir, host, port))
+    settings = load_settings(config, flags_of(data_dir, host, port))
     if workers > 1:
         given = {"--config": config, "--host": host}
         arguments = [text for name, value in given.items() if value for text in (name, str(value))]
@@ -431,11 +405,3 @@ def validate(config: Path | None) -> None:
 def require_torch() -> None:
     if importlib.util.find_spec("torch") is None:
         raise SettingsError("training needs torch: pip install 'wakeful[train]'")
-
-
-def _flags(data_dir: Path | None, host: str | None, port: int | None) -> dict[str, Any]:
-    api = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    flags: dict[str, Any] = {"api": api} if api else {}
-    if data_dir is not None:
-        flags["data_dir"] = data_dir
-    return flags

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import GroupIdNotFoundError, KafkaError
 from kafka.partitioner.default import murmur2
 
 from service.errors import Unavailable
@@ -60,3 +60,17 @@ def _keyed(stream: str, place: TopicPartition, found: dict[TopicPartition, str])
     """Whether Kafka's partitioner sends a stream's key to this partition."""
     count = sum(other.topic == place.topic for other in found)
     return (murmur2(stream.encode()) & 0x7FFFFFFF) % count == place.partition
+
+
+def members(bootstrap_servers: list[str], options: dict[str, Any], group: str) -> int:
+    """How many are in a group. Unavailable where no broker answers."""
+    known = client_options(options, KafkaAdminClient.DEFAULT_CONFIG)
+    try:
+        with closing(
+            KafkaAdminClient(**{**known, "bootstrap_servers": bootstrap_servers})
+        ) as admin:
+            return len(admin.describe_groups([group])[group].get("members") or ())
+    except GroupIdNotFoundError:
+        return 0
+    except KafkaError as error:
+        raise Unavailable(f"kafka: {error!r}; is the broker up?") from error

@@ -41,7 +41,8 @@ class Transactions:
 
     `name` is the transactional id: whoever takes it ends what its last owner left open. `member`
     gives the consumer's place in its group: offsets of one that the group has left behind are
-    refused, and the transaction with them.
+    refused, and the transaction with them. Or it gives the group's name alone, where it is known
+    that nobody is in it.
     """
 
     def __init__(
@@ -185,7 +186,7 @@ class Transactions:
     def _present_member(self) -> Any:
         """Offsets of nobody in particular are taken from anybody: they would fence nothing."""
         member = self._member()
-        if member.generation_id < 0:
+        if not isinstance(member, str) and member.generation_id < 0:
             raise CommitFailedError("we are not in the group now")
         return member
 

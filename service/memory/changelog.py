@@ -195,6 +195,11 @@ class Changelog:
                         admin.create_partitions({name: count})
                     self._partitions[name] = max(count, there.get(name, 0))
 
+    def partitions(self, topic: str) -> list[Partition]:
+        """Those of a topic that is read."""
+        with _telling():
+            return [(topic, n) for n in sorted(self._read().partitions_for_topic(topic) or ())]
+
     def stop_reading(self) -> None:
         """From the thread that restores, at its end."""
         if self._reader is not None:

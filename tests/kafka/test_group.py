@@ -22,13 +22,18 @@ STREAMS = [f"s-{n}" for n in range(40)] + ["with/slash and space", "é"]
 @pytest.fixture
 def names(bootstrap_servers: str) -> Iterator[Names]:
     with made_topics(bootstrap_servers, f"g{uuid.uuid4().hex[:10]}", 4) as made:
-        with closing(KafkaProducer(bootstrap_servers=bootstrap_servers)) as producer:
-            for n in range(3):
-                for stream in STREAMS:
-                    event = {"time": 1.7e9 + 60 * n, "value": float(n)}
-                    producer.send(made.events, json.dumps(event).encode(), stream.encode())
-            producer.flush()
+        filled(made)
         yield made
+
+
+def filled(names: Names) -> None:
+    """Three events of each stream."""
+    with closing(KafkaProducer(bootstrap_servers=names.servers)) as producer:
+        for n in range(3):
+            for stream in STREAMS:
+                event = {"time": 1.7e9 + 60 * n, "value": float(n)}
+                producer.send(names.events, json.dumps(event).encode(), stream.encode())
+        producer.flush()
 
 
 def listed(worker: Wakeful, limit: int) -> list[str]:

@@ -1,0 +1,128 @@
+"""`wakeful state`: memories as files, and beside each other."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from service.bootstrap import DATABASE, lock
+from service.errors import StateError
+from service.kafka.owners import members
+from service.kafka.transactions import Transactions
+from service.memory import archive
+from service.memory.archive import Memories
+from service.memory.changelog import Changelog
+from service.memory.entries import memory_name, owner_of
+from service.memory.sqlite import SqliteStore
+from service.memory.store import StateStore
+from service.records import Partition
+from service.settings import Settings
+from service.sources.log import PARTITION
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the configured service keeps its memories: `names` are what they are called there, each
+    with the partitions that it is of."""
+
+    store: StateStore
+    names: dict[str, Sequence[Partition]]
+
+    def memories(self) -> Iterator[Memories]:
+        """All that there are."""
+        for name, partitions in self.names.items():
+            found = archive.stored(self.store, name, partitions)
+            if found is not None:
+                yield found
+
+
+def export_state(settings: Settings, file: Path) -> int:
+    """Write the memories to a new file; how many."""
+    with place_of(settings) as place:
+        return archive.write(file, place.memories())
+
+
+def import_state(settings: Settings, file: Path) -> int:
+    """Put a file's memories where the configured service will look for them; how many."""
+    _check_nobody(settings)
+    with place_of(settings) as place:
+        some = list(archive.read(file))  # before anything is written, the whole file is read
+        if strangers := sorted({m.contents.name for m in some} - place.names.keys()):
+            raise StateError(
+                f"{file}: has memories of {', '.join(strangers)}, and the settings are of "
+                f"{', '.join(place.names)}: detectors, topics and partitions must be the same"
+            )
+        for memories in some:
+            if isinstance(place.store, Changelog):
+                detector, partition = owner_of(memories.contents.name)
+                place.store.make_topics(partition, [detector])
+            archive.save(memories, place.store)
+        return sum(len(memories.rows) for memories in some)
+
+
+def memories_of(settings: Settings, file: Path | None) -> list[Memories]:
+    """A file's, or without one those of the configured service."""
+    if file is not None:
+        return list(archive.read(file))
+    with place_of(settings) as place:
+        return list(place.memories())
+
+
+def summary_of(memories: Memories) -> dict[str, object]:
+    """What is there under one name, in words."""
+    contents = memories.contents
+    return {
+        "memories": contents.name,
+        "streams": len(memories.rows),
+        "bytes": sum(len(row) for _, row in memories.rows.values()),
+        "artifact": contents.fingerprint,
+        "format": contents.format,
+        "features": ",".join(contents.features),
+        "positions": {f"{topic}-{number}": at for topic, number, at in contents.positions},
+    }
+
+
+@contextmanager
+def place_of(settings: Settings) -> Iterator[Place]:
+    """Unavailable, or StateError, where it cannot be read now."""
+    if settings.kafka.bootstrap_servers is not None:
+        with TemporaryDirectory() as folder, closing(_changelog(settings, Path(folder))) as store:
+            names: dict[str, Sequence[Partition]] = {
+                memory_name(detector, partition): [partition]
+                for detector in settings.detectors
+                for topic in settings.topics_of(detector)
+                for partition in store.partitions(topic)
+            }
+            try:
+                yield Place(store, names)
+            finally:
+                store.stop_reading()
+        return
+    if not settings.data_dir.is_dir():
+        raise StateError(f"data_dir {settings.data_dir}: there is no such folder")
+    with (
+        closing(lock(settings.data_dir)),
+        closing(SqliteStore(settings.data_dir / DATABASE)) as store,
+    ):
+        yield Place(store, {detector: [PARTITION] for detector in settings.detectors})
+
+
+def _changelog(settings: Settings, folder: Path) -> Changelog:
+    kafka = settings.kafka
+    servers = kafka.bootstrap_servers or []
+    transactions = Transactions(
+        servers, kafka.options, f"{kafka.group_id}.state", lambda: kafka.group_id
+    )
+    return Changelog(
+        servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions, folder / "idle"
+    )
+
+
+def _check_nobody(settings: Settings) -> None:
+    """Memories must not be put under the feet of those who have them."""
+    kafka = settings.kafka
+    if kafka.bootstrap_servers is not None and (
+        count := members(kafka.bootstrap_servers, kafka.options, kafka.group_id)
+    ):
+        raise StateError(f"{count} workers are in the group {kafka.group_id}: stop them first")
