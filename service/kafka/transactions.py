@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,7 +200,10 @@ class Transactions:
     def _discard(self) -> None:
         producer, self._producer, self._ending = self._producer, None, None
         if producer is not None:
-            producer.close(timeout=0)
+            with suppress(
+                KafkaError
+            ):  # what it has not written is nobody's loss: it does not count
+                producer.close(timeout=0)
 
 
 def _nothing() -> None:

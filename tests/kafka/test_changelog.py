@@ -1,0 +1,204 @@
+"""Memories in a real topic: what was committed comes back, whatever the topic ends in."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from service.errors import StateError, Unavailable
+from service.kafka.transactions import Transactions
+from service.memory.changelog import Changelog
+from service.memory.entries import Keys, memory_name
+from service.memory.store import Changed, Checkpoint, memories
+from tests.contract.test_store import SHAPE, left, pack
+
+WAIT_SECONDS = 60.0
+
+
+@pytest.fixture
+def topic(bootstrap_servers: str) -> Iterator[str]:
+    """Of memories; what they are of is in the topic `events_of` it."""
+    name = f"m{uuid.uuid4().hex[:10]}"
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        admin.create_topics({events_of(name): {"num_partitions": 1}})
+        yield name
+        admin.delete_topics([name, events_of(name)], raise_errors=False)
+
+
+def events_of(topic: str) -> str:
+    return f"{topic}.events"
+
+
+class Kept(Changelog):
+    """The memories of one partition, by short calls."""
+
+    def __init__(self, servers: str, topic: str, group: str, folder: Path) -> None:
+        transactions = Transactions([servers], {}, f"{topic}.test", lambda: group)
+        super().__init__([servers], {}, group, lambda _: topic, transactions, folder)
+        self.partition = (events_of(topic), 0)
+        self.name = memory_name("default", self.partition)
+        self.make_topics(self.partition, ["default"])
+
+    def put(self, position: int, changed: Changed) -> None:
+        self.save(Checkpoint({self.partition: position}, {self.name: changed}))
+
+    def held(self) -> int:
+        """How many records a reader finds."""
+        return sum(1 for _ in self._records(self._of(self.name).place))
+
+
+@contextmanager
+def opened(servers: str, topic: str, group: str = "g") -> Iterator[Kept]:
+    """As a worker that is alone in its group."""
+    with TemporaryDirectory() as folder:
+        store = Kept(servers, topic, group, Path(folder) / "idle")
+        try:
+            memories(store, store.name)  # notes what it comes by
+            yield store
+        finally:
+            store.close()
+            store.stop_reading()
+
+
+def kept(servers: str, topic: str, group: str = "g") -> tuple[dict[str, bytes], int | None]:
+    """Memories and position as the next owner finds them."""
+    with opened(servers, topic, group) as store:
+        return memories(store, store.name), store.positions().get(store.partition)
+
+
+def test_an_empty_topic_is_no_memory(bootstrap_servers: str, topic: str) -> None:
+    assert kept(bootstrap_servers, topic) == ({}, None)
+
+
+def test_memories_come_back_with_the_position_and_the_groups_offset(
+    bootstrap_servers: str, topic: str
+) -> None:
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, Changed(SHAPE, 2, [pack(1, {"s": b"one", "t": b"two"})]))
+        moved = pack(2, {"s": b"one", "u": b"tri"}, moved=["s"])
+        store.put(9, Changed(SHAPE, 1, [moved], dropped=[1]))
+        assert store.committed(store.partition) == 9
+    assert kept(bootstrap_servers, topic) == ({"s": b"one", "u": b"tri"}, 9)
+
+
+def test_groups_and_detectors_share_a_topic(bootstrap_servers: str, topic: str) -> None:
+    for group, row in (("g", b"one"), ("h", b"two")):
+        with opened(bootstrap_servers, topic, group) as store:
+            store.put(7, Changed(SHAPE, 1, [pack(1, {"s": row})]))
+    assert kept(bootstrap_servers, topic, "g") == ({"s": b"one"}, 7)
+    assert kept(bootstrap_servers, topic, "h") == ({"s": b"two"}, 7)
+
+
+def test_idle_memories_come_back_by_name(bootstrap_servers: str, topic: str) -> None:
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, left({"s": b"one", "t": b"two"}))
+        store.put(8, left({"t": b"new", "u": b"tri"}, returned=["s", "t"]))
+        assert sorted(one.stream for one in store.idle(store.name, ["s", "t", "u"])) == ["t", "u"]
+    with opened(bootstrap_servers, topic) as store:
+        assert store.shape(store.name) == SHAPE
+        assert store.idle_count(store.name) == 2
+        assert {one.stream: one.row for one in store.idle_after(store.name, "", "", 9)} == {
+            "t": b"new", "u": b"tri",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["aborted", "open", "committed"])
+def test_a_topic_may_end_in_somebody_elses_transaction(
+    bootstrap_servers: str, topic: str, end: str
+) -> None:
+    """In its marker, or in none yet: then what it holds does not count, and is not waited for."""
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
+    other = KafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id=f"{topic}.other")
+    other.init_transactions()
+    other.begin_transaction()
+    key = Keys("other", "default", events_of(topic)).head
+    other.send(topic, key=key, value=b'{"position": 99}', partition=0).get(timeout=10)
+    if end != "open":
+        getattr(other, {"aborted": "abort", "committed": "commit"}[end] + "_transaction")()
+    try:
+        assert kept(bootstrap_servers, topic) == ({"s": b"one"}, 7)
+    finally:
+        other.close(timeout=0)
+
+
+def test_what_was_written_and_not_committed_does_not_count(
+    bootstrap_servers: str, topic: str
+) -> None:
+    """A checkpoint that fails half-way leaves the last one, and the next one can be."""
+
+    def packs() -> Iterator[object]:
+        yield pack(2, {"s": b"new"})
+        raise Unavailable("the disk is full")
+
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
+        with pytest.raises(Unavailable, match="the disk is full"):
+            store.put(8, Changed(SHAPE, 1, packs()))  # type: ignore[arg-type]
+        assert kept(bootstrap_servers, topic, "g")[0] == {"s": b"one"}
+    with opened(bootstrap_servers, topic) as store:
+        store.put(9, Changed(SHAPE, 1, [pack(2, {"t": b"two"}, first_slot=1)]))
+    assert kept(bootstrap_servers, topic) == ({"s": b"one", "t": b"two"}, 9)
+
+
+def test_who_takes_the_name_fences_who_had_it(bootstrap_servers: str, topic: str) -> None:
+    """What a stopped process had begun is aborted; it writes no more."""
+    with opened(bootstrap_servers, topic) as old:
+        old.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
+        with opened(bootstrap_servers, topic) as new:
+            new.put(8, Changed(SHAPE, 1, [pack(1, {"s": b"two"})]))
+            with pytest.raises(Exception, match=r"(?i)fenced|epoch"):
+                old.put(9, Changed(SHAPE, 1, [pack(1, {"s": b"old"})]))
+            assert kept(bootstrap_servers, topic)[0] == {"s": b"two"}
+
+
+@pytest.mark.parametrize("value", [b"", b"cut", b"\x98"])
+def test_a_record_that_cannot_be_read_is_named(
+    bootstrap_servers: str, topic: str, value: bytes
+) -> None:
+    """With its topic, partition and offset, and what can be done."""
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
+    with closing(KafkaProducer(bootstrap_servers=bootstrap_servers)) as producer:
+        key = Keys("g", "default", events_of(topic)).pack(1)
+        producer.send(topic, key=key, value=value, partition=0)
+        producer.send(topic, key=b"nobody's", value=b"?", partition=0)
+        producer.flush()
+    with pytest.raises(StateError, match=rf"{topic}, partition 0, offset 3: .*kafka.memory_topic"):
+        kept(bootstrap_servers, topic)
+
+
+def test_a_compacted_topic_holds_the_same(bootstrap_servers: str, topic: str) -> None:
+    """A real broker compacts it: records are gone, and every memory is there."""
+    with opened(bootstrap_servers, topic) as store:
+        with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+            admin.alter_configs(
+                [
+                    ConfigResource(
+                        ConfigResourceType.TOPIC,
+                        topic,
+                        {
+                            "cleanup.policy": "compact",
+                            "segment.ms": "100",
+                            "min.cleanable.dirty.ratio": "0.01",
+                        },
+                    )
+                ]
+            )
+        rows: dict[str, bytes] = {}
+        deadline, number, written = time.monotonic() + WAIT_SECONDS, 0, 0
+        while store.held() >= written - 10:
+            assert time.monotonic() < deadline, "the broker compacts nothing"
+            number += 1
+            rows |= {f"s{number % 7}": b"%03d" % (number % 1000), "t": b"%03d" % (number % 999)}
+            every = pack(number, {stream: rows[stream] for stream in sorted(rows)})
+            store.put(number, Changed(SHAPE, 1, [every], dropped=[number - 1]))
+            written += 3  # a pack, one that is gone, a position
+        assert memories(store, store.name) == rows
+    assert kept(bootstrap_servers, topic) == (rows, number)
