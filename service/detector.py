@@ -318,11 +318,8 @@ class Detector:
 
     def stream(self, name: str) -> dict[str, Any] | None:
         """One stream's memory as a person reads it, None where the stream is not known."""
-        table = self.arena.row(name)
-        if table is None and self.idle:
-            idle = self._store.idle(self.memory, [name])
-            table = RowTable(self.arena.layout, self._row_now(idle[0])[None]) if idle else None
-        if table is None or table.head["scored"][0] == 0:
+        table = self._copy_of(name)
+        if table is None:
             return None
         head = table.head[0]
         return {
@@ -340,6 +337,24 @@ class Detector:
                 if table.features[0, 0, f]["count"]
             },
         }
+
+    def what_if(self, name: str, raw: RawBatch) -> Delivery | None:
+        """What events would come to, were they the next ones of a stream; nothing changes. None
+        where the stream is not known."""
+        table = self._copy_of(name)
+        if table is None:
+            return None
+        other = self.another(self.memory, capacity=LEAST_CAPACITY)
+        other.arena.take_over(Names.of([name]), np.zeros(1, np.int64), table.bytes)
+        return other.process(raw).delivery
+
+    def _copy_of(self, name: str) -> RowTable | None:
+        """One stream's row, None where the stream is not known."""
+        table = self.arena.row(name)
+        if table is None and self.idle:
+            idle = self._store.idle(self.memory, [name])
+            table = RowTable(self.arena.layout, self._row_now(idle[0])[None]) if idle else None
+        return None if table is None or table.head["scored"][0] == 0 else table
 
     def streams(self, after: str | None, limit: int, prefix: str = "") -> list[dict[str, Any]]:
         """Summaries of streams in the order of their names, those behind `after`."""

@@ -14,6 +14,7 @@ from service.api.anomalies import anomalies_router
 from service.api.events import events_router
 from service.api.problems import ProblemError
 from service.api.streams import streams_router
+from service.api.whatif import whatif_router
 from service.bootstrap import Service
 from service.settings import LOOPBACK
 
@@ -30,7 +31,8 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     token = service.settings.api.secret()
     guard = [Depends(_guard(token)), Depends(_known_query)]
-    for router in (events_router(service), streams_router(service), anomalies_router(service)):
+    for made in (events_router, whatif_router, streams_router, anomalies_router):
+        router = made(service)
         app.include_router(router, prefix="/api/v1", dependencies=guard)
 
     @app.get("/livez", tags=["operations"])

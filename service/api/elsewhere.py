@@ -3,7 +3,7 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,7 @@ from service.bootstrap import Service
 from service.telemetry.logging import log
 
 FORWARDED = "wakeful-forwarded"  # a header; who sees it answers for itself alone
+PASSED_ON = ("authorization", "content-type")
 ANSWER_SECONDS = 10.0
 
 
@@ -22,9 +23,11 @@ class Elsewhere:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def find(self, request: Request, stream: str, **query: object) -> dict[str, Any] | None:
+    def find(
+        self, request: Request, stream: str, body: bytes | None = None, **query: object
+    ) -> dict[str, Any] | None:
         """What one of them says of a stream; None where none knows it. Blocks."""
-        answers = self._ask(request, stream, query)
+        answers = self._ask(request, stream, query, body)
         return next((found for _, found in answers if found is not None), None)
 
     def pages(self, request: Request, **query: object) -> dict[str, dict[str, Any] | None]:
@@ -32,7 +35,11 @@ class Elsewhere:
         return dict(self._ask(request, None, query))
 
     def _ask(
-        self, request: Request, stream: str | None, query: dict[str, object]
+        self,
+        request: Request,
+        stream: str | None,
+        query: dict[str, object],
+        body: bytes | None = None,
     ) -> Iterator[tuple[str, dict[str, Any] | None]]:
         """The same request at each other instance, the likeliest for a stream first."""
         owners = self._service.owners
@@ -43,16 +50,16 @@ class Elsewhere:
             if address != self._service.address and address.startswith(("http://", "https://")):
                 path = request.scope["raw_path"].decode("ascii")
                 url = f"{address}{path}{'?' if asked else ''}{asked}"
-                yield address, _get(url, request.headers.get("authorization"))
+                yield address, _get(url, body, request.headers)
 
 
-def _get(url: str, authorization: str | None) -> dict[str, Any] | None:
-    headers = {FORWARDED: "1", **({"authorization": authorization} if authorization else {})}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - an address of ours
+def _get(url: str, body: bytes | None, given: Mapping[str, str]) -> dict[str, Any] | None:
+    headers = {name: given[name] for name in PASSED_ON if name in given}
+    request = urllib.request.Request(url, body, {**headers, FORWARDED: "1"})  # noqa: S310 - ours
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as reply:  # noqa: S310
-            body: dict[str, Any] = json.load(reply)
-            return body
+            answer: dict[str, Any] = json.load(reply)
+            return answer
     except (OSError, ValueError) as error:
         if not isinstance(error, urllib.error.HTTPError) or error.code != 404:
             log.warning("another instance did not answer", url=url, error=str(error))

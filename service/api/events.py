@@ -57,15 +57,12 @@ def events_router(service: Service) -> APIRouter:
             topics = ", ".join(service.settings.kafka.topics)
             raise ProblemError(409, f"events come from Kafka here: produce them to {topics}")
         target = find_detector(service, detector)
-        body = await _body(request, service.settings.api.max_body_bytes)
-        content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        records, whole = await run_in_threadpool(split, body, content_type in NDJSON)
-        if len(records) > service.settings.api.max_events_per_request:
-            limit = service.settings.api.max_events_per_request
-            raise ProblemError(413, f"{len(records)} events in one request, at most {limit}")
+        body = await body_of(request, service.settings.api.max_body_bytes)
+        limit = service.settings.api.max_events_per_request
+        records, whole = await records_of(request, body, limit)
         if scores:
             outcomes = await _scored(service, log, target, records)
-            reply = _reply_with_scores(outcomes)
+            reply = reply_with_scores(outcomes)
         else:
             await run_in_threadpool(log.append, target.name, records)
             reply = await run_in_threadpool(_reply, target, records)
@@ -85,6 +82,15 @@ def find_detector(service: Service, name: str | None) -> Detector:
     if name not in detectors:
         raise ProblemError(404, f"no detector {name!r}; there are {', '.join(detectors)}")
     return detectors[name]
+
+
+async def records_of(request: Request, body: bytes, limit: int) -> tuple[list[bytes], bool]:
+    """The events in a body, and whether it was JSON; too many are refused."""
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    records, whole = await run_in_threadpool(split, body, content_type in NDJSON)
+    if len(records) > limit:
+        raise ProblemError(413, f"{len(records)} events in one request, at most {limit}")
+    return records, whole
 
 
 def split(body: bytes, ndjson: bool) -> tuple[list[bytes], bool]:
@@ -107,7 +113,8 @@ def _is_json(body: bytes) -> bool:
     return True
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def body_of(request: Request, limit: int) -> bytes:
+    """The body of a request, as far as it is not too large."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
@@ -137,7 +144,7 @@ async def _scored(
             service.replies.forget(wait)
 
 
-def _reply_with_scores(outcomes: list[Outcome]) -> Ingested:
+def reply_with_scores(outcomes: list[Outcome]) -> Ingested:
     rejected = [
         {"index": i, "reason": outcome["rejected"], "detail": outcome["detail"]}
         for i, outcome in enumerate(outcomes)

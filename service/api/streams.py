@@ -1,10 +1,8 @@
 """GET /api/v1/streams: what each stream is remembered by."""
 
-import asyncio
-from collections.abc import Callable
 from itertools import chain
 from operator import itemgetter
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -12,26 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.problems import ProblemError
+from service.api.questions import ask
 from service.api.schemas import Problem, StreamDetail, StreamPage
 from service.bootstrap import Service
 
-T = TypeVar("T")
-
-ANSWER_SECONDS = 10.0
 BY_NAME = itemgetter("stream")
 
 
 def streams_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["streams"])
     elsewhere = Elsewhere(service)
-
-    async def ask(question: Callable[[], T]) -> T:
-        """The memories belong to the pipeline's thread: it answers between two batches."""
-        try:
-            answer = asyncio.wrap_future(service.pipeline.ask(question))
-            return await asyncio.wait_for(answer, ANSWER_SECONDS)
-        except TimeoutError:
-            raise ProblemError(503, "the pipeline is busy or restoring; try again") from None
 
     @router.get("/streams", responses={404: {"model": Problem}, 503: {"model": Problem}})
     async def list_streams(
@@ -49,7 +37,7 @@ def streams_router(service: Service) -> APIRouter:
             parts = [memory.streams(cursor, limit + 1, prefix) for memory in memories]
             return list(chain.from_iterable(parts))
 
-        items = await ask(find)
+        items = await ask(service, find)
         pages = await run_in_threadpool(
             elsewhere.pages, request, detector=detector, prefix=prefix, cursor=cursor, limit=limit
         )
@@ -68,7 +56,7 @@ def streams_router(service: Service) -> APIRouter:
             memories = service.pipeline.memories(name)
             return next(filter(None, (memory.stream(stream) for memory in memories)), None)
 
-        body = await ask(find)
+        body = await ask(service, find)
         if body is None:
             body = await run_in_threadpool(elsewhere.find, request, stream, detector=detector)
         if body is None:

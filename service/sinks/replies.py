@@ -52,7 +52,7 @@ class Replies:
         with self._lock:
             waits = [wait for wait in self._waits if wait.partition == delivery.raw.partition]
         for wait in waits:
-            _collect(wait, delivery)
+            wait.outcomes |= outcomes_of(delivery, wait.offsets)
             if len(wait.outcomes) == len(wait.offsets):
                 self.forget(wait.done)
                 wait.done.set_result([wait.outcomes[offset] for offset in wait.offsets])
@@ -67,11 +67,12 @@ class Replies:
             self._waits = []
 
 
-def _collect(wait: Wait, delivery: Delivery) -> None:
+def outcomes_of(delivery: Delivery, offsets: range) -> dict[int, Outcome]:
+    """What came of some records, by offset."""
     scored = delivery.scored
-    first, stop = scored.offsets.searchsorted([wait.offsets.start, wait.offsets.stop])
-    for i in range(int(first), int(stop)):
-        wait.outcomes[int(scored.offsets[i])] = result_of(scored, i)
+    first, stop = scored.offsets.searchsorted([offsets.start, offsets.stop])
+    outcomes = {int(scored.offsets[i]): result_of(scored, i) for i in range(int(first), int(stop))}
     for letter in delivery.dead_letters:
-        if letter.offset in wait.offsets:
-            wait.outcomes[letter.offset] = {"rejected": letter.reason, "detail": letter.detail}
+        if letter.offset in offsets:
+            outcomes[letter.offset] = {"rejected": letter.reason, "detail": letter.detail}
+    return outcomes

@@ -83,7 +83,8 @@ class Fleet:
         self.workers.pop(number).kill()
 
     def stop(self, number: int) -> None:
-        assert self.workers.pop(number).stop() == 0
+        worker = self.workers.pop(number)
+        assert worker.stop() == 0, worker.said()
 
     def lose(self, number: int) -> None:
         """The machine burns down."""

@@ -1,0 +1,21 @@
+"""Questions to the pipeline: memories belong to its thread, which answers between two batches."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from service.api.problems import ProblemError
+from service.bootstrap import Service
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 10.0
+
+
+async def ask(service: Service, question: Callable[[], T]) -> T:
+    """What `question` returns, called in the pipeline's thread."""
+    try:
+        answer = asyncio.wrap_future(service.pipeline.ask(question))
+        return await asyncio.wait_for(answer, ANSWER_SECONDS)
+    except TimeoutError:
+        raise ProblemError(503, "the pipeline is busy or restoring; try again") from None
