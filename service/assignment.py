@@ -35,7 +35,7 @@ class Assignment:
 
     `detectors` are those that are configured; each partition has memories of its own, so that they
     can go where it goes. They are read in a thread of their own while other partitions' events are
-    scored. All methods belong to the pipeline's thread.
+    scored. The methods belong to the pipeline's thread, or to one that it waits for.
     """
 
     detectors: Mapping[str, Detector]
@@ -115,7 +115,8 @@ class Assignment:
         self.changelog.stop_reading()
 
     def _restore(self, restoring: Restoring) -> None:
-        while restoring.wanted and not self._closing.is_set():
+        self.changelog.going_on = lambda: restoring.wanted and not self._closing.is_set()
+        while self.changelog.going_on():
             try:
                 self._read(restoring)
             except Unavailable as error:

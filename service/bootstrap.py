@@ -206,7 +206,9 @@ def _instance(folder: Path) -> str:
     """The name of this data folder's member of the group, made once."""
     file = folder / "instance"
     if not file.exists():
-        file.write_text(f"wakeful-{uuid.uuid4().hex[:12]}\n", encoding="utf-8")
+        new = folder / "instance.new"
+        new.write_text(f"wakeful-{uuid.uuid4().hex[:12]}\n", encoding="utf-8")
+        new.replace(file)
     return file.read_text(encoding="utf-8").strip()
 
 

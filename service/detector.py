@@ -25,6 +25,7 @@ from service.memory.store import (
     Checkpoint,
     Idle,
     InMemoryStore,
+    Positions,
     Shape,
     StateStore,
     require_format,
@@ -100,6 +101,8 @@ class Detector:
         self.memory = memory or name
         self.artifact = artifact
         self.features = features
+        self._configured = features
+        self._outdated: Shape | None = None
         self.decoder = decoder
         self.scorer = scorer
         self._declared = declared
@@ -125,10 +128,11 @@ class Detector:
         Those of idle streams stay in the store until an event asks for them.
         """
         self._store = store
-        wanted = self.features
+        wanted = self._configured
         for shape, packs in groupby(store.packs(self.memory), itemgetter(0)):
             self._start_as(shape)
             self.arena.restore(pack for _, pack in packs)
+        self.arena.require_whole()
         stored = store.shape(self.memory)
         if stored is None:
             return
@@ -137,8 +141,7 @@ class Detector:
         self.idle = store.idle_count(self.memory)
         if self.decoder.fields.discover:
             wanted = stored.features + tuple(f for f in wanted if f not in stored.features)
-        if set(stored.features) - set(wanted):
-            self._lay_out_idle(stored, wanted)
+        self._outdated = stored if set(stored.features) - set(wanted) else None
         if wanted != stored.features:
             self._reshape(wanted)
 
@@ -155,9 +158,12 @@ class Detector:
         self.features = shape.features
         self.arena = self._new_arena(shape.features)
 
-    def _lay_out_idle(self, stored: Shape, features: tuple[str, ...]) -> None:
-        """Let idle streams forget the features that are no longer watched, as the others do: should
-        one be watched again, it starts fresh."""
+    def forget_features(self, positions: Positions) -> None:
+        """After `restore`: let idle streams forget the features that are no longer watched, as the
+        others did. Should one be watched again, it starts fresh."""
+        stored, features = self._outdated, self.features
+        if stored is None:
+            return
         layout = self.artifact.layout(len(features))
         fresh = self.artifact.fresh_rows(len(features))
         after = ""
@@ -168,7 +174,8 @@ class Detector:
                 stored, 0, left=names, left_rows=np.stack(rows), left_features=features,
                 returned=names,
             )  # fmt: skip
-            self._store.save(Checkpoint({}, {self.memory: changed}))
+            self._store.save(Checkpoint(positions, {self.memory: changed}))
+        self._outdated = None
 
     def warm_up(self) -> None:
         """Compile or load the compiled loops now, not on the first event: another detector takes

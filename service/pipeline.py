@@ -83,9 +83,9 @@ class Pipeline:
 
         `restored` is called before the first record is read.
         """
-        self.restore()
-        restored()
         try:
+            self.restore()
+            restored()
             while not self._stopping.is_set() and not self.source.finished:
                 try:
                     self.run_once()
@@ -101,13 +101,12 @@ class Pipeline:
 
     def run_once(self) -> None:
         for raw in self._persist(lambda: self.source.poll(POLL_SECONDS)):
-            for detector in self._watchers(raw):
-                decoded = self._decode(detector, raw)
-                self._make_room(detector, decoded)
-                self._persist(lambda: detector.fetch(decoded))  # noqa: B023 - called at once
-                self._undelivered = True
+            # What writes comes first: from the first delivery to the last, sinks have a part.
+            ready = [(detector, self._prepared(detector, raw)) for detector in self._watchers(raw)]
+            self._undelivered = bool(ready)
+            for detector, decoded in ready:
                 self._deliver(self._score(detector, raw, decoded))
-                self._undelivered = False
+            self._undelivered = False
             self.positions[raw.partition] = raw.next_offset
             self._attend()
         self._reading = self.source.waiting_for is None
@@ -116,6 +115,8 @@ class Pipeline:
 
     def restore(self) -> None:
         """Take the memories and positions of the last checkpoint, and start the source there."""
+        if self.assignment is not None:
+            self._persist(self.assignment.transactions.open)
         for detector in self.detectors.values():
             self.metrics.announce(detector.name, detector.scorer.budget_per_week)
             detector.warm_up()
@@ -126,8 +127,7 @@ class Pipeline:
         self._saved_positions = dict(self.positions)
         self.source.start(self.positions)
         for detector in self.memories():
-            self._make_room(detector)
-            self._count_memories(detector)
+            self._welcome(detector)
         self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
         self._schedule_checkpoint()
         self._restored = True
@@ -176,8 +176,7 @@ class Pipeline:
         self.positions[partition] = position
         self._next_checkpoint = 0.0  # to have it known
         for detector in self.memories():
-            self._make_room(detector)
-            self._count_memories(detector)
+            self._welcome(detector)
 
     def leave(self, partitions: Iterable[Partition]) -> None:
         """They are somebody else's, and so are their memories."""
@@ -236,9 +235,19 @@ class Pipeline:
         topic = raw.partition[0]
         return [self.detectors[name] for name, topics in self.topics.items() if topic in topics]
 
-    def _decode(self, detector: Detector, raw: RawBatch) -> Decoded:
+    def _prepared(self, detector: Detector, raw: RawBatch) -> Decoded:
+        """What is in the records, with room for their streams and the memories that had left."""
         with self.metrics.stage("decode"):
-            return detector.decode(raw)
+            decoded = detector.decode(raw)
+        self._make_room(detector, decoded)
+        self._persist(lambda: detector.fetch(decoded))
+        return decoded
+
+    def _welcome(self, detector: Detector) -> None:
+        """Its memories are here."""
+        self._persist(lambda: detector.forget_features(dict(self.positions)))
+        self._make_room(detector)
+        self._count_memories(detector)
 
     def _make_room(self, detector: Detector, decoded: Decoded | None = None) -> None:
         """Let the longest idle memories leave for the store where these events need the room."""
@@ -317,6 +326,8 @@ class Pipeline:
         """Nobody knows what of the memories counts: have them from the store again."""
         log.warning("memories are read again", error=str(error))
         self._undelivered = False
+        if self.assignment is not None:
+            self._persist(self.assignment.transactions.open)  # what was begun ends before we look
         self.source.start(self.positions)
 
     def _answer(self) -> None:

@@ -65,7 +65,7 @@ class Transactions:
         self._member = member
         self._producer: Any = None
         self._ending: Future[None] | None = None
-        self._counted: Callable[[], None] = _nothing
+        self._counted: Callable[[], None] = lambda: None
         self._given_up = 0.0
         self._offsets: dict[Partition, int] = {}
 
@@ -112,15 +112,17 @@ class Transactions:
         }
         if self._producer is None:
             self.open()
-        self._producer.begin_transaction()
         try:
-            self._send(messages)
+            self._producer.begin_transaction()
+            sent = self._send(messages)
         except BaseException as error:
-            self._end(self._abort, _nothing)
-            if isinstance(error, KafkaError):
+            self._discard()  # whoever takes its name aborts what it began
+            if isinstance(error, (KafkaError, ValueError)):  # a partition that it does not know yet
                 raise _unavailable(error) from error
             raise
-        self._end(lambda: self._commit(ahead), lambda: self._ended(ahead, counted))
+        self._given_up = time.monotonic() + GIVE_UP_SECONDS
+        self._counted = lambda: self._ended(ahead, counted)
+        self._ending = _in_background(lambda: self._commit(sent, ahead))
         self.settle()
 
     def settle(self) -> None:
@@ -137,11 +139,10 @@ class Transactions:
             self._discard()
             raise Unsettled(f"kafka: no end of a transaction in {GIVE_UP_SECONDS:g} s") from None
         except Unsettled:
-            self._ending = None
             self._discard()
             raise
-        except KafkaError as error:  # it was aborted
-            self._ending = None
+        except KafkaError as error:  # it was aborted; the client would go on with its offsets
+            self._discard()
             raise _unavailable(error) from error
         self._ending = None
         self._counted()
@@ -150,39 +151,47 @@ class Transactions:
         """Leave; a transaction that has no end yet is aborted by the brokers."""
         self._discard()
 
-    def _send(self, messages: Iterable[Message]) -> None:
-        waiting = 0
+    def _send(self, messages: Iterable[Message]) -> list[Any]:
+        """What the client promises of each."""
+        waiting, sent = 0, []
         for message in messages:
-            self._producer.send(
-                message.topic, message.value, message.key, list(message.headers), message.partition
+            headers = list(message.headers)
+            promise = self._producer.send(
+                message.topic, message.value, message.key, headers, message.partition
             )
+            sent.append(promise)
             waiting += len(message.value or b"")
             if waiting > FLUSH_BYTES:
                 self._producer.flush(timeout=ANSWER_SECONDS)
                 waiting = 0
+        return sent
 
-    def _end(self, end: Callable[[], None], counted: Callable[[], None]) -> None:
-        """End it in a thread of its own: the client waits for as long as the broker is away."""
-        self._ending, self._counted = _in_background(end), counted
-        self._given_up = time.monotonic() + GIVE_UP_SECONDS
-
-    def _ended(self, offsets: dict[Partition, int], counted: Callable[[], None]) -> None:
-        for partition in offsets.keys() & self._offsets.keys():
-            self._offsets[partition] = offsets[partition]
-        counted()
-
-    def _commit(self, offsets: dict[Partition, int]) -> None:
+    def _commit(self, sent: list[Any], offsets: dict[Partition, int]) -> None:
+        """End it: in a thread of its own, as the client waits for as long as the broker is away."""
+        producer = self._producer
         told = {
             TopicPartition(*partition): OffsetAndMetadata(offset, self.address, -1)
             for partition, offset in offsets.items()
         }
         try:
+            producer.flush()
+            for promise in sent:  # the client may leave one out and commit the others
+                if promise.failed():
+                    raise promise.exception
             if told:
-                self._producer.send_offsets_to_transaction(told, self._present_member())
-            self._producer.commit_transaction()
+                producer.send_offsets_to_transaction(told, self._present_member())
+            producer.commit_transaction()
         except KafkaError as error:
-            self._abort(error)
+            try:
+                producer.abort_transaction()
+            except KafkaError as another:
+                raise Unsettled(f"kafka: {error!r}, then {another!r}") from another
             raise
+
+    def _ended(self, offsets: dict[Partition, int], counted: Callable[[], None]) -> None:
+        for partition in offsets.keys() & self._offsets.keys():  # one may have been away since
+            self._offsets[partition] = max(offsets[partition], self._offsets[partition])
+        counted()
 
     def _present_member(self) -> Any:
         """Offsets of nobody in particular are taken from anybody: they would fence nothing."""
@@ -191,26 +200,21 @@ class Transactions:
             raise CommitFailedError("we are not in the group now")
         return member
 
-    def _abort(self, reason: KafkaError | None = None) -> None:
-        try:
-            self._producer.abort_transaction()
-        except KafkaError as error:
-            raise Unsettled(f"kafka: {reason or 'a transaction'!r}, then {error!r}") from error
-
     def _discard(self) -> None:
+        """Leave the client to itself: should it still write, it is refused once another one has its
+        name."""
         producer, self._producer, self._ending = self._producer, None, None
         if producer is not None:
-            with suppress(
-                KafkaError
-            ):  # what it has not written is nobody's loss: it does not count
-                producer.close(timeout=0)
+            _in_background(lambda: _leave(producer))
 
 
-def _nothing() -> None:
-    pass
+def _leave(producer: Any) -> None:
+    with suppress(KafkaError):  # there is nothing to abort, or nobody to tell
+        producer.abort_transaction()
+    producer.close()
 
 
-def _unavailable(error: KafkaError) -> Unavailable:
+def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(f"kafka: {error!r}; is the broker up, and may we write?")
 
 

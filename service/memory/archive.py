@@ -18,7 +18,7 @@ from crc32c import crc32c
 from service.errors import StateError
 from service.memory.entries import pack_of, pack_value
 from service.memory.packs import Pack
-from service.memory.store import Changed, Checkpoint, Idle, Positions, Shape, StateStore
+from service.memory.store import Changed, Checkpoint, Idle, Positions, Shape, StateStore, resident
 from service.records import Names, Partition
 
 MAGIC = b"wakeful memories 1\n"
@@ -59,17 +59,13 @@ class Memories:
 
 def stored(store: StateStore, name: str, partitions: Sequence[Partition]) -> Memories | None:
     """What a store has under a name, with the positions of some partitions; None: nothing."""
-    slots: dict[int, tuple[str, bytes]] = {}
-    for _, pack in store.packs(name):
-        rows = iter(pack.rows)
-        for slot, stream in zip(pack.slots.tolist(), pack.streams, strict=True):
-            slots[slot] = (stream, next(rows).tobytes() if stream else b"")
+    here = resident(store, name)
     shape, known = store.shape(name), store.positions()
     if shape is None:
         return None
     idle = store.idle_after(name, "", "", store.idle_count(name))
     found = {one.stream: (one.features, one.row) for one in idle}
-    found |= {stream: (shape.features, row) for stream, row in slots.values() if stream}
+    found |= {stream: (shape.features, row) for stream, row in here.items()}
     positions = [(*place, known[place]) for place in partitions if place in known]
     contents = Contents(
         name, shape.fingerprint, shape.features, shape.format, positions, len(found)

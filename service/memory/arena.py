@@ -131,7 +131,7 @@ class Arena:
 
     def restore(self, packs: Iterable[Pack]) -> None:
         """Take the memories of stored packs, in the order in which they were written, into an empty
-        arena. StateError where one of them is missing."""
+        arena."""
         parts: list[bytes] = []
         spans, size, top = np.zeros((0, 2), np.int64), 0, 0
         for pack in packs:
@@ -145,9 +145,16 @@ class Arena:
             parts.append(pack.streams.data.tobytes())
             size += len(parts[-1])
         self._packing.count()
-        if missing := int(np.count_nonzero(self._packing.home[:top] == NOWHERE)):
-            raise StateError(f"{missing} of its memories are missing in the store")
         self.names = NameTable.filled(Names(read_only(b"".join(parts)), spans[:top]))
+
+    def require_whole(self) -> None:
+        """StateError where a memory that was restored is in no pack: one is missing."""
+        homes = self._packing.home[: self.names.top]
+        if missing := int(np.count_nonzero(self.names.taken() & (homes == NOWHERE))):
+            raise StateError(
+                f"{missing} memories are missing in the store: bring it back from a copy, or start "
+                "with another one"
+            )
 
     def _take(self, pack: Pack, held: I64) -> None:
         if not len(held):

@@ -8,13 +8,14 @@ owner that the group has left behind can write nothing. What a record is: see `e
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from service.errors import StateError, Unavailable
@@ -44,6 +45,7 @@ TOPIC_CONFIG = {
     "segment.bytes": str(64 * 2**20),  # the segment that is written to is not compacted
     "min.cleanable.dirty.ratio": "0.3",
 }
+LATEST = OffsetSpec.LATEST
 READ_BYTES = 16 * 2**20  # of a partition at once
 READ_RECORDS = 64
 POLL_MS = 500
@@ -100,13 +102,16 @@ class Changelog:
         self._transactions = transactions
         self._folder = folder
         self._reader: Any = None
+        self._admin: Any = None
+        self.going_on: Callable[[], bool] = lambda: True
+        """Whether whoever reads goes on; asked now and then."""
         self._kept: dict[str, Kept] = {}
         self._partitions: dict[str, int] = {}  # of topics that are there
         shutil.rmtree(folder, ignore_errors=True)
 
     def save(self, checkpoint: Checkpoint) -> None:
         self._transactions.commit(
-            self._messages(checkpoint), checkpoint.positions, lambda: self._saved(checkpoint)
+            self._messages(checkpoint), checkpoint.positions, self._counted(checkpoint)
         )
         for memory, changed in checkpoint.changed.items():
             if len(changed.left) or len(changed.returned):
@@ -184,16 +189,14 @@ class Changelog:
             return
         with _telling():
             count = max(len(self._read().partitions_for_topic(topic) or ()), number + 1)
-            options = client_options(self._options, KafkaAdminClient.DEFAULT_CONFIG)
-            admin = KafkaAdminClient(**{**options, "bootstrap_servers": self._servers})
-            with closing(admin):
-                there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
-                for name in wanted:
-                    if name not in there:
-                        _create(admin, name, count)
-                    elif there[name] < count:
-                        admin.create_partitions({name: count})
-                    self._partitions[name] = max(count, there.get(name, 0))
+            admin = self._admin_client()
+            there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
+            for name in wanted:
+                if name not in there:
+                    _create(admin, name, count)
+                elif there[name] < count:
+                    admin.create_partitions({name: count})
+                self._partitions[name] = max(count, there.get(name, 0))
 
     def partitions(self, topic: str) -> list[Partition]:
         """Those of a topic that is read."""
@@ -202,8 +205,9 @@ class Changelog:
 
     def stop_reading(self) -> None:
         """From the thread that restores, at its end."""
-        if self._reader is not None:
-            self._reader.close()
+        for client in (self._reader, self._admin):
+            if client is not None:
+                client.close()
 
     def _messages(self, checkpoint: Checkpoint) -> Iterator[Message]:
         """What a checkpoint writes: what is gone first, as numbers may come again."""
@@ -225,11 +229,19 @@ class Changelog:
             if position is not None and position != kept.position:
                 yield _message(kept, kept.keys.head, head_value(position))
 
-    def _saved(self, checkpoint: Checkpoint) -> None:
-        for kept in list(self._kept.values()):
-            kept.position = checkpoint.positions.get(kept.source, kept.position)
-        for memory, changed in checkpoint.changed.items():
-            self._kept[memory].shape = changed.shape
+    def _counted(self, checkpoint: Checkpoint) -> Callable[[], None]:
+        """What is known once it counts, of those that are kept now: one may be away by then."""
+        kept_now = dict(self._kept)
+
+        def counted() -> None:
+            for memory, kept in kept_now.items():
+                kept.position = checkpoint.positions.get(kept.source, kept.position)
+                changed = checkpoint.changed.get(memory)
+                if changed is not None:
+                    kept.shape = changed.shape
+                    kept.numbers.difference_update(changed.dropped)
+
+        return counted
 
     def _of(self, memory: str) -> Kept:
         return self._kept.get(memory) or self._new(memory)
@@ -245,18 +257,27 @@ class Changelog:
         reader = self._read()
         with _telling():
             reader.assign([place])
-            reader.seek_to_beginning(place)
-            end = reader.end_offsets([place], timeout_ms=ANSWER_MS)[place]
-        while True:
+            (first,) = reader.beginning_offsets([place], timeout_ms=ANSWER_MS).values()
+            reader.seek(place, first)
+            # Behind a transaction that is open there may be what counts: its end is waited for.
+            (end,) = self._admin_client().list_partition_offsets({place: LATEST}).values()
+        while self.going_on():
             with _telling():
                 found = reader.poll(timeout_ms=POLL_MS).get(place, ())
-                position = reader.position(place)
+                position = reader.position(place, timeout_ms=ANSWER_MS)
             for record in found:
-                if record.key is not None and record.offset < end:
+                if record.key is not None and record.offset < end.offset:
                     where = f"{place.topic}, partition {place.partition}, offset {record.offset}"
                     yield record.key, record.value, where
-            if position >= end:
+            if position is not None and position >= end.offset:
                 return
+        raise Unavailable("kafka: memories are not read to their end: nobody wants them")
+
+    def _admin_client(self) -> Any:
+        if self._admin is None:
+            options = client_options(self._options, KafkaAdminClient.DEFAULT_CONFIG)
+            self._admin = KafkaAdminClient(**{**options, "bootstrap_servers": self._servers})
+        return self._admin
 
     def _read(self) -> Any:
         if self._reader is None:

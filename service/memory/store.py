@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -97,14 +99,21 @@ class StateStore(Protocol):
 
 def memories(store: StateStore, detector: str) -> dict[str, bytes]:
     """Every memory that is stored, by stream."""
-    slots: dict[int, tuple[str, bytes]] = {}
-    for _, pack in store.packs(detector):
-        rows = iter(pack.rows)
-        for slot, stream in zip(pack.slots.tolist(), pack.streams, strict=True):
-            slots[slot] = (stream, next(rows).tobytes() if stream else b"")
-    resident = {stream: row for stream, row in slots.values() if stream}
+    here = resident(store, detector)
     limit = store.idle_count(detector)
-    return resident | {one.stream: one.row for one in store.idle_after(detector, "", "", limit)}
+    return here | {one.stream: one.row for one in store.idle_after(detector, "", "", limit)}
+
+
+def resident(store: StateStore, detector: str) -> dict[str, bytes]:
+    """Those of streams that are not idle."""
+    slots: dict[int, tuple[str, bytes]] = {}
+    for _, packs in groupby(store.packs(detector), itemgetter(0)):
+        slots = {}
+        for _, pack in packs:
+            rows = iter(pack.rows)
+            for slot, stream in zip(pack.slots.tolist(), pack.streams, strict=True):
+                slots[slot] = (stream, next(rows).tobytes() if stream else b"")
+    return {stream: row for stream, row in slots.values() if stream}
 
 
 @dataclass(slots=True)

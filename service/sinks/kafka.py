@@ -52,6 +52,7 @@ class KafkaSink:
         self._waiting += [Waiting(partition, message) for message in messages]
 
     def flush(self) -> None:
+        self._transactions.settle()  # it may be of these
         if not self._waiting:
             return
         written = list(self._waiting)

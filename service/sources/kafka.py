@@ -2,15 +2,16 @@
 
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.structs import ConsumerGroupMetadata
 
-from service.errors import StateError, Unavailable, Unsettled
+from service.errors import StateError, Unavailable
+from service.kafka.assignor import Assignor
 from service.kafka.options import client_options
 from service.memory.store import Positions
 from service.records import Partition, RawBatch
@@ -52,7 +53,12 @@ class KafkaSource:
     made of all events (or from its end, where the option `auto.offset.reset` says `latest`).
 
     The client calls `assigned`, `revoked` and `lost` in its own thread, while `poll` waits for it.
-    Nothing may ask it for anything there; so partitions come paused.
+    Nothing may ask it for anything there; so partitions come paused. What goes wrong there is
+    raised by that poll.
+
+    What we hold was given to the member that we were then. The group may have left that one behind
+    (its process was stopped for too long) and the client may have joined again as another without
+    a word; so who we are is looked at, and as another we hold nothing.
     """
 
     keeper: Keeper
@@ -75,9 +81,7 @@ class KafkaSource:
             "group_id": group_id,
             "auto_offset_reset": "earliest",  # where retention overtakes us, no more is skipped
             "enable_auto_commit": False,
-            "partition_assignment_strategy": [
-                CooperativeStickyAssignor
-            ],  # who stays is not stopped
+            "partition_assignment_strategy": [Assignor(self._in_group)],
             "isolation_level": "read_committed",
         }
         self._max_batch_events = max_batch_events
@@ -86,16 +90,16 @@ class KafkaSource:
         self._unplaced: set[TopicPartition] = set()
         self._arrived: dict[Partition, int | None] = {}  # of the unplaced; with their positions
         self._next_check = 0.0
-        self._raised: KafkaError | Unsettled | None = None  # where something else came first
+        self._raised: KafkaError | None = None  # by a poll whose records came first
+        self._failed: BaseException | None = None  # by what the client called
+        self._ours: set[TopicPartition] = set()
+        self._held_by = ""  # the member that they were given to
         self._closing = False
 
     def start(self, positions: Positions) -> None:  # noqa: ARG002 - the keeper says where, and when
         """Again: have the keeper take the memories of all partitions once more."""
         if self._consumer is not None:
-            partitions = self._consumer.assignment()
-            self._hold(partitions)
-            self.keeper.forget(map(_named, partitions))
-            self.keeper.take(map(_named, partitions))
+            self._take_all()
 
     def poll(self, timeout_seconds: float) -> list[RawBatch]:
         try:
@@ -126,11 +130,12 @@ class KafkaSource:
         does, so that it travels while these records are scored.
         """
         if self._raised is not None:
-            error, self._raised = self._raised, None
-            raise error
+            raised, self._raised = self._raised, None
+            raise raised
         most = BATCHES_AT_ONCE if self._whole else self._max_batch_events
         records: dict[TopicPartition, list[Any]]
         records = consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=most)
+        self._check_ourselves()
         if not records:
             return records
         try:
@@ -138,6 +143,7 @@ class KafkaSource:
                 records.setdefault(partition, []).extend(more)
         except KafkaError as error:
             self._raised = error  # the client is past these records: they must not go with it
+        self._check_ourselves()
         # The second poll may have given partitions away, and taken them back.
         ours = consumer.assignment() - self._unplaced
         return {partition: part for partition, part in records.items() if partition in ours}
@@ -150,13 +156,18 @@ class KafkaSource:
 
     @property
     def waiting_for(self) -> str | None:
-        if self._consumer is None or self.member().generation_id < 0:
-            return "the consumer group to meet"
-        return None
+        return None if self._in_group() else "the consumer group to meet"
 
     def member(self) -> Any:
-        """Our place in the group, as it is now."""
-        return self._consumer.group_metadata()
+        """Our place in the group: none, where what we hold was given to another member than we are
+        by now."""
+        member = self._consumer.group_metadata()
+        held = not self._ours or member.member_id == self._held_by
+        return member if held else ConsumerGroupMetadata(member.group_id)
+
+    def _in_group(self) -> bool:
+        consumer = self._consumer
+        return consumer is not None and consumer.group_metadata().generation_id >= 0
 
     def lag(self) -> int:
         """Records behind the ends of our partitions; markers of transactions are not counted."""
@@ -180,34 +191,67 @@ class KafkaSource:
 
     def assigned(self, partitions: set[TopicPartition]) -> None:
         """Hold them until their memories are here."""
-        self._hold(partitions)
-        self.keeper.take(map(_named, partitions))
+        if not self._joined_again():
+            self._ours |= partitions
+            self._hold(partitions)
+            self.keeper.take(map(_named, partitions))
 
     def revoked(self, partitions: set[TopicPartition]) -> None:
         """Save before the partitions go."""
-        self._let_go(partitions)
-        if not partitions or self._closing:
+        if self._closing or self._joined_again():
             return
+        self._let_go(partitions)
         try:
             self.keeper.give(map(_named, partitions))
         except Unavailable as error:
             log.warning("no checkpoint before partitions went", error=str(error))
-        except Unsettled as error:
-            self._raised = error  # what stays is taken again, from the next poll on
 
     def lost(self, partitions: set[TopicPartition]) -> None:
         """The group went on without us: nothing of ours counts any longer."""
         self._let_go(partitions)
         self.keeper.forget(map(_named, partitions))
 
+    def failed(self, error: BaseException) -> None:
+        """What the client called went wrong: the poll that waits for it is to raise it."""
+        self._failed = self._failed or error
+
+    def _check_ourselves(self) -> None:
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
+        self._joined_again()
+
+    def _joined_again(self) -> bool:
+        """Whether we are another member than what we hold was given to: then it is forgotten, and
+        what the group has given to the one that we are is taken."""
+        member = self._consumer.group_metadata()
+        if member.generation_id < 0 or member.member_id == self._held_by:
+            return False
+        self._held_by = member.member_id
+        if not self._ours:
+            return False
+        log.warning("the group had left us behind; what we held is forgotten")
+        self._take_all()
+        return True
+
+    def _take_all(self) -> None:
+        self.keeper.forget([*map(_named, self._ours)])
+        self._let_go(set(self._ours))
+        self._ours = set(self._consumer.assignment())
+        self._hold(self._ours)
+        self.keeper.take(map(_named, self._ours))
+
     def _let_go(self, partitions: set[TopicPartition]) -> None:
+        self._ours -= partitions
         self._unplaced -= partitions
         for partition in partitions:
             self._arrived.pop(_named(partition), None)
 
     def _hold(self, partitions: set[TopicPartition]) -> None:
         self._consumer.pause(*partitions)
-        self._let_go(partitions)
+        for partition in partitions:
+            self._consumer.seek(partition, 0)  # for one that has none the client asks, and waits
+            self._arrived.pop(_named(partition), None)
         self._unplaced |= partitions
 
     def _connected(self) -> Any:
@@ -296,13 +340,22 @@ class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._source = source
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self._source.assigned(set(assigned))
+        self._call(self._source.assigned, assigned)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        self._source.revoked(set(revoked))
+        self._call(self._source.revoked, revoked)
 
     async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
-        self._source.lost(set(lost))
+        self._call(self._source.lost, lost)
+
+    def _call(
+        self, called: Callable[[set[TopicPartition]], None], partitions: set[TopicPartition]
+    ) -> None:
+        """The client would take what is raised here for an error of its own."""
+        try:
+            called(set(partitions))
+        except BaseException as error:  # noqa: BLE001 - it belongs to the pipeline's thread
+            self._source.failed(error)
 
 
 def _batch(partition: TopicPartition, records: list[Any]) -> RawBatch:

@@ -88,13 +88,13 @@ class Faults:
         time.sleep(SESSION_SECONDS + 3.0)
         self._fleet.resume(worker)
 
-    def grow(self, worker: int) -> None:  # noqa: ARG002 - it is another one
+    def grow(self, worker: int) -> None:
         """One more comes, and goes in the middle of things."""
         self._fleet.start(WORKERS)
         time.sleep(self._random.uniform(0.0, 3.0))
         self._fleet.kill(WORKERS)
 
-    def kill_the_broker(self, worker: int) -> None:  # noqa: ARG002 - all of them see it
+    def kill_the_broker(self, worker: int) -> None:
         self._broker.kill()
         time.sleep(self._random.uniform(0.0, 2.0))
         self._broker.start()

@@ -154,3 +154,19 @@ def test_a_dead_letter_that_the_broker_finds_too_large_goes_as_its_context(
     (record,) = read(bootstrap_servers, topic)
     assert (record.key, record.value) == (None, b"")
     assert dict(record.headers)["wakeful.key_bytes"] == b"10000"
+
+
+def test_what_waits_and_what_is_late_are_written_once(
+    bootstrap_servers: str, topic: str, transactions: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a transaction comes after it was waited for; its messages do not go again."""
+    sink = KafkaSink(transactions, topic, topic)
+    sink.deliver(_delivery([letter(3)], topic))
+    with monkeypatch.context() as patched:
+        patched.setattr("service.kafka.transactions.ANSWER_SECONDS", 0.0)
+        with pytest.raises(Unavailable, match="no end yet"):
+            sink.flush()
+    sink.deliver(_delivery([letter(7)], topic))
+    sink.flush()
+    offsets = [dict(r.headers)["__connect.errors.offset"] for r in read(bootstrap_servers, topic)]
+    assert offsets == [b"3", b"7"]

@@ -41,7 +41,7 @@ class Positioned:
     def begin(self, partition: Partition, position: int) -> None:
         self.positions[partition] = position
 
-    def give(self, partitions: Iterable[Partition]) -> None:  # noqa: ARG002
+    def give(self, partitions: Iterable[Partition]) -> None:
         self.save()
 
     def forget(self, partitions: Iterable[Partition]) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -147,6 +149,7 @@ class ArenaInMemory(RuleBasedStateMachine):
         super().__init__()
         self.store = self.opened()
         self.arena = self.empty()
+        self.shape = Shape("0", ())
         self.returned: list[str] = []
         self.now: tuple[dict[str, bytes], dict[str, bytes]] = {}, {}
         self.saved: tuple[dict[str, bytes], dict[str, bytes]] = {}, {}
@@ -184,7 +187,7 @@ class ArenaInMemory(RuleBasedStateMachine):
         plan = self.arena.plan(self.arena.longest_idle(NOBODY, most, 0))
         gone = list(self.arena.names.of(plan.leaving))
         changed = Changed(
-            Shape("f", ()), 1, self.arena.packs(plan), plan.dropped, gone,
+            self.shape, 1, self.arena.packs(plan), plan.dropped, gone,
             self.arena.table.bytes[plan.leaving], returned=self.returned,
         )  # fmt: skip
         self.store.save(Checkpoint({}, {MEMORY: changed}))
@@ -195,9 +198,29 @@ class ArenaInMemory(RuleBasedStateMachine):
         self.saved = dict(here), dict(left)
 
     @rule()
+    def reshape(self) -> None:
+        """Rows are of another shape now: all of them are written."""
+        old, self.arena = self.arena, self.empty()
+        for streams, used, table in old.parts(7):
+            self.arena.take_over(streams, used, table.bytes)
+        self.shape = Shape(str(int(self.shape.fingerprint) + 1), ())
+        plan = self.arena.plan(NONE)
+        changed = Changed(
+            self.shape, 1, self.arena.packs(plan), returned=self.returned, replace_all=True
+        )
+        self.store.save(Checkpoint({}, {MEMORY: changed}))
+        self.arena.saved(plan)
+        self.returned = []
+        here, left = self.now
+        self.saved = dict(here), dict(left)
+
+    @rule()
     def crash(self) -> None:
         self.arena, self.store = self.empty(), self.opened_again()
-        self.arena.restore(pack for _, pack in self.store.packs(MEMORY))
+        for _, packs in groupby(self.store.packs(MEMORY), itemgetter(0)):
+            self.arena = self.empty()
+            self.arena.restore(pack for _, pack in packs)
+        self.arena.require_whole()
         self.now, self.returned = (dict(self.saved[0]), dict(self.saved[1])), []
 
     @invariant()
@@ -251,7 +274,7 @@ class Log:
     def commit(
         self,
         messages: Iterable[Message],
-        offsets: Positions,  # noqa: ARG002
+        offsets: Positions,
         counted: Callable[[], None],
     ) -> None:
         self.messages += messages
@@ -281,7 +304,7 @@ class LogReader(Changelog):
         super().__init__([], {}, "g", str, log, folder)  # type: ignore[arg-type]
         self._log = log
 
-    def _records(self, place: object) -> Iterator[tuple[bytes, bytes | None, str]]:  # noqa: ARG002
+    def _records(self, place: object) -> Iterator[tuple[bytes, bytes | None, str]]:
         for at, message in enumerate(self._log.messages):
             assert message.key is not None
             yield message.key, message.value, f"message {at}"
@@ -311,7 +334,7 @@ class ArenaInChangelog(ArenaInMemory):
         """It counts, and nobody knows: the next one writes all of it again."""
         self.log.doubtful = True
         changed = Changed(
-            Shape("f", ()), 1, self.arena.packs(plan := self.arena.plan(NONE)), plan.dropped,
+            self.shape, 1, self.arena.packs(plan := self.arena.plan(NONE)), plan.dropped,
             returned=self.returned,
         )  # fmt: skip
         with pytest.raises(Unavailable):

@@ -141,7 +141,7 @@ def test_checkpoints_that_take_long_come_less_often(taken: float, pause: float) 
 
 
 class FullStore(InMemoryStore):
-    def save(self, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - it is full
+    def save(self, checkpoint: Checkpoint) -> None:
         raise Unavailable("disk full")
 
 
@@ -155,7 +155,7 @@ def test_the_source_is_not_told_before_the_memories_are_saved() -> None:
 
 
 class Broken(Collected):
-    def deliver(self, delivery: Delivery) -> None:  # noqa: ARG002 - it is broken
+    def deliver(self, delivery: Delivery) -> None:
         raise RuntimeError("a broken invariant")
 
 

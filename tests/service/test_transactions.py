@@ -1,0 +1,165 @@
+"""What counts together, whenever the client says so: with a client whose answers are chosen."""
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from kafka.errors import KafkaError, ProducerFencedError
+
+from service.errors import Unavailable, Unsettled
+from service.kafka import transactions as module
+from service.kafka.transactions import Message, Transactions
+from service.records import Partition
+
+HERE: Partition = ("events", 0)
+MEMBER = SimpleNamespace(generation_id=3)
+
+
+class Client:
+    """A producer: `answer` lets a commit end, and `refused` are the keys of what is left out."""
+
+    DEFAULT_CONFIG: ClassVar[dict[str, object]] = {}
+    made: list["Client"]
+
+    def __init__(self, **config: object) -> None:
+        self.answer = threading.Event()
+        self.answer.set()
+        self.refused: set[bytes] = set()
+        self.error: KafkaError | None = None
+        self.pending: list[bytes] = []
+        self.offsets: dict[Partition, int] = {}
+        self.committed: list[bytes] = []
+        Client.made.append(self)
+
+    def init_transactions(self) -> None:
+        pass
+
+    def begin_transaction(self) -> None:
+        self.pending, self.offsets = [], {}
+
+    def send(self, topic: str, value: bytes, key: bytes, *others: object) -> Any:
+        if key not in self.refused:
+            self.pending.append(key)
+        error = KafkaError("left out") if key in self.refused else None
+        return SimpleNamespace(failed=lambda: error is not None, exception=error)
+
+    def flush(self, timeout: float = 0.0) -> None:
+        pass
+
+    def send_offsets_to_transaction(self, told: dict[Any, Any], member: object) -> None:
+        self.offsets = {tuple(place): offset.offset for place, offset in told.items()}
+
+    def commit_transaction(self) -> None:
+        self.answer.wait()
+        if self.error is not None:
+            raise self.error
+        self.committed += self.pending
+
+    def abort_transaction(self) -> None:
+        if isinstance(self.error, ProducerFencedError):
+            raise self.error
+        self.pending = []
+
+    def close(self) -> None:
+        self.answer.set()
+
+
+@pytest.fixture
+def transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transactions]:
+    monkeypatch.setattr(module, "KafkaProducer", Client)
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.5)
+    Client.made = []
+    yield Transactions([], {}, "name", lambda: MEMBER)
+    for client in Client.made:
+        client.answer.set()
+
+
+def message(key: bytes) -> Message:
+    return Message("t", key, b"")
+
+
+def client() -> Client:
+    return Client.made[-1]
+
+
+def test_one_that_ends_late_counts_once(transactions: Transactions) -> None:
+    counted: list[str] = []
+    transactions.open()
+    client().answer.clear()
+    with pytest.raises(Unavailable, match="no end yet"):
+        transactions.commit([message(b"1")], {HERE: 5}, lambda: counted.append("first"))
+    assert counted == []
+    client().answer.set()
+    transactions.commit([message(b"2")], {HERE: 6}, lambda: counted.append("second"))
+    assert counted == ["first", "second"]
+    assert client().committed == [b"1", b"2"]
+
+
+def test_one_that_never_ends_is_given_up(
+    transactions: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether it counts; the next one has another client."""
+    monkeypatch.setattr(module, "GIVE_UP_SECONDS", 0.0)
+    transactions.open()
+    client().answer.clear()
+    with pytest.raises(Unsettled):
+        transactions.commit([message(b"1")], {}, lambda: None)
+    transactions.commit([message(b"2")], {}, lambda: None)
+    assert len(Client.made) == 2
+    assert client().committed == [b"2"]
+
+
+def test_where_one_message_is_left_out_nothing_counts(transactions: Transactions) -> None:
+    transactions.open()
+    first = client()
+    first.refused = {b"2"}
+    with pytest.raises(Unavailable, match="left out"):
+        transactions.commit([message(b"1"), message(b"2")], {}, lambda: None)
+    assert first.committed == []
+    transactions.commit([message(b"1"), message(b"2")], {}, lambda: None)
+    assert client().committed == [b"1", b"2"]
+    assert client() is not first  # which would go on with the offsets that were refused
+
+
+def test_what_can_be_neither_committed_nor_aborted_is_not_settled(
+    transactions: Transactions,
+) -> None:
+    transactions.open()
+    client().error = ProducerFencedError()
+    with pytest.raises(Unsettled):
+        transactions.commit([message(b"1")], {}, lambda: None)
+
+
+def test_the_groups_offset_never_goes_back(transactions: Transactions) -> None:
+    """Where memories are read again, and where an answer comes after the partition was away."""
+    transactions.resume(HERE, 100)
+    transactions.commit([], {HERE: 50}, lambda: None)
+    assert client().offsets == {HERE: 100}
+    client().answer.clear()
+    with pytest.raises(Unavailable):
+        transactions.commit([], {HERE: 200}, lambda: None)
+    transactions.forget(HERE)
+    transactions.resume(HERE, 300)
+    client().answer.set()
+    transactions.settle()
+    assert transactions.offset(HERE) == 300
+
+
+def test_who_is_not_in_the_group_writes_nothing(transactions: Transactions) -> None:
+    transactions._member = lambda: SimpleNamespace(generation_id=-1)
+    with pytest.raises(Unavailable, match="not in the group"):
+        transactions.commit([message(b"1")], {HERE: 5}, lambda: None)
+    assert client().committed == []
+
+
+def test_what_messages_raise_goes_through(transactions: Transactions) -> None:
+    def messages() -> Iterator[Message]:
+        yield message(b"1")
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        transactions.commit(messages(), {}, lambda: None)
+    transactions.commit([message(b"2")], {}, lambda: None)
+    assert client().committed == [b"2"]
