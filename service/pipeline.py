@@ -109,7 +109,7 @@ class Pipeline:
             self._undelivered = False
             self.positions[raw.partition] = raw.next_offset
             self._attend()
-        self._reading = self.source.waiting_for is None
+        self._reading = True
         self._attend()
         self.lag_records = self.source.lag()
 
@@ -202,10 +202,8 @@ class Pipeline:
         if not self._restored:
             return self.trouble or "restore"
         coming = self.assignment.waiting_for if self.assignment else None
-        unread = (
-            None if self._reading else self.source.waiting_for or "the first answer of the source"
-        )
-        return self.trouble or unread or coming
+        unread = None if self._reading else "the first answer of the source"
+        return self.trouble or coming or self.source.waiting_for or unread
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Run `question` in the loop's thread, between batches; from any thread."""

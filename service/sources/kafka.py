@@ -156,7 +156,9 @@ class KafkaSource:
 
     @property
     def waiting_for(self) -> str | None:
-        return None if self._in_group() else "the consumer group to meet"
+        if not self._in_group():
+            return "the consumer group to meet"
+        return "partitions whose memories are not here" if self._unplaced else None
 
     def member(self) -> Any:
         """Our place in the group: none, where what we hold was given to another member than we are
