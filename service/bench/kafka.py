@@ -19,10 +19,14 @@ from service.bench.result import Result, by_turns
 from service.bench.workload import Workload
 from service.bootstrap import Service, build_service
 from service.errors import WakefulError
-from service.settings import DetectorSettings, KafkaSettings, Settings
+from service.settings import CheckpointSettings, DetectorSettings, KafkaSettings, Settings
 from service.telemetry.logging import configure_logging
 
 OUTPUTS = "-outputs"  # the topic of anomalies and dead letters
+MEMORIES = "-memories"
+CHECKPOINTS = 1.0  # seconds between them, where their cost is measured
+EVENTS_EACH = 30  # of a stream there
+NEVER = 1e9
 
 
 @contextmanager
@@ -56,14 +60,16 @@ def filled_topic(servers: str, records: Iterable[tuple[bytes, bytes]]) -> Iterat
                 producer.flush()
             yield name
         finally:
-            admin.delete_topics([name, name + OUTPUTS])
+            admin.delete_topics([name, name + OUTPUTS, name + MEMORIES], raise_errors=False)
 
 
-def serve(servers: str, topic: str, work: Workload, records: int) -> float:
+def serve(
+    servers: str, topic: str, work: Workload, records: int, interval_seconds: float = 5.0
+) -> float:
     """Events a second of the whole service, from the broker through store and sinks."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        service_on(servers, topic, work, Path(folder)) as service,
+        service_on(servers, topic, work, Path(folder), interval_seconds) as service,
     ):
         pipeline, partition = service.pipeline, (topic, 0)
 
@@ -72,13 +78,17 @@ def serve(servers: str, topic: str, work: Workload, records: int) -> float:
             pipeline.run_once()
             return pipeline.positions.get(partition, 0) - before
 
-        return counted(poll, records)
+        found = counted(poll, records)
+        pipeline.checkpoint()
+        return found
 
 
 @contextmanager
-def service_on(servers: str, topic: str, work: Workload, folder: Path) -> Iterator[Service]:
+def service_on(
+    servers: str, topic: str, work: Workload, folder: Path, interval_seconds: float = 5.0
+) -> Iterator[Service]:
     """The whole service, ready to run."""
-    service = build_service(_settings(servers, topic, work, folder))
+    service = build_service(_settings(servers, topic, work, folder, interval_seconds))
     try:
         service.pipeline.restore()
         yield service
@@ -86,7 +96,9 @@ def service_on(servers: str, topic: str, work: Workload, folder: Path) -> Iterat
         service.close()
 
 
-def _settings(servers: str, topic: str, work: Workload, folder: Path) -> Settings:
+def _settings(
+    servers: str, topic: str, work: Workload, folder: Path, interval_seconds: float
+) -> Settings:
     return Settings.model_construct(
         data_dir=folder,
         kafka=KafkaSettings(
@@ -95,7 +107,9 @@ def _settings(servers: str, topic: str, work: Workload, folder: Path) -> Setting
             group_id=f"wakeful-bench-{uuid.uuid4().hex[:8]}",
             anomalies_topic=topic + OUTPUTS,
             dead_letters_topic=topic + OUTPUTS,
+            memory_topic=topic + MEMORIES,
         ),
+        checkpoint=CheckpointSettings(interval_seconds=interval_seconds),
         detectors={
             "default": DetectorSettings(artifact=work.artifact, features=list(work.features))
         },
@@ -113,6 +127,39 @@ def end_to_end(
             partial(peer.run, servers, topic, records),
         )
     return Result(name, ours, "events/s", peer.about, theirs)
+
+
+def cost_of_changelog(servers: str, work: Workload, records: int, repeats: int) -> list[Result]:
+    """Events a second with memories written to Kafka now and then, all streams changing, beside
+    none; and the bytes of these."""
+    streams = records // EVENTS_EACH
+    with filled_topic(servers, work.records(records, streams)) as topic:
+        often, never = by_turns(
+            repeats,
+            partial(serve, servers, topic, work, records, CHECKPOINTS),
+            partial(serve, servers, topic, work, records, NEVER),
+        )
+        size = size_of(servers, topic + MEMORIES) / repeats
+    least = streams * work.detector().arena.layout.row_bytes
+    return [
+        Result("with_changelog_vs_none", often, "events/s", "without checkpoints", never),
+        Result("changelog_bytes", size, "B", "each row once", least),
+    ]
+
+
+def size_of(servers: str, topic: str) -> float:
+    """Bytes that a topic takes."""
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        return float(
+            sum(
+                partition["partition_size"]
+                for broker in admin.describe_log_dirs()
+                for folder in broker["log_dirs"]
+                for found in folder["topics"]
+                if found["name"] == topic
+                for partition in found["partitions"]
+            )
+        )
 
 
 def two_processes(servers: str, work: Workload, records: int, repeats: int) -> Result:

@@ -3,11 +3,8 @@
 import http.client
 import json
 import multiprocessing
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -22,6 +19,7 @@ from kafka import KafkaConsumer, TopicPartition
 from service.bench.kafka import filled_topic, service_on
 from service.bench.readers import POLL_RECORDS
 from service.bench.result import Result
+from service.bench.served import START_SECONDS, serving
 from service.bench.workload import Workload
 from service.errors import WakefulError
 from service.records import Delivery
@@ -32,7 +30,6 @@ STREAMS = 1000
 WARM_UP_SECONDS = 3.0
 POST_EVERY = 0.01  # seconds
 LINGER_MS = 1
-START_SECONDS = 120.0
 
 F64 = npt.NDArray[np.float64]
 Look = Callable[[], F64]
@@ -52,7 +49,7 @@ def post_to_reply(requests: int) -> list[Result]:
     """Milliseconds until the reply to an event that is posted has its score, one after the other,
     beside those of an address that does nothing."""
     event = {"stream": "bench", "value": 1.0}
-    with _serving() as address:
+    with serving() as address:
         connection = http.client.HTTPConnection(address)
         with closing(connection):
             post = partial(_asked, connection, "POST", "/api/v1/events?scores=true", event)
@@ -183,38 +180,6 @@ def _polled(servers: str, topic: str, work: Workload) -> Iterator[Look]:  # noqa
             return np.array([now - record.timestamp / 1000.0 for part in parts for record in part])
 
         yield look
-
-
-@contextmanager
-def _serving() -> Iterator[str]:
-    """`wakeful serve` in a process of its own; its host and port."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                lines = process.stdout or ()
-                line = next((line for line in lines if "http://" in line), "http:// ")
-                address = urllib.parse.urlparse(line[line.find("http://") :].split()[0]).netloc
-                _wait_ready(address)
-                yield address
-            finally:
-                process.terminate()
-
-
-def _wait_ready(address: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with closing(http.client.HTTPConnection(address)) as connection:
-        while _status(connection, "/readyz") != http.HTTPStatus.OK:
-            if time.monotonic() > deadline:
-                raise WakefulError("`wakeful serve` was not ready in time")
-            time.sleep(0.1)
-
-
-def _status(connection: http.client.HTTPConnection, path: str) -> int:
-    connection.request("GET", path)
-    reply = connection.getresponse()
-    reply.read()
-    return reply.status
 
 
 def _asked(connection: http.client.HTTPConnection, method: str, path: str, body: object) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from service.bench import checkpoints, kafka, latency, peers, stages
+from service.bench import checkpoints, kafka, latency, peers, recovery, stages
 from service.bench.readers import CONFLUENT, POLL, QUIXSTREAMS, Reader
 from service.bench.result import Result, by_turns
 from service.bench.workload import HIDDEN, Workload, base, joint
@@ -145,6 +145,16 @@ MEASUREMENTS = (
         "produce_to_score",
         "milliseconds from the producer to the score, at half of the load that it bears",
         lambda b: latency.produce_to_score(b.servers, b.joint, b.end_to_end.value / 2.0, b.seconds),
+    ),
+    Measurement(
+        "changelog",
+        "events a second with memories written to Kafka, beside none; and their bytes",
+        lambda b: kafka.cost_of_changelog(b.servers, b.base, b.records, b.repeats),
+    ),
+    Measurement(
+        "ready_after_kill",
+        "seconds until it is ready after a kill, with 100,000 memories in Kafka, beside none",
+        lambda b: [recovery.ready_after_kill(b.servers, b.base, b.changed, b.repeats)],
     ),
     Measurement("end_to_end_vs_torch", "the same beside torch, event by event", _against_torch),
     Measurement("end_to_end_vs_river", "the same beside half-space trees", _against_river),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.bench import checkpoints, kafka, latency, readers, run, stages
+from service.bench import checkpoints, kafka, latency, readers, recovery, run, stages
 from service.bench.result import Result, by_turns
 from service.bench.workload import base
 from service.cli import main
@@ -129,6 +129,20 @@ def test_checkpoints_are_held_against_none() -> None:
             pipeline.run_once()
         assert 1 <= checkpoints.checkpoints_of(pipeline) <= 5
     result = checkpoints.cost_of_checkpoints(base(), 2000, 1)
+    assert result.value > 0.0
+    assert result.ratio
+
+
+def test_memories_in_kafka_are_held_against_none(bootstrap_servers: str) -> None:
+    results = kafka.cost_of_changelog(bootstrap_servers, base(), 300, 1)
+    assert [one.name for one in results] == ["with_changelog_vs_none", "changelog_bytes"]
+    assert results[1].ratio
+    assert results[1].ratio >= 1.0
+
+
+def test_ready_again_is_timed_with_memories_and_without(bootstrap_servers: str) -> None:
+    result = recovery.ready_after_kill(bootstrap_servers, base(), 20, 1)
+    assert result.name == "ready_after_kill_20"
     assert result.value > 0.0
     assert result.ratio
 
