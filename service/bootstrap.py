@@ -22,7 +22,7 @@ from service.memory.sqlite import SqliteStore
 from service.moving import Moving
 from service.pipeline import Pipeline
 from service.settings import DetectorSettings, LimitSettings, Settings
-from service.sinks.history import History
+from service.sinks.history import History, url_of
 from service.sinks.kafka import KafkaSink
 from service.sinks.replies import Replies
 from service.sources.kafka import KafkaSource
@@ -65,8 +65,11 @@ class Service:
 def build_service(settings: Settings) -> Service:
     """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
     detectors = build_detectors(settings)
+    shared = settings.history.secret()
+    url = None if shared is None else url_of(shared)
     held = lock(settings.data_dir)
-    history, replies, metrics = History(settings.data_dir / DATABASE), Replies(), Metrics()
+    history = History.of_file(settings.data_dir / DATABASE) if url is None else History(url)
+    replies, metrics = Replies(), Metrics()
     if settings.kafka.bootstrap_servers:
         pipeline = _of_kafka(
             settings, settings.kafka.bootstrap_servers, detectors, history, metrics
@@ -146,6 +149,8 @@ def check_settings(settings: Settings) -> None:
     """Everything that can be checked without starting: `wakeful validate`."""
     build_detectors(settings)
     check_options(settings.kafka.options)
+    if (shared := settings.history.secret()) is not None:
+        url_of(shared)
 
 
 def _features(

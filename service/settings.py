@@ -44,6 +44,19 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _secret(name: str, file: Path | None, given: SecretStr | None) -> str | None:
+    """What a file holds, or what was given."""
+    if file is None:
+        return given.get_secret_value() if given else None
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error}") from None
+    if not text:
+        raise ValueError(f"{name} {file} is empty")
+    return text
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,15 +98,7 @@ class ApiSettings(Section):
 
     def secret(self) -> str | None:
         """The bearer token, or None where none is asked for."""
-        if self.token_file is not None:
-            try:
-                text = self.token_file.read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ValueError(f"api.token_file cannot be read: {error}") from None
-            if not text:
-                raise ValueError(f"api.token_file {self.token_file} is empty")
-            return text
-        return self.token.get_secret_value() if self.token else None
+        return _secret("api.token_file", self.token_file, self.token)
 
 
 class KafkaSettings(Section):
@@ -129,6 +134,23 @@ class CheckpointSettings(Section):
         gt=0,
         description="Time between checkpoints of the changed memories; longer where they would take more than a thirtieth of it.",
     )
+
+
+class HistorySettings(Section):
+    url: SecretStr | None = Field(
+        None,
+        description="Database of anomalies and dead letters, such as `postgresql://user:password@host/database`, which instances may share; not set: `wakeful.db`. Better kept in a file: `history.url_file`.",
+    )
+    url_file: Path | None = Field(None, description="File that holds the database's address.")
+
+    @model_validator(mode="after")
+    def _readable(self) -> "HistorySettings":
+        self.secret()
+        return self
+
+    def secret(self) -> str | None:
+        """The address, or None where the history is in a file of ours."""
+        return _secret("history.url_file", self.url_file, self.url)
 
 
 class LogSettings(Section):
@@ -238,6 +260,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     log: LogSettings = LogSettings()
+    history: HistorySettings = HistorySettings()
     limits: LimitSettings = LimitSettings()
     detectors: dict[str, DetectorSettings] = Field(
         {"default": DetectorSettings()}, min_length=1, description="The detectors by name."

@@ -1,26 +1,34 @@
 """Anomalies and dead letters in SQL, to be asked for later."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from service.clock import format_time, parse_time
-from service.errors import Unavailable
+from service.errors import SettingsError, Unavailable
 from service.records import DeadLetter, Delivery
 
+WAIT_SECONDS = 30  # for a lock, or a connection
 MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
 
 metadata = sa.MetaData()
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+INSERTS: dict[str, Callable[[sa.Table], Any]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 anomalies = sa.Table(
     "anomalies",
     metadata,
-    sa.Column("number", sa.Integer, primary_key=True),  # in the order in which they were written
+    sa.Column("number", NUMBER, primary_key=True),  # in the order in which they were written
     sa.Column("id", sa.String, unique=True, nullable=False),
     sa.Column("detector", sa.String, nullable=False),
     sa.Column("stream", sa.String, nullable=False),
@@ -36,7 +44,7 @@ anomalies = sa.Table(
 dead_letters = sa.Table(
     "dead_letters",
     metadata,
-    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("number", NUMBER, primary_key=True),
     sa.Column("id", sa.String, unique=True, nullable=False),
     sa.Column("detector", sa.String, nullable=False),
     sa.Column("topic", sa.String, nullable=False),
@@ -49,6 +57,27 @@ dead_letters = sa.Table(
     sa.Column("value", sa.LargeBinary),
     sa.Column("value_bytes", sa.Integer, nullable=False),  # before it was cut
 )
+
+
+def url_of(text: str) -> sa.URL:
+    """A database's address, with the driver that is ours; SettingsError where it cannot be used.
+    The text may hold a password, and is not repeated."""
+    try:
+        url = sa.make_url(text)
+        url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+        backend = url.get_backend_name()
+        url.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise SettingsError(
+            f"history.url: {error}; PostgreSQL needs pip install 'wakeful[postgres]'"
+        ) from None
+    except sa.exc.ArgumentError:
+        raise SettingsError(
+            "history.url: not an address such as postgresql://user:password@host/database"
+        ) from None
+    if backend not in INSERTS:
+        raise SettingsError(f"history.url: {backend} is not supported; {', '.join(INSERTS)} are")
+    return url
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +98,53 @@ Page = tuple[list[dict[str, Any]], int | None]
 
 
 class History:
-    """The SQL history: a sink for the pipeline, and what the API reads."""
+    """The SQL history: a sink for the pipeline, and what the API reads.
 
-    def __init__(self, file: Path) -> None:
+    In a SQLite file, or in a PostgreSQL database that several instances share. Every method raises
+    Unavailable where it does not answer.
+    """
+
+    def __init__(self, url: sa.URL) -> None:
+        waiting = "timeout" if url.get_backend_name() == "sqlite" else "connect_timeout"
         self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(file)), connect_args={"timeout": 30}
+            url, connect_args={waiting: WAIT_SECONDS}, pool_pre_ping=True
         )
-        metadata.create_all(self._engine)
+        self._insert = INSERTS[self._engine.dialect.name]
+        self._made = False
+
+    @classmethod
+    def of_file(cls, file: Path) -> "History":
+        return cls(sa.URL.create("sqlite", database=str(file)))
 
     def deliver(self, delivery: Delivery) -> None:
         if not delivery.anomalies and not delivery.dead_letters:
             return
+        with self._connected() as connection:
+            if rows := [_anomaly_row(anomaly) for anomaly in delivery.anomalies]:
+                connection.execute(self._insert(anomalies).on_conflict_do_nothing(), rows)
+            if rows := [_dead_letter_row(letter) for letter in delivery.dead_letters]:
+                connection.execute(self._insert(dead_letters).on_conflict_do_nothing(), rows)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        """A transaction, in a database that has the tables."""
         try:
+            if not self._made:
+                self._make()
             with self._engine.begin() as connection:
-                if rows := [_anomaly_row(anomaly) for anomaly in delivery.anomalies]:
-                    connection.execute(insert(anomalies).on_conflict_do_nothing(), rows)
-                if rows := [_dead_letter_row(letter) for letter in delivery.dead_letters]:
-                    connection.execute(insert(dead_letters).on_conflict_do_nothing(), rows)
-        except sa.exc.OperationalError as error:
+                yield connection
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
             raise Unavailable(
-                f"history: {error.orig}; free disk space or release the lock"
+                f"history: {error.orig}; is the database up, with room, and not locked?"
             ) from error
+
+    def _make(self) -> None:
+        """The tables; another instance may be making them as well."""
+        try:
+            metadata.create_all(self._engine)
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError) as error:
+            raise Unavailable(f"history: {error.orig}; may we make tables?") from error
+        self._made = True
 
     def flush(self) -> None:
         """Nothing is buffered."""
@@ -100,7 +155,7 @@ class History:
     def anomaly(self, name: str) -> dict[str, Any] | None:
         """One anomaly by its id."""
         query = sa.select(anomalies.c.body).where(anomalies.c.id == name)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             body = connection.execute(query).scalar()
         return None if body is None else msgspec.json.decode(body)
 
@@ -129,7 +184,7 @@ class History:
         if before is not None:
             query = query.where(table.c.number < before)
         query = query.order_by(table.c.number.desc()).limit(limit + 1)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             rows = list(connection.execute(query))
         more = len(rows) > limit
         return rows[:limit], int(rows[limit - 1].number) if more else None
@@ -155,7 +210,7 @@ def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:
         "offset": letter.offset,
         "timestamp": letter.timestamp,
         "reason": letter.reason,
-        "detail": letter.detail,
+        "detail": letter.detail.replace("\0", "\\0"),  # no text in PostgreSQL has one
         "key": letter.key and letter.key[:MAX_KEPT_BYTES],
         "value": letter.value and letter.value[:MAX_KEPT_BYTES],
         "value_bytes": len(letter.value or b""),

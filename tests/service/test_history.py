@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from service.sinks.history import MAX_KEPT_BYTES, AnomalyFilter, History
+from service.bench.broker import free_port
+from service.errors import SettingsError, Unavailable
+from service.sinks.history import MAX_KEPT_BYTES, AnomalyFilter, History, metadata, url_of
+from tests.postgres import HOW_TO_POSTGRES, programs, running_postgres
 from tests.service.parts import make_pipeline, raw_batch, wave
 
 BATCH = raw_batch(
@@ -16,9 +20,31 @@ BATCH = raw_batch(
 )
 
 
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    bin_ = programs()
+    if bin_ is None:
+        pytest.skip(f"no PostgreSQL: {HOW_TO_POSTGRES}")
+    with running_postgres(bin_, tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.URL]:
+    """An empty database."""
+    if request.param == "sqlite":
+        yield sa.URL.create("sqlite", database=str(tmp_path / "wakeful.db"))
+        return
+    made = url_of(request.getfixturevalue("postgres"))
+    yield made
+    engine = sa.create_engine(made)
+    metadata.drop_all(engine)
+    engine.dispose()
+
+
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    made = History(tmp_path / "wakeful.db")
+def history(url: sa.URL) -> Iterator[History]:
+    made = History(url)
     pipeline, _ = make_pipeline([BATCH])
     pipeline.sinks = [made]
     pipeline.run()
@@ -75,3 +101,34 @@ def test_dead_letters_keep_their_context_and_a_bounded_part_of_the_record(histor
     assert (broken["offset"], broken["topic"], broken["value"]) == (800, "events", "{")
     assert len(large["value"]) == MAX_KEPT_BYTES
     assert large["value_bytes"] == 10_000
+
+
+def test_instances_share_a_database(url: sa.URL) -> None:
+    """What one writes the other one finds; written by both, it is there once."""
+    both = [History(url), History(url)]
+    for history in both:
+        pipeline, collected = make_pipeline([BATCH])
+        pipeline.sinks = [history, collected]
+        pipeline.run()
+    found = [history.anomalies(AnomalyFilter(), 1000) for history in both]
+    assert found[0] == found[1]
+    assert len(found[0][0]) == len(collected.anomalies)
+    for history in both:
+        history.close()
+
+
+def test_a_database_that_is_away_is_waited_for() -> None:
+    history = History(url_of(f"postgresql://nobody@127.0.0.1:{free_port()}/none"))
+    with pytest.raises(Unavailable, match="is the database up"):
+        history.anomalies(AnomalyFilter(), 1)
+    history.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("secret", "not an address"), ("mysql+nothing://secret@h/d", "history.url")],
+)
+def test_an_address_that_cannot_be_used_is_said_without_its_secret(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as raised:
+        url_of(text)
+    assert "secret" not in str(raised.value)
