@@ -290,9 +290,9 @@ class Pipeline:
         self.metrics.checkpoint_rows.inc(sum(part.memories for part in changed.values()))
         self.metrics.checkpoint_time.set(now())
 
-    def _flush(self) -> None:
+    def _flush(self, wait: bool = True) -> None:
         for sink in self.sinks:
-            sink.flush()
+            sink.flush(wait)
 
     def _try(self, saving: Callable[[], None]) -> None:
         """A checkpoint, or a part of one: while it cannot be, events are scored all the same."""
@@ -317,7 +317,7 @@ class Pipeline:
         if time.monotonic() >= self._next_checkpoint:
             self._try(self.checkpoint)
         elif time.monotonic() >= self._next_flush:
-            self._try(self._flush)
+            self._try(lambda: self._flush(wait=False))
             self._next_flush = time.monotonic() + FLUSH_SECONDS
 
     def _start_over(self, error: Unsettled) -> None:

@@ -65,7 +65,7 @@ class Tally:
         self.reasons.update(letter.reason for letter in delivery.dead_letters)
         self.bar.update(len(delivery.raw))
 
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:
         pass
 
     def close(self) -> None:

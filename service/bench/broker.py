@@ -43,6 +43,7 @@ class Broker:
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
             "log.cleaner.backoff.ms": "500",  # compaction can be waited for
         }
         text = "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -141,7 +141,7 @@ class _Timed:
         due = delivery.raw.timestamps[delivery.scored.records]
         self.waited.append(np.asarray(time.time() - due))
 
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:
         pass
 
     def close(self) -> None:

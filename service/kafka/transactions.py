@@ -99,8 +99,10 @@ class Transactions:
         messages: Iterable[Message],
         offsets: dict[Partition, int],
         counted: Callable[[], None],
+        wait: bool = True,
     ) -> None:
-        """Write messages and the group's offsets; `counted` is called once they count.
+        """Write messages and the group's offsets; `counted` is called once they count: by this
+        call, or where it is not to `wait` by a later one.
 
         The group's offset never goes back: where memories are read again it stays ahead of them.
         Unavailable: they do not, or it is not known yet; then the next call finds out first.
@@ -123,7 +125,13 @@ class Transactions:
         self._given_up = time.monotonic() + GIVE_UP_SECONDS
         self._counted = lambda: self._ended(ahead, counted)
         self._ending = _in_background(lambda: self._commit(sent, ahead))
-        self.settle()
+        if wait:
+            self.settle()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the last transaction has no end yet."""
+        return self._ending is not None and not self._ending.done()
 
     def settle(self) -> None:
         """Wait for the end of the last transaction; raises as `commit` does."""

@@ -52,7 +52,7 @@ class CsvSink:
         self._writer.writerows(rows)
         self._note(delivery.dead_letters)
 
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:  # noqa: ARG002 - a file does not wait
         self._file.flush()
 
     def close(self) -> None:

@@ -146,7 +146,7 @@ class History:
             raise Unavailable(f"history: {error.orig}; may we make tables?") from error
         self._made = True
 
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:
         """Nothing is buffered."""
 
     def close(self) -> None:

@@ -51,14 +51,16 @@ class KafkaSink:
         messages += [self._of_dead_letter(d) for d in delivery.dead_letters if d.offset >= told]
         self._waiting += [Waiting(partition, message) for message in messages]
 
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:
+        if not wait and self._transactions.busy:
+            return
         self._transactions.settle()  # it may be of these
         if not self._waiting:
             return
         written = list(self._waiting)
         messages = [one.message for one in written]
         try:
-            self._transactions.commit(messages, self._read, lambda: self._written(written))
+            self._transactions.commit(messages, self._read, lambda: self._written(written), wait)
         except Unavailable as error:
             if isinstance(error.__cause__, MessageSizeTooLargeError):
                 self._shrink()

@@ -57,7 +57,7 @@ class Replies:
                 self.forget(wait.done)
                 wait.done.set_result([wait.outcomes[offset] for offset in wait.offsets])
 
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:
         """Nothing is buffered."""
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ class Sink(Protocol):
     def deliver(self, delivery: Delivery) -> None:
         """Take one raw batch's outcome; it may be buffered until `flush`."""
 
-    def flush(self) -> None:
-        """Return when everything delivered is where it belongs, else raise Unavailable."""
+    def flush(self, wait: bool = True) -> None:
+        """Return when everything delivered is where it belongs, else raise Unavailable; not to
+        `wait` is to have it on its way."""
 
     def close(self) -> None: ...

@@ -97,6 +97,21 @@ def test_what_was_delivered_is_written_once_with_the_groups_offset(
     assert offsets == [b"3", b"7"]
 
 
+def test_what_is_on_its_way_is_not_waited_for_and_is_written_once(
+    bootstrap_servers: str, topic: str, transactions: Transactions
+) -> None:
+    sink = KafkaSink(transactions, topic, topic)
+    transactions.open()
+    for n in range(20):
+        sink.deliver(_delivery([letter(n)], topic))
+        sink.flush(wait=False)
+    sink.flush()
+    offsets = [
+        int(dict(r.headers)["__connect.errors.offset"]) for r in read(bootstrap_servers, topic)
+    ]
+    assert sorted(offsets) == list(range(20))
+
+
 def test_what_is_somebody_elses_is_not_written(
     bootstrap_servers: str, topic: str, transactions: Transactions
 ) -> None:

@@ -61,7 +61,7 @@ class Collected:
     def deliver(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
 
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:
         pass
 
     def close(self) -> None:

@@ -114,7 +114,7 @@ def test_while_a_sink_is_away_nothing_is_dropped() -> None:
 
 
 class Unflushable(Collected):
-    def flush(self) -> None:
+    def flush(self, wait: bool = True) -> None:
         raise Unavailable("away")
 
 
