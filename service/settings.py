@@ -254,7 +254,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         Path("wakeful-data"),
-        description="Folder of `wakeful.db` (anomalies, dead letters, the embedded log, positions) and of the memories.",
+        description="Folder of `wakeful.db` (anomalies, dead letters, the embedded log, positions) and of the memories; with Kafka the memories are there, and this is where idle ones are found by name.",
     )
     api: ApiSettings = ApiSettings()
     kafka: KafkaSettings = KafkaSettings()
