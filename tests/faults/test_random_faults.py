@@ -31,7 +31,7 @@ class Size:
     seed: int
 
 
-SHORT = Size(events=60_000, streams=300, partitions=4, faults=10, seed=1)
+SHORT = Size(events=45_000, streams=300, partitions=4, faults=9, seed=1)
 LONG = Size(events=1_000_000, streams=10_000, partitions=8, faults=200, seed=2)
 
 
