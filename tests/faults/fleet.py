@@ -1,69 +1,18 @@
 """Workers of one group, each a process that can be killed, stopped, and sent away."""
 
-import json
 import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
+from tests.kafka.topics import Names
 from tests.processes import POLL_SECONDS, Wakeful
 
 WAIT_SECONDS = 240.0
-FOR_EVER = {"retention.ms": "-1"}  # events are of any time
-SESSION_SECONDS = 6.0  # the least that a broker takes; after it a silent worker's partitions move
-
-
-@dataclass(frozen=True)
-class Names:
-    """The topics of one run; the group has the events' name."""
-
-    servers: str
-    events: str
-    partitions: int
-
-    @property
-    def anomalies(self) -> str:
-        return f"{self.events}.anomalies"
-
-    @property
-    def dead_letters(self) -> str:
-        return f"{self.events}.dead-letters"
-
-    @property
-    def memory(self) -> str:
-        return f"{self.events}.memory"
-
-    def environment(self) -> dict[str, str]:
-        options = {"session.timeout.ms": int(SESSION_SECONDS * 1000), "heartbeat.interval.ms": 1000}
-        return {
-            "WAKEFUL_KAFKA__BOOTSTRAP_SERVERS": self.servers,
-            "WAKEFUL_KAFKA__TOPICS": json.dumps([self.events]),
-            "WAKEFUL_KAFKA__GROUP_ID": self.events,
-            "WAKEFUL_KAFKA__ANOMALIES_TOPIC": self.anomalies,
-            "WAKEFUL_KAFKA__DEAD_LETTERS_TOPIC": self.dead_letters,
-            "WAKEFUL_KAFKA__MEMORY_TOPIC": self.memory,
-            "WAKEFUL_KAFKA__OPTIONS": json.dumps(options),
-            "WAKEFUL_DETECTORS__DEFAULT__FEATURES": '["value"]',
-            "WAKEFUL_CHECKPOINT__INTERVAL_SECONDS": "0.5",
-        }
-
-
-@contextmanager
-def made_topics(servers: str, name: str, partitions: int) -> Iterator[Names]:
-    names = Names(servers, name, partitions)
-    counts = {names.events: partitions, names.anomalies: 2, names.dead_letters: 1}
-    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
-        admin.create_topics(
-            {topic: {"num_partitions": n, "configs": FOR_EVER} for topic, n in counts.items()}
-        )
-    yield names
-    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
-        admin.delete_topics([*counts, names.memory], raise_errors=False)
 
 
 class Fleet:

@@ -3,18 +3,15 @@ changelogs is used."""
 
 import json
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from kafka import KafkaConsumer, TopicPartition
 
 from service.bootstrap import build_detector
 from service.records import RawBatch
 from service.settings import DetectorSettings, LimitSettings
-from tests.faults.fleet import Names
 from tests.kafka.changelogs import kept
+from tests.kafka.topics import Names, read
 
 BATCH = 1000
 
@@ -31,7 +28,7 @@ class Found:
 def uninterrupted(names: Names) -> Found:
     found = Found({}, Counter(), Counter())
     for number in range(names.partitions):
-        records = read(names.servers, TopicPartition(names.events, number))
+        records = read(names.servers, names.events, number)
         settings = DetectorSettings(features=["value"])
         detector = build_detector("default", settings, LimitSettings())
         for start in range(0, len(records), BATCH):
@@ -56,14 +53,10 @@ def uninterrupted(names: Names) -> Found:
 def told(names: Names) -> Found:
     """What the group's memories are, and what a reader of its topics finds who reads what is
     committed."""
-    anomalies = [
-        json.loads(record.value)["id"]
-        for number in range(2)
-        for record in read(names.servers, TopicPartition(names.anomalies, number))
-    ]
+    anomalies = [json.loads(record.value)["id"] for record in read(names.servers, names.anomalies)]
     letters = [
         dict(record.headers)["wakeful.id"].decode()
-        for record in read(names.servers, TopicPartition(names.dead_letters, 0))
+        for record in read(names.servers, names.dead_letters)
     ]
     memories = kept(names.servers, names.events, names.events, names.partitions, names.memory)
     return Found(memories, Counter(anomalies), Counter(letters))
@@ -82,23 +75,3 @@ def differences(found: Found, expected: Found) -> dict[str, int]:
         counts[f"{what} lost"] = (want - have).total()
         counts[f"{what} doubled"] = (have - want).total()
     return {what: count for what, count in counts.items() if count}
-
-
-def read(servers: str, place: TopicPartition) -> list[Any]:
-    """Every committed record of a partition."""
-    with closing(
-        KafkaConsumer(
-            bootstrap_servers=servers,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=16 * 2**20,
-            max_poll_records=100_000,
-        )
-    ) as consumer:
-        consumer.assign([place])
-        end = consumer.end_offsets([place])[place]
-        records: list[Any] = []
-        while consumer.position(place) < end:
-            for part in consumer.poll(timeout_ms=500).values():
-                records += part
-        return records

@@ -16,8 +16,9 @@ from kafka import KafkaProducer
 from service.bench.broker import Broker, running_broker
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 from tests.faults.events import produce, records
-from tests.faults.fleet import SESSION_SECONDS, Fleet, fleet, made_topics
+from tests.faults.fleet import Fleet, fleet
 from tests.faults.oracle import differences, told, uninterrupted
+from tests.kafka.topics import SESSION_SECONDS, made_topics
 
 WORKERS = 3
 

@@ -10,11 +10,9 @@ from service.memory.changelog import Changelog
 from service.memory.entries import memory_name
 from service.memory.store import Positions, memories
 
-MEMORY_TOPIC = "wakeful.default.memory"
-
 
 @contextmanager
-def changelog(servers: str, group: str, topic: str = MEMORY_TOPIC) -> Iterator[Changelog]:
+def changelog(servers: str, group: str, topic: str) -> Iterator[Changelog]:
     with TemporaryDirectory() as folder:
         transactions = Transactions([servers], {}, f"{group}.test", lambda: None)
         made = Changelog([servers], {}, group, lambda _: topic, transactions, Path(folder) / "idle")
@@ -26,7 +24,7 @@ def changelog(servers: str, group: str, topic: str = MEMORY_TOPIC) -> Iterator[C
 
 
 def kept(
-    servers: str, group: str, topic: str, partitions: int, memory_topic: str = MEMORY_TOPIC
+    servers: str, group: str, topic: str, partitions: int, memory_topic: str
 ) -> dict[str, bytes]:
     """Every memory of the detector `default`, by partition and stream."""
     with changelog(servers, group, memory_topic) as store:
@@ -37,9 +35,11 @@ def kept(
         }
 
 
-def positions(servers: str, group: str, topic: str, partitions: int) -> Positions:
+def positions(
+    servers: str, group: str, topic: str, partitions: int, memory_topic: str
+) -> Positions:
     """The positions that the memories are current to."""
-    with changelog(servers, group) as store:
+    with changelog(servers, group, memory_topic) as store:
         for number in range(partitions):
             for _ in store.packs(memory_name("default", (topic, number))):
                 """It notes what it comes by."""

@@ -13,7 +13,8 @@ import pytest
 from kafka import KafkaProducer
 
 from service.bench.broker import free_port
-from tests.faults.fleet import Names, fleet, made_topics
+from tests.faults.fleet import fleet
+from tests.kafka.topics import Names, made_topics
 from tests.processes import Wakeful
 
 STREAMS = [f"s-{n}" for n in range(40)] + ["with/slash and space", "é"]

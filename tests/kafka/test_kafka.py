@@ -4,89 +4,34 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer
 
 from service.bench.broker import running_broker
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 from tests.kafka.changelogs import kept, positions
+from tests.kafka.topics import Names, made_topics, read
 from tests.processes import Wakeful, wakeful
 
 PARTITIONS = 4
 
 
-@dataclass(frozen=True)
-class Topics:
-    """The topics of one test, and the settings that point the service at them."""
-
-    servers: str
-    events: str
-    anomalies: str
-    dead_letters: str
-
-    def environment(self, **more: str) -> dict[str, str]:
-        return {
-            "WAKEFUL_KAFKA__BOOTSTRAP_SERVERS": self.servers,
-            "WAKEFUL_KAFKA__TOPICS": json.dumps([self.events]),
-            "WAKEFUL_KAFKA__GROUP_ID": self.events,
-            "WAKEFUL_KAFKA__ANOMALIES_TOPIC": self.anomalies,
-            "WAKEFUL_KAFKA__DEAD_LETTERS_TOPIC": self.dead_letters,
-            "WAKEFUL_DETECTORS__DEFAULT__FEATURES": '["value"]',
-            **more,
-        }
-
-
 @pytest.fixture
-def topics(bootstrap_servers: str) -> Iterator[Topics]:
-    with made_topics(bootstrap_servers) as made:
+def topics(bootstrap_servers: str) -> Iterator[Names]:
+    with made_topics(bootstrap_servers, f"t{uuid.uuid4().hex[:10]}", PARTITIONS) as made:
         yield made
 
 
-@contextmanager
-def made_topics(bootstrap_servers: str) -> Iterator[Topics]:
-    name = f"t{uuid.uuid4().hex[:10]}"
-    made = Topics(bootstrap_servers, name, f"{name}.anomalies", f"{name}.dead-letters")
-    partitions = {made.events: PARTITIONS, made.anomalies: 1, made.dead_letters: 1}
-    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
-        admin.create_topics(
-            {
-                topic: {"num_partitions": count, "replication_factor": 1}
-                for topic, count in partitions.items()
-            }
-        )
-    yield made
-    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
-        admin.delete_topics(list(partitions))
-
-
-def produce(topics: Topics, events: list[tuple[str, dict[str, Any]]]) -> None:
+def produce(topics: Names, events: list[tuple[str, dict[str, Any]]]) -> None:
     producer = KafkaProducer(bootstrap_servers=topics.servers, linger_ms=20)
     for stream, event in events:
         producer.send(topics.events, key=stream.encode(), value=json.dumps(event).encode())
     producer.flush()
     producer.close()
-
-
-def consume(servers: str, topic: str) -> list[Any]:
-    """Every record of a topic with one partition."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=servers, auto_offset_reset="earliest", isolation_level="read_committed"
-    )
-    partition = TopicPartition(topic, 0)
-    consumer.assign([partition])
-    end = consumer.end_offsets([partition])[partition]
-    records: list[Any] = []
-    while consumer.position(partition) < end:
-        for part in consumer.poll(timeout_ms=500).values():
-            records += part
-    consumer.close()
-    return records
 
 
 def sines(streams: int, events_each: int, seed: int = 1) -> list[tuple[str, dict[str, Any]]]:
@@ -114,7 +59,7 @@ def wait_scored(process: Wakeful, events: int) -> None:
     )
 
 
-def run_whole(topics: Topics, data_dir: Path, events: int) -> list[dict[str, Any]]:
+def run_whole(topics: Names, data_dir: Path, events: int) -> list[dict[str, Any]]:
     """One uninterrupted run in a group of its own; its anomalies as the API lists them."""
     environment = topics.environment(WAKEFUL_KAFKA__GROUP_ID=f"{topics.events}-whole")
     with wakeful("serve", "--data-dir", str(data_dir), "--port", "0", environment=environment) as p:
@@ -123,13 +68,16 @@ def run_whole(topics: Topics, data_dir: Path, events: int) -> list[dict[str, Any
 
 
 def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
-    topics: Topics, tmp_path: Path
+    topics: Names, tmp_path: Path
 ) -> None:
     events = sines(streams=1000, events_each=100)
     produce(topics, events)
     whole = run_whole(topics, tmp_path / "whole", len(events))
     arguments = ("serve", "--data-dir", str(tmp_path / "killed"), "--port", "0")
-    environment = topics.environment(WAKEFUL_CHECKPOINT__INTERVAL_SECONDS="0.2")
+    environment = topics.environment(
+        WAKEFUL_CHECKPOINT__INTERVAL_SECONDS="0.2",
+        WAKEFUL_LIMITS__MAX_BATCH_EVENTS="30",  # slow enough to be killed in the middle
+    )
 
     process = Wakeful(*arguments, environment=environment)
     process.wait_for(
@@ -142,7 +90,9 @@ def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
     before_kill = process.metric("wakeful_events_scored_total")
     process.kill()
     assert before_kill < len(events)
-    last = sum(positions(topics.servers, topics.events, topics.events, PARTITIONS).values())
+    last = sum(
+        positions(topics.servers, topics.events, topics.events, PARTITIONS, topics.memory).values()
+    )
     assert 0 < last < len(events)
     with wakeful(*arguments, environment=environment) as process:
         wait_scored(process, len(events) - last)
@@ -151,18 +101,18 @@ def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
     assert len(whole) > 20
     assert _by_id(killed) == _by_id(whole)
     memories = [
-        kept(topics.servers, group, topics.events, PARTITIONS)
+        kept(topics.servers, group, topics.events, PARTITIONS, topics.memory)
         for group in (topics.events, f"{topics.events}-whole")
     ]
     assert memories[0] == memories[1]
     assert len(memories[0]) == 1000
     on_topic = Counter(
-        json.loads(record.value)["id"] for record in consume(topics.servers, topics.anomalies)
+        json.loads(record.value)["id"] for record in read(topics.servers, topics.anomalies)
     )
     assert on_topic == dict.fromkeys((anomaly["id"] for anomaly in whole), 2)  # a run, once each
 
 
-def test_the_group_commits_what_the_memories_include(topics: Topics, tmp_path: Path) -> None:
+def test_the_group_commits_what_the_memories_include(topics: Names, tmp_path: Path) -> None:
     events = sines(streams=10, events_each=20)
     produce(topics, events)
     with wakeful(
@@ -174,12 +124,12 @@ def test_the_group_commits_what_the_memories_include(topics: Topics, tmp_path: P
     group = admin.list_group_offsets(topics.events)
     admin.close()
     committed = sum(offset.offset for offset in group[topics.events].values())
-    current = positions(topics.servers, topics.events, topics.events, PARTITIONS)
+    current = positions(topics.servers, topics.events, topics.events, PARTITIONS, topics.memory)
     assert committed == len(events) == sum(current.values())
 
 
 def test_poison_records_go_to_the_dead_letters_with_their_context(
-    topics: Topics, tmp_path: Path
+    topics: Names, tmp_path: Path
 ) -> None:
     poison = [b"", b"{", b"[1,2]", b'{"value": "high"}', b'{"value": 1e999}', b"\xff\xfe", b"{}"]
     producer = KafkaProducer(bootstrap_servers=topics.servers)
@@ -197,7 +147,7 @@ def test_poison_records_go_to_the_dead_letters_with_their_context(
         assert process.get("/api/v1/streams/s")["events"] == 1
         listed = process.pages("/api/v1/dead-letters")
 
-    letters = consume(topics.servers, topics.dead_letters)
+    letters = read(topics.servers, topics.dead_letters)
     assert len(letters) == len(listed) == len(poison) + 3
     headers = dict(letters[0].headers)
     assert headers["__connect.errors.topic"].decode() == topics.events
@@ -212,7 +162,10 @@ def test_without_its_broker_it_is_alive_and_not_ready_and_goes_on_when_it_is_bac
     home = kafka_home()
     if home is None:
         pytest.skip(f"no broker to kill: {HOW_TO_KAFKA}")
-    with running_broker(home, tmp_path / "kafka") as broker, made_topics(broker.address) as topics:
+    with (
+        running_broker(home, tmp_path / "kafka") as broker,
+        made_topics(broker.address, "t", PARTITIONS) as topics,
+    ):
         environment = topics.environment(WAKEFUL_CHECKPOINT__INTERVAL_SECONDS="0.2")
         arguments = ("serve", "--data-dir", str(tmp_path / "data"), "--port", "0")
         with wakeful(*arguments, environment=environment) as process:

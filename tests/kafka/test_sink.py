@@ -15,6 +15,7 @@ from service.errors import Unavailable
 from service.kafka.transactions import Transactions
 from service.records import DeadLetter, Delivery, Names, RawBatch, ScoredBatch
 from service.sinks.kafka import KafkaSink
+from tests.kafka.topics import read
 
 WAIT_SECONDS = 60.0
 
@@ -43,24 +44,6 @@ def joined(servers: str, topic: str) -> Iterator[KafkaConsumer]:
 
 def letter(offset: int, key: bytes | None = b"k", value: bytes | None = b"v") -> DeadLetter:
     return DeadLetter(f"d:t:0:{offset}", "d", ("t", 0), offset, 0.0, "bad_value", "", key, value)
-
-
-def read(servers: str, topic: str) -> list[Any]:
-    with closing(
-        KafkaConsumer(
-            bootstrap_servers=servers,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
-    ) as consumer:
-        partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-        consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
-        records: list[Any] = []
-        while any(consumer.position(p) < ends[p] for p in partitions):
-            for part in consumer.poll(timeout_ms=500).values():
-                records += part
-        return records
 
 
 def _delivery(letters: list[DeadLetter], topic: str) -> Delivery:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fleet import Names, fleet, made_topics
+from tests.faults.fleet import fleet
 from tests.kafka.test_group import filled
+from tests.kafka.topics import Names, made_topics
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+"""The topics of a test: made, named to the service, and read."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+
+SESSION_SECONDS = 6.0  # the least that a broker takes; after it a silent worker's partitions move
+FOR_EVER = {"retention.ms": "-1"}  # events are of any time
+
+
+@dataclass(frozen=True)
+class Names:
+    """The topics of one run; the group has the events' name."""
+
+    servers: str
+    events: str
+    partitions: int
+
+    @property
+    def anomalies(self) -> str:
+        return f"{self.events}.anomalies"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.events}.dead-letters"
+
+    @property
+    def memory(self) -> str:
+        return f"{self.events}.memory"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        options = {"session.timeout.ms": int(SESSION_SECONDS * 1000), "heartbeat.interval.ms": 1000}
+        return {
+            "WAKEFUL_KAFKA__BOOTSTRAP_SERVERS": self.servers,
+            "WAKEFUL_KAFKA__TOPICS": json.dumps([self.events]),
+            "WAKEFUL_KAFKA__GROUP_ID": self.events,
+            "WAKEFUL_KAFKA__ANOMALIES_TOPIC": self.anomalies,
+            "WAKEFUL_KAFKA__DEAD_LETTERS_TOPIC": self.dead_letters,
+            "WAKEFUL_KAFKA__MEMORY_TOPIC": self.memory,
+            "WAKEFUL_KAFKA__OPTIONS": json.dumps(options),
+            "WAKEFUL_DETECTORS__DEFAULT__FEATURES": '["value"]',
+            "WAKEFUL_CHECKPOINT__INTERVAL_SECONDS": "0.5",
+            **more,
+        }
+
+
+@contextmanager
+def made_topics(servers: str, name: str, partitions: int) -> Iterator[Names]:
+    names = Names(servers, name, partitions)
+    counts = {names.events: partitions, names.anomalies: 2, names.dead_letters: 1}
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        admin.create_topics(
+            {topic: {"num_partitions": n, "configs": FOR_EVER} for topic, n in counts.items()}
+        )
+    yield names
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        admin.delete_topics([*counts, names.memory], raise_errors=False)
+
+
+def read(servers: str, topic: str, partition: int | None = None) -> list[Any]:
+    """Every committed record of a topic, or of one of its partitions."""
+    with closing(
+        KafkaConsumer(
+            bootstrap_servers=servers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=16 * 2**20,
+            max_poll_records=100_000,
+        )
+    ) as consumer:
+        numbers = consumer.partitions_for_topic(topic) if partition is None else [partition]
+        places = [TopicPartition(topic, number) for number in sorted(numbers)]
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        records: list[Any] = []
+        while any(consumer.position(place) < ends[place] for place in places):
+            for part in consumer.poll(timeout_ms=500).values():
+                records += part
+        return records
