@@ -92,10 +92,11 @@ class Assignment:
     @property
     def waiting_for(self) -> str | None:
         """Whose memories are on their way, in words."""
-        if not self._coming:
+        coming = dict(self._coming)  # whoever asks is in another thread
+        if not coming:
             return None
-        names = ", ".join(f"{topic}-{number}" for topic, number in sorted(self._coming))
-        some = [detector for one in self._coming.values() for detector in one.detectors]
+        names = ", ".join(f"{topic}-{number}" for topic, number in sorted(coming))
+        some = [detector for one in coming.values() for detector in one.detectors]
         return f"the memories of {names}: {sum(len(d.arena) for d in some):,} streams so far"
 
     def close(self) -> None:

@@ -212,7 +212,7 @@ class Detector:
 
     @property
     def most_resident(self) -> int:
-        """Streams that there is room for."""
+        """Streams that there is room for: no more may have events in a batch."""
         return self._most
 
     def process(self, raw: RawBatch) -> Processed:

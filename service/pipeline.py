@@ -101,17 +101,24 @@ class Pipeline:
 
     def run_once(self) -> None:
         for raw in self._persist(lambda: self.source.poll(POLL_SECONDS)):
-            # What writes comes first: from the first delivery to the last, sinks have a part.
-            ready = [(detector, self._prepared(detector, raw)) for detector in self._watchers(raw)]
-            self._undelivered = bool(ready)
-            for detector, decoded in ready:
-                self._deliver(self._score(detector, raw, decoded))
-            self._undelivered = False
-            self.positions[raw.partition] = raw.next_offset
-            self._attend()
+            watchers = self._watchers(raw)
+            most = min((detector.most_resident for detector in watchers), default=len(raw))
+            for part in raw.cut(most):
+                self._process(watchers, part)
+                self._attend()
         self._reading = True
         self._attend()
         self.lag_records = self.source.lag()
+
+    def _process(self, watchers: Sequence[Detector], raw: RawBatch) -> None:
+        """Score the records for each detector, and deliver what came of them."""
+        # What writes comes first: from the first delivery to the last, sinks have a part.
+        ready = [(detector, self._prepared(detector, raw)) for detector in watchers]
+        self._undelivered = bool(ready)
+        for detector, decoded in ready:
+            self._deliver(self._score(detector, raw, decoded))
+        self._undelivered = False
+        self.positions[raw.partition] = raw.next_offset
 
     def restore(self) -> None:
         """Take the memories and positions of the last checkpoint, and start the source there."""

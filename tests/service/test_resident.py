@@ -280,3 +280,17 @@ def test_no_more_records_are_taken_at_once_than_streams_may_be_resident(
     most: int | None, batch: int
 ) -> None:
     assert LimitSettings(max_resident_streams=most).batch_events == batch
+
+
+def test_a_batch_of_more_streams_than_may_stay_is_taken_in_parts() -> None:
+    """As where partitions share the room among them."""
+    made = values(3)
+    whole, expected = make_pipeline(batches(made, 50))
+    whole.run()
+    store = InMemoryStore()
+    pipeline, collected = bounded(batches(made, 50), store)
+    pipeline.detectors["default"].share(3)
+    pipeline.run()
+    assert resident(pipeline) <= RESIDENT // 3
+    assert collected.anomalies == expected.anomalies
+    assert memories(store, "default") == memories(whole.store, "default")
