@@ -5,7 +5,7 @@ network takes waves of distinct streams, each wave one batched call. Nothing her
 events were cut into batches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Protocol
@@ -195,6 +195,6 @@ def _tails(network: Network, features: int) -> tuple[F64, F64]:
     )
 
 
-def directions_of(features: tuple[str, ...], declared: dict[str, int]) -> npt.NDArray[np.int8]:
+def directions_of(features: tuple[str, ...], declared: Mapping[str, int]) -> npt.NDArray[np.int8]:
     """(F,) of LOW, BOTH, HIGH for `model.judge.judge`."""
     return np.array([declared.get(name, BOTH) for name in features], np.int8)

@@ -2,17 +2,18 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.detector import Detector
 from service.errors import Unavailable
 from service.kafka.transactions import Transactions
 from service.memory.changelog import Changelog
-from service.memory.entries import memory_name
+from service.memory.store import memory_name
 from service.records import Partition
 from service.sinks.kafka import KafkaSink
 from service.telemetry.logging import log
+from service.upgrade import restore
 
 RETRY_SECONDS = 1.0
 
@@ -38,7 +39,7 @@ class Assignment:
     scored. The methods belong to the pipeline's thread, or to one that it waits for.
     """
 
-    detectors: Mapping[str, Detector]
+    detectors: Sequence[Detector]
     topics: Mapping[str, list[str]]
     changelog: Changelog
     transactions: Transactions
@@ -55,8 +56,13 @@ class Assignment:
             self._thread = threading.Thread(target=self._restore_all, name="restore", daemon=True)
             self._thread.start()
         for partition in sorted(partitions):
-            watching = [n for n, topics in self.topics.items() if partition[0] in topics]
-            memories = [self.detectors[n].another(memory_name(n, partition)) for n in watching]
+            memories = [
+                detector.another(
+                    memory_name(detector.name, detector.artifact.fingerprint_text, partition)
+                )
+                for detector in self.detectors
+                if partition[0] in self.topics[detector.name]
+            ]
             self._coming[partition] = Restoring(partition, memories)
             self._asked.put(self._coming[partition])
 
@@ -133,7 +139,8 @@ class Assignment:
     def _read(self, restoring: Restoring) -> None:
         """The offset first: as soon as it is known, no other owner's checkpoint can still count."""
         partition = restoring.partition
-        self.changelog.make_topics(partition, [detector.name for detector in restoring.detectors])
+        names = {detector.name for detector in restoring.detectors}
+        self.changelog.make_topics(partition, names)
         restoring.offset = self.changelog.committed(partition)
-        for detector in restoring.detectors:
-            detector.restore(self.changelog)
+        for name in names:
+            restore([one for one in restoring.detectors if one.name == name], self.changelog)

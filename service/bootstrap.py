@@ -2,6 +2,7 @@
 
 import fcntl
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -9,10 +10,9 @@ from typing import IO
 
 from model.artifact import Artifact, folder_of
 from model.errors import ArtifactError
-from model.scorer import Scorer, directions_of
 from service.assignment import Assignment
 from service.decoding.json import Fields, JsonDecoder, Limits
-from service.detector import MEMORY_SHARE, Detector
+from service.detector import MEMORY_SHARE, Configured, Detector
 from service.errors import SettingsError, StateError
 from service.kafka.options import check_options
 from service.kafka.owners import Owners
@@ -64,7 +64,7 @@ class Service:
 
 def build_service(settings: Settings) -> Service:
     """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
-    detectors = build_detectors(settings)
+    detectors = build_detectors(settings.detectors, settings.limits)
     shared = settings.history.secret()
     url = None if shared is None else url_of(shared)
     held = lock(settings.data_dir)
@@ -87,12 +87,18 @@ def build_service(settings: Settings) -> Service:
     return Service(settings, pipeline, history, replies, metrics, log, None, held)
 
 
-def build_detectors(settings: Settings) -> list[Detector]:
-    """The configured detectors, with fresh memories."""
-    return [
-        build_detector(name, detector, settings.limits, MEMORY_SHARE / len(settings.detectors))
-        for name, detector in settings.detectors.items()
-    ]
+def build_detectors(
+    configured: Mapping[str, DetectorSettings], limits: LimitSettings
+) -> list[Detector]:
+    """With fresh memories, by name, each followed by the one that it replaces."""
+    replaced = sum(settings.replaces is not None for settings in configured.values())
+    share = MEMORY_SHARE / (len(configured) + replaced)
+    detectors: list[Detector] = []
+    for name, settings in configured.items():
+        detectors.append(build_detector(name, settings, limits, share))
+        if settings.replaces is not None:
+            detectors.append(_build_replaced(name, settings, limits, share, detectors[-1]))
+    return detectors
 
 
 def build_detector(
@@ -126,28 +132,43 @@ def build_detector(
         limits.max_features,
         limits.max_clock_skew_seconds,
     )
-    scorer = Scorer(
-        artifact,
-        directions_of(features, declared),
-        settings.false_alarms_per_week,
-        limits.max_clock_skew_seconds,
-    )
-    decoder = JsonDecoder(name, fields, bounds)
-    return Detector(
+    configured = Configured(
         name,
         artifact,
         features,
-        decoder,
-        scorer,
+        JsonDecoder(name, fields, bounds),
         declared,
+        settings.false_alarms_per_week,
+        limits.max_clock_skew_seconds,
         limits.max_resident_streams,
         memory_share,
+        warm_up_seconds=settings.warm_up_hours * 3600.0,
     )
+    return Detector(configured)
+
+
+def _build_replaced(
+    name: str, settings: DetectorSettings, limits: LimitSettings, share: float, new: Detector
+) -> Detector:
+    """The same detector with the artifact that is to be replaced, and that artifact's features."""
+    before = settings.model_copy(update={"artifact": settings.replaces})
+    try:
+        artifact = Artifact(folder_of(settings.replaces))
+        if artifact.config.joint:
+            known = set(artifact.config.features)
+            direction = {f: how for f, how in settings.direction.items() if f in known}
+            before = before.model_copy(update={"features": None, "direction": direction})
+        old = build_detector(name, before, limits, share)
+    except ArtifactError as error:
+        raise SettingsError(f"detectors.{name}.replaces: {error}") from error
+    if old.memory == new.memory:
+        raise SettingsError(f"detectors.{name}.replaces: is the artifact itself; leave it out")
+    return old
 
 
 def check_settings(settings: Settings) -> None:
     """Everything that can be checked without starting: `wakeful validate`."""
-    build_detectors(settings)
+    build_detectors(settings.detectors, settings.limits)
     check_options(settings.kafka.options)
     if (shared := settings.history.secret()) is not None:
         url_of(shared)
@@ -193,8 +214,7 @@ def _of_kafka(
         settings.data_dir / "idle",
     )  # fmt: skip
     sink = KafkaSink(transactions, kafka.anomalies_topic, kafka.dead_letters_topic)
-    configured = {detector.name: detector for detector in detectors}
-    assignment = Assignment(configured, topics, changelog, transactions, sink)
+    assignment = Assignment(detectors, topics, changelog, transactions, sink)
     pipeline = Pipeline(
         source, detectors, topics, changelog, [history, sink], metrics,
         settings.checkpoint.interval_seconds, assignment,

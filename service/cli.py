@@ -2,14 +2,26 @@
 
 import importlib.util
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from service.cli_options import FILES, FOLDER, OUTPUT, SET, F, config_option, flags_of, reported
+from service.cli_options import (
+    FILES,
+    FOLDER,
+    OUTPUT,
+    SET,
+    column_options,
+    config_option,
+    direction_option,
+    flags_of,
+    names,
+    pairs,
+    reported,
+)
+from service.cli_replay import replay
 from service.cli_state import state
 from service.errors import SettingsError
 
@@ -24,36 +36,7 @@ def main() -> None:
 
 
 main.add_command(state)
-
-
-def names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
-    """`A,B` -> a list of names."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def pairs(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    """`A=x` given any number of times -> a dict."""
-    for text in texts:
-        if "=" not in text:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param=parameter)
-    return dict(text.split("=", 1) for text in texts)
-
-
-def column_options(command: F) -> F:
-    """The options that say which columns of a CSV file are what."""
-    for option in (
-        click.option("--ignore", callback=names, metavar="COLS", help="Columns to leave out."),
-        click.option(
-            "--features",
-            callback=names,
-            metavar="A,B",
-            help="Columns to watch [every numeric one].",
-        ),
-        click.option("--time", metavar="COL", help="Column with the time [time or timestamp]."),
-        click.option("--key", metavar="COL", help="Column that names the stream [stream, if any]."),
-    ):
-        command = option(command)
-    return command
+main.add_command(replay)
 
 
 where_option = click.option(
@@ -136,73 +119,6 @@ def demo(port: int, folder: Path) -> int:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=FILES)
-@click.option("--out", required=True, type=FOLDER, help="Folder for one CSV for each file.")
-@column_options
-@click.option(
-    "--direction",
-    multiple=True,
-    callback=pairs,
-    metavar="FEATURE=low|high|both",
-    help="Which deviation of a feature counts.",
-)
-@click.option("--artifact", type=FOLDER, help="Artifact folder, or `compact` [the base artifact].")
-@click.option("--keep", is_flag=True, help="Keep memories from one file to the next.")
-@config_option
-@reported
-def replay(
-    files: tuple[Path, ...],
-    out: Path,
-    key: str | None,
-    time: str | None,
-    features: list[str] | None,
-    ignore: list[str] | None,
-    direction: dict[str, str],
-    artifact: Path | None,
-    keep: bool,
-    config: Path | None,
-) -> int:
-    """Run the serving pipeline on CSV files: one row out for each row in.
-
-    Rows that cannot be scored are told in DIR/<file>.rejected.csv; status 1 where none could be.
-    """
-    from service.replay import ReplayOptions, rejected_file
-    from service.replay import replay as run
-    from service.settings import load_settings
-    from service.telemetry.logging import configure_logging
-
-    asked: dict[str, Any] = {"direction": direction} if direction else {}
-    if artifact:
-        asked["artifact"] = artifact
-    settings = load_settings(config, {"detectors": {"default": asked}} if asked else {})
-    options = ReplayOptions(out, key, time, features, tuple(ignore or ()), keep)
-    if "default" not in settings.detectors:
-        raise SettingsError("replay runs the detector `default`; the settings have none")
-    configure_logging(logging.WARNING)  # the summary says it
-    tallies = run(files, settings.detectors["default"], settings.limits, options)
-    for output, tally in tallies:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in tally.reasons.items())
-        told = f" ({reasons}: see {rejected_file(output)})" if reasons else ""
-        click.echo(
-            f"{output}: {tally.rows} rows, {tally.rows - tally.scored} rejected{told}, "
-            f"{tally.anomalies} anomalous, {tally.alarms} alarms"
-        )
-        if not tally.timed:
-            click.echo(
-                "  no column says when (time, timestamp): rows count as a second apart; "
-                "name the one that does with --time",
-                err=True,
-            )
-        if tally.unused and not (key or features):
-            click.echo(
-                f"  no numbers, or a label, and not used: {', '.join(tally.unused)}; "
-                "where one of them names the stream, say so with --key",
-                err=True,
-            )
-    return int(any(tally.rows and not tally.scored for _, tally in tallies))
-
-
-@main.command()
-@click.argument("files", nargs=-1, required=True, type=FILES)
 @click.option("--out", required=True, type=FOLDER, help="Folder for the artifact.")
 @column_options
 @where_option
@@ -279,13 +195,7 @@ def train(
 @click.option("--artifact", type=FOLDER, help="Artifact of the detector `wakeful` [it trains one].")
 @click.option("--json", "file", type=OUTPUT, help="File to write the figures to.")
 @click.option("--detectors", callback=names, metavar="A,B", help="Which to compare [all].")
-@click.option(
-    "--direction",
-    multiple=True,
-    callback=pairs,
-    metavar="FEATURE=low|high|both",
-    help="Which deviation of a feature counts.",
-)
+@direction_option
 @click.option("--key", metavar="COL", help="Column that names the stream [the first in _id].")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
 @click.option("--together", is_flag=True, help="Train once on all series of a set, as streams.")

@@ -61,3 +61,42 @@ def flags_of(
 def write_json(file: Path | None, body: Any) -> None:
     if file is not None:
         file.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+
+
+def names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+    """`A,B` -> a list of names."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def pairs(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """`A=x` given any number of times -> a dict."""
+    for text in texts:
+        if "=" not in text:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param=parameter)
+    return dict(text.split("=", 1) for text in texts)
+
+
+def column_options(command: F) -> F:
+    """The options that say which columns of a CSV file are what."""
+    for option in (
+        click.option("--ignore", callback=names, metavar="COLS", help="Columns to leave out."),
+        click.option(
+            "--features",
+            callback=names,
+            metavar="A,B",
+            help="Columns to watch [every numeric one].",
+        ),
+        click.option("--time", metavar="COL", help="Column with the time [time or timestamp]."),
+        click.option("--key", metavar="COL", help="Column that names the stream [stream, if any]."),
+    ):
+        command = option(command)
+    return command
+
+
+direction_option = click.option(
+    "--direction",
+    multiple=True,
+    callback=pairs,
+    metavar="FEATURE=low|high|both",
+    help="Which deviation of a feature counts.",
+)

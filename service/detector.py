@@ -1,6 +1,7 @@
 """One detector: its decoder, its streams' memories, its scorer."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -16,7 +17,7 @@ from model.row import Bytes, RowLayout, RowTable
 from model.scorer import Scored, Scorer, directions_of
 from service.clock import format_time
 from service.decoding.json import Decoded, JsonDecoder, dead_letter
-from service.errors import RecordRejected, StateError
+from service.errors import RecordRejected
 from service.memory.arena import LEAST_CAPACITY, Arena, feature_of, machine_memory, relaid
 from service.memory.names import FREE
 from service.memory.packs import Plan
@@ -28,6 +29,7 @@ from service.memory.store import (
     Positions,
     Shape,
     StateStore,
+    memory_name,
     require_format,
 )
 from service.records import (
@@ -74,41 +76,52 @@ class Processed:
     recalled: int
 
 
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What is configured of a detector, the same for the memories of every partition.
+
+    `features` are those to watch; with a discovering decoder they grow as new ones are seen.
+    `max_resident` streams are kept in memory, None for as many as fit into `memory_share` of the
+    machine's; the others' memories wait in the store. `capacity` is how many there is room for,
+    None for as many as the machine's memory holds. `warm_up_seconds`: see `service.upgrade`.
+    """
+
+    name: str
+    artifact: Artifact
+    features: tuple[str, ...]
+    decoder: JsonDecoder
+    directions: Mapping[str, int]
+    budget_per_week: float
+    skew: float
+    max_resident: int | None = None
+    memory_share: float = MEMORY_SHARE
+    capacity: int | None = None
+    warm_up_seconds: float = 0.0
+
+
 class Detector:
     """Scores the records of one detector. All of it belongs to the pipeline's thread.
 
-    `memory` is what the store calls its streams' memories. `features` are those to watch; with a
-    discovering decoder they grow as new ones are seen.
-    `max_resident` streams are kept in memory, None for as many as fit into `memory_share` of the
-    machine's; the others' memories wait in the store. `capacity` is how many there is room for,
-    None for as many as the machine's memory holds.
+    `memory` is what the store calls its streams' memories.
     """
 
-    def __init__(
-        self,
-        name: str,
-        artifact: Artifact,
-        features: tuple[str, ...],
-        decoder: JsonDecoder,
-        scorer: Scorer,
-        declared: dict[str, int],
-        max_resident: int | None = None,
-        memory_share: float = MEMORY_SHARE,
-        capacity: int | None = None,
-        memory: str | None = None,
-    ) -> None:
-        self.name = name
-        self.memory = memory or name
+    def __init__(self, configured: Configured, memory: str | None = None) -> None:
+        artifact = configured.artifact
+        self.configured = configured
+        self.name = configured.name
+        self.memory = memory or memory_name(configured.name, artifact.fingerprint_text)
         self.artifact = artifact
-        self.features = features
-        self._configured = features
+        self.features = configured.features
+        self.decoder = configured.decoder
+        self.scorer = Scorer(
+            artifact,
+            directions_of(configured.features, configured.directions),
+            configured.budget_per_week,
+            configured.skew,
+        )
+        self.outlived: Collection[str] = ()
+        """Names of memories that this one's have replaced for good: they go from the store."""
         self._outdated: Shape | None = None
-        self.decoder = decoder
-        self.scorer = scorer
-        self._declared = declared
-        self._max_resident = max_resident
-        self._memory_share = memory_share
-        self._capacity = capacity
         self._parts = 1
         self._reshaped = False
         self._store: StateStore = InMemoryStore()
@@ -116,25 +129,27 @@ class Detector:
         self._returned: list[str] = []
         self.idle = 0
         """Memories that are in the store alone."""
-        self.arena = self._new_arena(features)
+        self.arena = self._new_arena(self.features)
 
     @property
     def shape(self) -> Shape:
         return Shape(self.artifact.fingerprint_text, self.features)
 
     def restore(self, store: StateStore) -> None:
-        """Take the stored memories back; StateError where they are another artifact's.
+        """Take the stored memories back.
 
         Those of idle streams stay in the store until an event asks for them.
         """
         self._store = store
-        wanted = self._configured
+        wanted = self.configured.features
         for shape, packs in groupby(store.packs(self.memory), itemgetter(0)):
             self._start_as(shape)
             self.arena.restore(pack for _, pack in packs)
         self.arena.require_whole()
         stored = store.shape(self.memory)
         if stored is None:
+            if self.features != wanted:  # of memories that went
+                self._start_as(replace(self.shape, features=wanted))
             return
         if stored != self.shape:  # there are idle memories alone
             self._start_as(stored)
@@ -146,15 +161,8 @@ class Detector:
             self._reshape(wanted)
 
     def _start_as(self, shape: Shape) -> None:
-        """Have an empty arena for rows of this shape, where it is this artifact's."""
+        """Have an empty arena for rows of this shape."""
         require_format(shape, self.name)
-        if shape.fingerprint != self.artifact.fingerprint_text:
-            raise StateError(
-                f"detector {self.name}: its memories were made by artifact {shape.fingerprint}, "
-                f"the configured one is {self.artifact.fingerprint_text} "
-                f"({self.artifact.folder}): configure that artifact again, "
-                "or start with another data_dir"
-            )
         self.features = shape.features
         self.arena = self._new_arena(shape.features)
 
@@ -196,14 +204,12 @@ class Detector:
         capacity: int | None = None,
     ) -> "Detector":
         """The same with memories of its own, fresh ones."""
-        scorer = Scorer(
-            self.artifact, self.scorer.directions, self.scorer.budget_per_week, self.scorer.skew
+        configured = replace(
+            self.configured,
+            features=self.features if features is None else features,
+            capacity=capacity or self.configured.capacity,
         )
-        return Detector(
-            self.name, self.artifact, self.features if features is None else features,
-            self.decoder, scorer, self._declared, self._max_resident, self._memory_share,
-            capacity or self._capacity, memory,
-        )  # fmt: skip
+        return Detector(configured, memory)
 
     def share(self, parts: int) -> None:
         """Keep to this part of the room: as many share it."""
@@ -235,7 +241,7 @@ class Detector:
             events.timed, events.values, events.categories,
         )  # fmt: skip
         self.arena.mark(slots)
-        batch = self._scored_batch(raw, decoded, scored)
+        batch = self._scored_batch(raw, decoded, scored, slots)
         delivery = Delivery(
             raw=raw,
             scored=batch,
@@ -267,8 +273,8 @@ class Detector:
     def _most_of(self, features: tuple[str, ...]) -> int:
         """How many streams of so many features may be resident."""
         row_bytes = self.artifact.layout(len(features)).row_bytes
-        room = self._capacity or max(1, machine_memory() // row_bytes)
-        most = min(self._max_resident or int(self._memory_share * room), room)
+        room = self.configured.capacity or max(1, machine_memory() // row_bytes)
+        most = min(self.configured.max_resident or int(self.configured.memory_share * room), room)
         return max(1, most // self._parts)
 
     def changed(self, leaving: I64 = NONE) -> Saving:
@@ -283,6 +289,7 @@ class Detector:
             left_rows=self.arena.table.bytes[leaving],
             returned=tuple(self._returned),
             replace_all=self._reshaped,
+            outlived=self.outlived,
         )
         return Saving(changed, plan)
 
@@ -291,6 +298,7 @@ class Detector:
         self.idle += len(saving.plan.leaving)
         self._returned.clear()
         self._reshaped = False
+        self.outlived = ()
 
     def fetch(self, decoded: Decoded) -> None:
         """Read the memories that these events' streams have left in the store; Unavailable where it
@@ -332,7 +340,6 @@ class Detector:
         return {
             **self._summary(name, table),
             "first_time": format_time(float(head["first_time"])),
-            "age_seconds": max(0.0, float(head["time"] - head["first_time"])),
             "usual_gap_seconds": float(head["gap"]),
             "offset": int(head["offset"]),
             "late": int(head["late"]),
@@ -388,6 +395,7 @@ class Detector:
             "detector": self.name,
             "events": int(head["scored"]),
             "time": format_time(float(head["time"])),
+            "age_seconds": max(0.0, float(head["time"] - head["first_time"])),
             "score": float(head["score"]),
             "level": float(head["level"]),
             "threshold": float(head["threshold"]),
@@ -397,12 +405,15 @@ class Detector:
             "alarms": int(head["alarms"]),
         }
 
-    def _scored_batch(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> ScoredBatch:
+    def _scored_batch(
+        self, raw: RawBatch, decoded: Decoded, scored: Scored, slots: I64
+    ) -> ScoredBatch:
         events = decoded.events
         if len(scored.admitted) < len(events):
-            events = events.only(scored.admitted)
+            events, slots = events.only(scored.admitted), slots[scored.admitted]
         return ScoredBatch(
             detector=self.name,
+            artifact=self.artifact.fingerprint_text,
             partition=raw.partition,
             features=self.features,
             streams=events.streams,
@@ -414,6 +425,7 @@ class Detector:
             expected=scored.expected,
             spread=scored.spread,
             surprise=scored.surprise,
+            memory_ages=events.times - self.arena.table.head["first_time"][slots],
         )
 
     def _refused(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> list[DeadLetter]:
@@ -424,10 +436,10 @@ class Detector:
         ]
 
     def _new_arena(self, features: tuple[str, ...]) -> Arena:
-        self.scorer.directions = directions_of(features, self._declared)
+        self.scorer.directions = directions_of(features, self.configured.directions)
         layout, fresh = self.artifact.layout(len(features)), self.artifact.fresh_rows(len(features))
         self._most = self._most_of(features)
-        return Arena(layout, fresh, self._capacity)
+        return Arena(layout, fresh, self.configured.capacity)
 
     def _reshape(self, features: tuple[str, ...]) -> None:
         """Go on with other features: every memory is laid out again, by the features' names."""

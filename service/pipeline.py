@@ -8,6 +8,7 @@ a crash leaves undone is read again, and comes out the same, under the same name
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import chain, repeat
@@ -28,6 +29,7 @@ from service.sinks.sink import Sink
 from service.sources.source import Source
 from service.telemetry.logging import log
 from service.telemetry.metrics import Metrics
+from service.upgrade import restore, told
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is awa
 class Pipeline:
     """Feeds the records of one source through the detectors that watch them.
 
+    One of `detectors` may be followed by one of the same name, the one that it replaces.
     `topics` maps each detector to the topics that it watches, for sources that do not say. Where
     partitions come and go there is an `assignment`: each has memories of its own then.
     """
@@ -58,7 +61,8 @@ class Pipeline:
         assignment: Assignment | None = None,
     ) -> None:
         self.source = source
-        self.detectors = {detector.name: detector for detector in detectors}
+        self._every = list(detectors)
+        self.detectors = {detector.name: detector for detector in reversed(self._every)}
         self.topics = topics
         self.store = store
         self.sinks = sinks
@@ -115,8 +119,12 @@ class Pipeline:
         # What writes comes first: from the first delivery to the last, sinks have a part.
         ready = [(detector, self._prepared(detector, raw)) for detector in watchers]
         self._undelivered = bool(ready)
-        for detector, decoded in ready:
-            self._deliver(self._score(detector, raw, decoded))
+        scored = [(detector, self._score(detector, raw, decoded)) for detector, decoded in ready]
+        for name in {detector.name for detector in watchers}:
+            self.metrics.records.labels(name).inc(len(raw))
+        for processed in told(scored):
+            self._count(processed)
+            self._deliver(processed)
         self._undelivered = False
         self.positions[raw.partition] = raw.next_offset
 
@@ -124,12 +132,11 @@ class Pipeline:
         """Take the memories and positions of the last checkpoint, and start the source there."""
         if self.assignment is not None:
             self._persist(self.assignment.transactions.open)
-        for detector in self.detectors.values():
+        for detector in self._every:
             self.metrics.announce(detector.name, detector.scorer.budget_per_week)
             detector.warm_up()
-        for detector in self.memories():
-            detector.restore(self.store)
-            log.info("restored", detector=detector.name, streams=len(detector.arena))
+        for name in self.detectors:
+            self._restore_of(name)
         self.positions = self.store.positions()
         self._saved_positions = dict(self.positions)
         self.source.start(self.positions)
@@ -140,6 +147,13 @@ class Pipeline:
         self._restored = True
         self.metrics.lag.set_function(lambda: self.lag_records)
         self.metrics.ready.set_function(lambda: float(self.ready))
+
+    def _restore_of(self, name: str) -> None:
+        """The memories of one name; where these move, none are here yet."""
+        if detectors := self.memories(name):
+            restore(detectors, self.store)
+            streams = len(detectors[0].arena) + detectors[0].idle
+            log.info("restored", detector=name, streams=streams)
 
     def checkpoint(self, leaving: Mapping[str, I64] = MappingProxyType({})) -> None:
         """Flush the sinks, save memories with their positions, tell the source.
@@ -160,7 +174,7 @@ class Pipeline:
             changed = {
                 name: saving.changed
                 for name, saving in savings.items()
-                if saving.changed.memories or saving.changed.replace_all
+                if saving.changed.memories or saving.changed.replace_all or saving.changed.outlived
             }
             if changed or self.positions != self._saved_positions:
                 self._save(changed)
@@ -173,7 +187,7 @@ class Pipeline:
         """Every detector whose memories are here, one for each partition where these can move; of
         one name, or of all."""
         if self.assignment is None:
-            every: Iterable[Detector] = self.detectors.values()
+            every: Iterable[Detector] = self._every
         else:
             every = chain.from_iterable(self.assignment.here.values())
         return [detector for detector in every if name is None or detector.name == name]
@@ -234,11 +248,11 @@ class Pipeline:
                     f"the log holds events of the detector {raw.detector!r}, which is not "
                     "configured: configure it again, or start with another data_dir"
                 )
-            return [self.detectors[raw.detector]]
+            return self.memories(raw.detector)
         if self.assignment is not None:
             return self.assignment.here[raw.partition]
         topic = raw.partition[0]
-        return [self.detectors[name] for name, topics in self.topics.items() if topic in topics]
+        return [detector for detector in self._every if topic in self.topics[detector.name]]
 
     def _prepared(self, detector: Detector, raw: RawBatch) -> Decoded:
         """What is in the records, with room for their streams and the memories that had left."""
@@ -263,9 +277,7 @@ class Pipeline:
 
     def _score(self, detector: Detector, raw: RawBatch, decoded: Decoded) -> Processed:
         with self.metrics.stage("score"):
-            processed = detector.score(raw, decoded)
-        self._count(detector, processed)
-        return processed
+            return detector.score(raw, decoded)
 
     def _deliver(self, processed: Processed) -> None:
         """Hand the outcome to every sink; while one is away, wait for it: nothing is dropped."""
@@ -341,23 +353,27 @@ class Pipeline:
 
     def _count_memories(self, detector: Detector) -> None:
         name, metrics = detector.name, self.metrics
-        memories = self.memories(name)
-        arenas = [memory.arena for memory in memories]
-        metrics.streams.labels(name).set(sum(len(m.arena) + m.idle for m in memories))
+        arenas = [memory.arena for memory in self.memories(name)]
+        streams: Counter[str] = Counter()  # by artifact
+        for memory in self.memories(name):
+            streams[memory.artifact.fingerprint_text] += len(memory.arena) + memory.idle
+        metrics.streams.labels(name).set(max(streams.values(), default=0))
         metrics.resident_streams.labels(name).set(sum(map(len, arenas)))
         metrics.memory_bytes.labels(name).set(sum(len(a) * a.layout.row_bytes for a in arenas))
 
-    def _count(self, detector: Detector, processed: Processed) -> None:
-        name, metrics, delivery = detector.name, self.metrics, processed.delivery
-        metrics.records.labels(name).inc(len(delivery.raw))
+    def _count(self, processed: Processed) -> None:
+        metrics, delivery = self.metrics, processed.delivery
+        name = delivery.scored.detector
         metrics.scored.labels(name).inc(len(delivery.scored))
+        if delivery.scored.artifact != self.detectors[name].artifact.fingerprint_text:
+            metrics.of_replaced.labels(name).inc(len(delivery.scored))
         metrics.replayed.labels(name).inc(delivery.replayed)
         metrics.late.labels(name).inc(processed.late)
         metrics.ignored_fields.labels(name).inc(processed.ignored_fields)
         metrics.missing_values.labels(name).inc(processed.missing_values)
         metrics.stream_seconds.labels(name).inc(processed.stream_seconds)
         metrics.recalled.labels(name).inc(processed.recalled)
-        self._count_memories(detector)
+        self._count_memories(self.detectors[name])
         for letter in delivery.dead_letters:
             metrics.rejected.labels(name, letter.reason).inc()
         for anomaly in delivery.anomalies:

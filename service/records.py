@@ -96,7 +96,7 @@ class RawBatch:
         for start in range(0, len(self), most):
             yield self.part(slice(start, start + most))
 
-    def part(self, at: slice) -> "RawBatch":
+    def part(self, at: "slice | I64") -> "RawBatch":
         """Some of the records."""
         return replace(
             self, offsets=self.offsets[at], timestamps=self.timestamps[at], keys=self.keys[at],
@@ -207,10 +207,13 @@ class DeadLetter:
 class ScoredBatch:
     """The scored events of one raw batch, in offset order; n scored events, F features.
 
-    `scores` is (n,) of `model.surprise.SCORE`; expected, spread and surprise are (n, F).
+    `artifact` is the fingerprint of the one that scored them. `scores` is (n,) of
+    `model.judge.SCORE`; expected, spread and surprise are (n, F). `memory_ages` (n,) are the
+    seconds between a stream's first event in its memory and this one.
     """
 
     detector: str
+    artifact: str
     partition: Partition
     features: tuple[str, ...]
     streams: Names
@@ -222,9 +225,19 @@ class ScoredBatch:
     expected: F64
     spread: F64
     surprise: F64
+    memory_ages: F64
 
     def __len__(self) -> int:
         return len(self.streams)
+
+    def only(self, chosen: I64) -> "ScoredBatch":
+        """Some of the events."""
+        of_events = (
+            "records", "offsets", "times", "values", "scores", "expected", "spread", "surprise",
+            "memory_ages",
+        )  # fmt: skip
+        columns = {name: getattr(self, name)[chosen] for name in of_events}
+        return replace(self, streams=self.streams.only(chosen), **columns)
 
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:
@@ -299,6 +312,7 @@ def anomaly_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
     return {
         "id": event_id(scored.detector, scored.partition, offset),
         "detector": scored.detector,
+        "artifact": scored.artifact,
         "severity": severity_of(result["score"]),
         **result,
         "topic": topic,

@@ -16,7 +16,7 @@ from service.memory.store import InMemoryStore
 from service.pipeline import Pipeline
 from service.records import Delivery
 from service.settings import DetectorSettings, LimitSettings
-from service.sinks.csv import CsvSink
+from service.sinks.csv import CsvSink, rejected_file
 from service.sources.file import (
     KEY_FIELD,
     SNIFFED_ROWS,
@@ -93,11 +93,6 @@ def replay(
             store = InMemoryStore()
         tallies.append((output, _replay_file(file, output, store, settings, limits, options)))
     return tallies
-
-
-def rejected_file(output: Path) -> Path:
-    """Where the rejected rows of a replay are told, beside its output."""
-    return output.with_suffix(".rejected.csv")
 
 
 def _replay_file(

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from service.bootstrap import DATABASE, lock
+from service.bootstrap import DATABASE, build_detectors, lock
 from service.errors import StateError
 from service.kafka.owners import members
 from service.kafka.transactions import Transactions
 from service.memory import archive
 from service.memory.archive import Memories
 from service.memory.changelog import Changelog
-from service.memory.entries import memory_name, owner_of
 from service.memory.sqlite import SqliteStore
-from service.memory.store import StateStore
+from service.memory.store import StateStore, memory_name, owner_of
 from service.records import Partition
 from service.settings import Settings
 from service.sources.log import PARTITION
@@ -30,11 +29,20 @@ class Place:
     names: dict[str, Sequence[Partition]]
 
     def memories(self) -> Iterator[Memories]:
-        """All that there are."""
+        """All that there are, those of artifacts that are not configured as well."""
+        done: set[str] = set()
         for name, partitions in self.names.items():
-            found = archive.stored(self.store, name, partitions)
-            if found is not None:
-                yield found
+            yield from self._stored(name, partitions, done)
+            for other in self.store.others(name):
+                yield from self._stored(other, partitions, done)
+
+    def _stored(
+        self, name: str, partitions: Sequence[Partition], done: set[str]
+    ) -> Iterator[Memories]:
+        found = None if name in done else archive.stored(self.store, name, partitions)
+        done.add(name)
+        if found is not None:
+            yield found
 
 
 def export_state(settings: Settings, file: Path) -> int:
@@ -51,11 +59,12 @@ def import_state(settings: Settings, file: Path) -> int:
         if strangers := sorted({m.contents.name for m in some} - place.names.keys()):
             raise StateError(
                 f"{file}: has memories of {', '.join(strangers)}, and the settings are of "
-                f"{', '.join(place.names)}: detectors, topics and partitions must be the same"
+                f"{', '.join(place.names)}: detectors, artifacts, topics and partitions must be "
+                "the same"
             )
         for memories in some:
             if isinstance(place.store, Changelog):
-                detector, partition = owner_of(memories.contents.name)
+                detector, _, partition = owner_of(memories.contents.name)
                 place.store.make_topics(partition, [detector])
             archive.save(memories, place.store)
         return sum(len(memories.rows) for memories in some)
@@ -86,11 +95,13 @@ def summary_of(memories: Memories) -> dict[str, object]:
 @contextmanager
 def place_of(settings: Settings) -> Iterator[Place]:
     """Unavailable, or StateError, where it cannot be read now."""
+    detectors = build_detectors(settings.detectors, settings.limits)
+    made_by = [(one.name, one.artifact.fingerprint_text) for one in detectors]
     if settings.kafka.bootstrap_servers is not None:
         with TemporaryDirectory() as folder, closing(_changelog(settings, Path(folder))) as store:
             names: dict[str, Sequence[Partition]] = {
-                memory_name(detector, partition): [partition]
-                for detector in settings.detectors
+                memory_name(detector, fingerprint, partition): [partition]
+                for detector, fingerprint in made_by
                 for topic in settings.topics_of(detector)
                 for partition in store.partitions(topic)
             }
@@ -105,7 +116,7 @@ def place_of(settings: Settings) -> Iterator[Place]:
         closing(lock(settings.data_dir)),
         closing(SqliteStore(settings.data_dir / DATABASE)) as store,
     ):
-        yield Place(store, {detector: [PARTITION] for detector in settings.detectors})
+        yield Place(store, {memory_name(*one): [PARTITION] for one in made_by})
 
 
 def _changelog(settings: Settings, folder: Path) -> Changelog:

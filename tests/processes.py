@@ -132,9 +132,10 @@ def memories(data_dir: Path) -> dict[str, bytes]:
     """Every memory row that a stopped or killed process left, by stream."""
     from service.memory.sqlite import SqliteStore  # noqa: PLC0415 - only for tests that look
     from service.memory.store import memories as stored  # noqa: PLC0415
+    from tests.base import MEMORIES  # noqa: PLC0415
 
     store = SqliteStore(data_dir / "wakeful.db")
     try:
-        return stored(store, "default")
+        return stored(store, MEMORIES)
     finally:
         store.close()

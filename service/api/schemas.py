@@ -43,6 +43,7 @@ class Anomaly(Result):
     topic: str = Field(description="Where the event came from; `log` is the embedded log.")
     partition: int
     offset: int = Field(description="Of the event's record in its partition.")
+    artifact: str = Field(description="Fingerprint of the artifact that scored the event.")
 
 
 class AnomalyPage(BaseModel):
@@ -73,6 +74,7 @@ class StreamSummary(BaseModel):
     detector: str
     events: int
     time: str
+    age_seconds: float = Field(description="Event time that the memory spans.")
     score: float
     level: float
     threshold: float
@@ -100,7 +102,6 @@ class FeatureMemory(BaseModel):
 
 class StreamDetail(StreamSummary):
     first_time: str
-    age_seconds: float = Field(description="Event time that the memory spans.")
     usual_gap_seconds: float
     offset: int = Field(description="The last record that the memory has seen.")
     late: int

@@ -13,6 +13,7 @@ from service.api.problems import ProblemError
 from service.api.questions import ask
 from service.api.schemas import Problem, StreamDetail, StreamPage
 from service.bootstrap import Service
+from service.upgrade import Known, speaking
 
 BY_NAME = itemgetter("stream")
 
@@ -33,9 +34,12 @@ def streams_router(service: Service) -> APIRouter:
         name = find_detector(service, detector).name
 
         def find() -> list[dict[str, Any]]:
-            memories = service.pipeline.memories(name)
-            parts = [memory.streams(cursor, limit + 1, prefix) for memory in memories]
-            return list(chain.from_iterable(parts))
+            known = (
+                (memory, body)
+                for memory in service.pipeline.memories(name)
+                for body in memory.streams(cursor, limit + 1, prefix)
+            )
+            return [body for _, body in speaking(known).values()]
 
         items = await ask(service, find)
         pages = await run_in_threadpool(
@@ -52,11 +56,8 @@ def streams_router(service: Service) -> APIRouter:
         """One stream: its last score, its threshold, its memory's age and content."""
         name = find_detector(service, detector).name
 
-        def find() -> dict[str, Any] | None:
-            memories = service.pipeline.memories(name)
-            return next(filter(None, (memory.stream(stream) for memory in memories)), None)
-
-        body = await ask(service, find)
+        known = await ask(service, lambda: memory_of(service, name, stream))
+        body = None if known is None else known[1]
         if body is None:
             body = await run_in_threadpool(elsewhere.find, request, stream, detector=detector)
         if body is None:
@@ -64,6 +65,13 @@ def streams_router(service: Service) -> APIRouter:
         return StreamDetail.model_validate(body)
 
     return router
+
+
+def memory_of(service: Service, detector: str, stream: str) -> Known | None:
+    """What this instance knows of a stream; from the pipeline's thread."""
+    memories = service.pipeline.memories(detector)
+    known = ((memory, body) for memory in memories if (body := memory.stream(stream)) is not None)
+    return speaking(known).get(stream)
 
 
 def _merged(

@@ -9,6 +9,7 @@ from service.api.events import CONTENT, body_of, find_detector, records_of, repl
 from service.api.problems import ProblemError
 from service.api.questions import ask
 from service.api.schemas import Ingested, Problem
+from service.api.streams import memory_of
 from service.bootstrap import Service
 from service.clock import now
 from service.records import Delivery, Partition, RawBatch
@@ -38,8 +39,8 @@ def whatif_router(service: Service) -> APIRouter:
         raw = _supposed(stream, records)
 
         def find() -> Delivery | None:
-            memories = service.pipeline.memories(name)
-            return next(filter(None, (memory.what_if(stream, raw) for memory in memories)), None)
+            known = memory_of(service, name, stream)
+            return None if known is None else known[0].what_if(stream, raw)
 
         delivery = await ask(service, find)
         if delivery is not None:

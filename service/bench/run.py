@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from service.bench import checkpoints, kafka, latency, peers, recovery, stages
+from service.bench import checkpoints, kafka, latency, peers, recovery, stages, upgrade
 from service.bench.readers import CONFLUENT, POLL, QUIXSTREAMS, Reader
 from service.bench.result import Result, by_turns
 from service.bench.workload import HIDDEN, Workload, base, joint
@@ -155,6 +155,11 @@ MEASUREMENTS = (
         "ready_after_kill",
         "seconds until it is ready after a kill, with 100,000 memories in Kafka, beside none",
         lambda b: [recovery.ready_after_kill(b.servers, b.base, b.changed, b.repeats)],
+    ),
+    Measurement(
+        "upgrade_alarms",
+        "alarms of 1,000 streams in the week after an artifact is replaced, and the way back",
+        lambda b: upgrade.alarms_after_a_change(200 if b.quick else 1000),
     ),
     Measurement("end_to_end_vs_torch", "the same beside torch, event by event", _against_torch),
     Measurement("end_to_end_vs_river", "the same beside half-space trees", _against_river),

@@ -59,7 +59,12 @@ class Owners:
 def _keyed(stream: str, place: TopicPartition, found: dict[TopicPartition, str]) -> bool:
     """Whether Kafka's partitioner sends a stream's key to this partition."""
     count = sum(other.topic == place.topic for other in found)
-    return (murmur2(stream.encode()) & 0x7FFFFFFF) % count == place.partition
+    return partition_of(stream.encode(), count) == place.partition
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """To which of so many partitions Kafka's own partitioner sends a key."""
+    return int((murmur2(key) & 0x7FFFFFFF) % count)
 
 
 def members(bootstrap_servers: list[str], options: dict[str, Any], group: str) -> int:

@@ -135,6 +135,11 @@ class Arena:
         parts: list[bytes] = []
         spans, size, top = np.zeros((0, 2), np.int64), 0, 0
         for pack in packs:
+            if pack.number == NOWHERE:
+                parts, size = [], 0
+                spans[:] = 0
+                self._packing = Packing.of(len(self.table), self.layout.row_bytes)
+                continue
             held = pack.slots[pack.streams.spans[:, 1] > 0]
             self._take(pack, held)
             self._packing.restore(pack.number, pack.slots)

@@ -24,20 +24,28 @@ from service.kafka.transactions import RECONNECT_MS, Message, Transactions
 from service.memory.entries import (
     HEAD,
     IDLE,
+    NOTHING,
     PACK,
     Keys,
     gone,
     head_value,
     idle_of,
     idle_value,
-    owner_of,
     pack_of,
     pack_value,
     position_of,
 )
 from service.memory.packs import Pack
 from service.memory.sqlite import SqliteStore
-from service.memory.store import Changed, Checkpoint, Idle, Positions, Shape
+from service.memory.store import (
+    Changed,
+    Checkpoint,
+    Idle,
+    Positions,
+    Shape,
+    memory_name,
+    owner_of,
+)
 from service.records import Partition
 
 TOPIC_CONFIG = {
@@ -66,6 +74,15 @@ class Kept:
     shape: Shape | None = None
     numbers: set[int] = field(default_factory=set)  # of the packs that are there
     idle: SqliteStore | None = None
+    others: dict[str, dict[bytes, str]] = field(default_factory=dict)
+    """By artifact the keys, each with its kind, of what others made of the same streams."""
+
+    def note_other(self, fingerprint: str, kind: str, key: bytes, value: bytes | None) -> None:
+        keys = self.others.setdefault(fingerprint, {})
+        if value is None:
+            keys.pop(key, None)
+        else:
+            keys[key] = kind
 
     def idle_store(self) -> SqliteStore:
         """Idle memories, to be found by name; in Kafka they are as well, and that counts."""
@@ -131,6 +148,15 @@ class Changelog:
     def shape(self, detector: str) -> Shape | None:
         return self._of(detector).shape
 
+    def others(self, detector: str) -> dict[str, bool]:
+        kept = self._of(detector)
+        name = owner_of(detector)[0]
+        return {
+            memory_name(name, fingerprint, kept.source): any(kind != HEAD for kind in keys.values())
+            for fingerprint, keys in kept.others.items()
+            if keys
+        }
+
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         """As they were written; where one was dropped since, it comes again, of no slots."""
         self.forget(detector)
@@ -138,9 +164,14 @@ class Changelog:
         idle: dict[str, Idle | None] = {}
         for key, value, where in self._records(kept.place):
             with _readable(key, where):
-                kind, name = kept.keys.read(key)
-                if kind == HEAD and value is not None:
+                fingerprint, kind, name = kept.keys.read(key)
+                if fingerprint != kept.keys.fingerprint:
+                    if fingerprint:
+                        kept.note_other(fingerprint, kind, key, value)
+                elif kind == HEAD and value is not None:
                     kept.position = position_of(value)
+                elif kind == HEAD:
+                    yield from _void(kept, idle)
                 elif kind == IDLE:
                     _note_idle(kept, idle, str(name), value)
                     if len(idle) == TOGETHER:
@@ -224,6 +255,12 @@ class Changelog:
             for pack in changed.packs:
                 yield _message(kept, kept.keys.pack(pack.number), pack_value(changed.shape, pack))
                 kept.numbers.add(pack.number)
+            for outlived in changed.outlived:
+                detector, fingerprint, (topic, _) = owner_of(outlived)
+                keys = kept.others.get(fingerprint, ())
+                head = Keys(self._group, detector, topic, fingerprint).head
+                for key in {head, *keys}:
+                    yield _message(kept, key, None)
         for kept in list(self._kept.values()):
             position = checkpoint.positions.get(kept.source)
             if position is not None and position != kept.position:
@@ -240,6 +277,8 @@ class Changelog:
                 if changed is not None:
                     kept.shape = changed.shape
                     kept.numbers.difference_update(changed.dropped)
+                    for outlived in changed.outlived:
+                        kept.others.pop(owner_of(outlived)[1], None)
 
         return counted
 
@@ -247,9 +286,9 @@ class Changelog:
         return self._kept.get(memory) or self._new(memory)
 
     def _new(self, memory: str) -> Kept:
-        detector, (topic, number) = owner_of(memory)
+        detector, fingerprint, (topic, number) = owner_of(memory)
         place = TopicPartition(self._topic_of(detector), number)
-        keys = Keys(self._group, detector, topic)
+        keys = Keys(self._group, detector, topic, fingerprint)
         return Kept(place, keys, (topic, number), self._folder / memory)
 
     def _records(self, place: TopicPartition) -> Iterator[tuple[bytes, bytes | None, str]]:
@@ -310,6 +349,16 @@ def _readable(key: bytes, where: str) -> Iterator[None]:
             "version that wrote it, bring the topic back from a copy, or set kafka.memory_topic to "
             "another one, and memories are made anew from what Kafka retains"
         ) from error
+
+
+def _void(kept: Kept, idle: dict[str, Idle | None]) -> Iterator[tuple[Shape, Pack]]:
+    """All that was read so far went when another artifact's memories had replaced it."""
+    if kept.shape is not None:
+        yield kept.shape, NOTHING
+    kept.close()
+    kept.position, kept.shape, kept.idle = None, None, None
+    kept.numbers.clear()
+    idle.clear()
 
 
 def _note_pack(kept: Kept, number: int, value: bytes | None) -> Iterator[tuple[Shape, Pack]]:

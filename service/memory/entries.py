@@ -3,7 +3,8 @@
 A key names a thing, the last value under it counts, and none means that it is gone: so a compacted
 topic keeps what counts. A pack of rows is one entry, the memory of an idle stream is one, and the
 position that all of them are current to is one. Keys are JSON, so that a person can read them; they
-begin with the consumer group, the detector and the topic, so that these can share a topic.
+begin with the consumer group, the detector and the topic, so that these can share a topic, and with
+the artifact, as memories of one may warm up while those of another speak.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ import numpy.typing as npt
 
 from model.row import FORMAT
 from service.errors import StateError
-from service.memory.packs import Pack
+from service.memory.packs import NOWHERE, Pack
 from service.memory.store import Idle, Shape
-from service.records import Names, Partition, read_only
+from service.records import Names, read_only
 
-PACK, IDLE, HEAD, OTHER = "pack", "idle", "head", ""
+PACK, IDLE, HEAD = "pack", "idle", "head"
 
 
 T_co = TypeVar("T_co", covariant=True)
@@ -49,17 +50,19 @@ class _Head(msgspec.Struct):
     position: int
 
 
-_keys = msgspec.json.Decoder(tuple[str, str, str, str, str | int])
+_keys = msgspec.json.Decoder(tuple[str, str, str, str, str, str | int])
 _packs = msgspec.msgpack.Decoder(_Pack)
 _idle = msgspec.msgpack.Decoder(_Rows)
 _heads = msgspec.json.Decoder(_Head)
 
 
 class Keys:
-    """The keys of the memories of one detector's streams in one partition, for one group."""
+    """The keys of the memories that one artifact made of a detector's streams in one partition, for
+    one group."""
 
-    def __init__(self, group: str, detector: str, topic: str) -> None:
-        self._owner = [group, detector, topic]
+    def __init__(self, group: str, detector: str, topic: str, fingerprint: str) -> None:
+        self._detector = [group, detector, topic]
+        self.fingerprint = fingerprint
 
     def pack(self, number: int) -> bytes:
         return self._key(PACK, number)
@@ -71,17 +74,17 @@ class Keys:
     def head(self) -> bytes:
         return self._key(HEAD, "")
 
-    def read(self, key: bytes) -> tuple[str, int | str]:
-        """What a key names: PACK and its number, IDLE and the stream, HEAD; what is somebody
-        else's is OTHER."""
+    def read(self, key: bytes) -> tuple[str, str, int | str]:
+        """What a key names: the artifact, and PACK and its number, IDLE and the stream, or HEAD; no
+        artifact where it is none of this detector's in this topic."""
         try:
-            *owner, kind, name = _keys.decode(key)
+            *detector, fingerprint, kind, name = _keys.decode(key)
         except msgspec.DecodeError:
-            return OTHER, ""
-        return (kind, name) if owner == self._owner else (OTHER, "")
+            return "", "", ""
+        return (fingerprint, kind, name) if detector == self._detector else ("", "", "")
 
     def _key(self, kind: str, name: str | int) -> bytes:
-        return msgspec.json.encode((*self._owner, kind, name))
+        return msgspec.json.encode((*self._detector, self.fingerprint, kind, name))
 
 
 def pack_value(shape: Shape, pack: Pack) -> bytes:
@@ -136,16 +139,8 @@ def gone(number: int) -> Pack:
     return Pack(number, nothing, Names.of([]), nothing, rows, changed)
 
 
-def memory_name(detector: str, partition: Partition) -> str:
-    """What the store calls the memories of a detector's streams in one partition."""
-    topic, number = partition
-    return f"{detector}:{topic}:{number}"
-
-
-def owner_of(memory: str) -> tuple[str, Partition]:
-    """The detector and the partition that `memory_name` was made of; no name has a colon."""
-    detector, topic, number = memory.split(":")
-    return detector, (topic, int(number))
+NOTHING = gone(NOWHERE)
+"""Stands for it that none of the packs before counts."""
 
 
 def _decoded(decoder: "Decoder[T_co]", value: bytes) -> T_co:

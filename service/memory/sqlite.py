@@ -15,7 +15,7 @@ import numpy as np
 from service.errors import StateError, Unavailable
 from service.memory.packs import Pack
 from service.memory.shelves import Shelves, Writing
-from service.memory.store import Checkpoint, Idle, Positions, Shape
+from service.memory.store import Checkpoint, Idle, Positions, Shape, of_same_streams
 from service.records import Names, read_only
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -72,6 +72,7 @@ class SqliteStore:
         self._connection.executescript(SCHEMA)
         self._shelves: dict[str, Shelves] = {}
         self._doubtful: list[Writing] = []
+        self._tidy()
 
     def save(self, checkpoint: Checkpoint) -> None:
         written: list[Writing] = []
@@ -97,6 +98,18 @@ class SqliteStore:
         self._doubtful = []
         for one in written:  # the database refers to what is new, and to nothing that is old
             one.settle()
+            for name in one.changed.outlived:
+                self._of(name).close()
+                del self._shelves[name]
+        if any(one.changed.outlived for one in written):
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove the files of memories that the database does not know."""
+        known = {name for (name,) in self._connection.execute("SELECT name FROM detectors")}
+        for path in self._folder.glob("*.rows"):
+            if path.name.rsplit(".", 2)[0] not in known:
+                path.unlink()
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -134,6 +147,10 @@ class SqliteStore:
             ).fetchall()
             written.outdated += [(size, np.array([place])) for size, place in gone]
         self._connection.executemany("INSERT INTO idle VALUES (?, ?, ?, ?, ?, ?)", written.idle)
+        for name in changed.outlived:
+            self._connection.execute("DELETE FROM packs WHERE detector = ?", (name,))
+            self._connection.execute("DELETE FROM idle WHERE detector = ?", (name,))
+            self._connection.execute("DELETE FROM detectors WHERE name = ?", (name,))
 
     def positions(self) -> Positions:
         rows = self._connection.execute("SELECT topic, partition, next_offset FROM positions")
@@ -146,6 +163,13 @@ class SqliteStore:
         if row is None:
             return None
         return Shape(row[0], tuple(json.loads(row[1])), row[2])
+
+    def others(self, detector: str) -> dict[str, bool]:
+        found = self._connection.execute(
+            "SELECT name, EXISTS(SELECT 1 FROM packs WHERE packs.detector = name) "
+            "OR EXISTS(SELECT 1 FROM idle WHERE idle.detector = name) FROM detectors"
+        )
+        return {name: bool(some) for name, some in found if of_same_streams(detector, name)}
 
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         shelves, shape = self._of(detector), self.shape(detector)

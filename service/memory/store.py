@@ -11,7 +11,7 @@ import numpy as np
 
 from model.row import FORMAT, Bytes
 from service.errors import StateError
-from service.memory.packs import Pack
+from service.memory.packs import NOWHERE, Pack
 from service.records import Partition
 
 Positions = dict[Partition, int]
@@ -35,7 +35,7 @@ class Changed:
     streams whose memories leave the arena, `left_rows` (n, row_bytes) these, of the features
     `left_features` where they are not the shape's; `returned` are those
     whose memories came back to it. With `replace_all` the packs are all that there are, of another
-    shape than before.
+    shape than before. Memories of the names `outlived` go altogether.
     """
 
     shape: Shape
@@ -47,6 +47,7 @@ class Changed:
     left_features: tuple[str, ...] | None = None
     returned: Collection[str] = ()
     replace_all: bool = False
+    outlived: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class Idle:
 
 
 class StateStore(Protocol):
-    """Keeps checkpoints. Called from the pipeline's thread alone."""
+    """Keeps checkpoints. Called from the pipeline's thread alone.
+
+    A `detector` is here the name of its memories, see `memory_name`.
+    """
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Save all of it, durably, in one transaction."""
@@ -78,11 +82,16 @@ class StateStore(Protocol):
     def shape(self, detector: str) -> Shape | None:
         """The shape of a detector's rows, None where there are none."""
 
+    def others(self, detector: str) -> dict[str, bool]:
+        """Names of what other artifacts made of the same streams, and whether there are any; where
+        these are in Kafka, once `packs` was read to its end."""
+
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         """What the arena held, in the order in which it was written, with the shape of its rows.
 
         Of a slot the last pack counts, of a number the last one of that number (of no slots where
-        it was dropped), and of several shapes the last one.
+        it was dropped), and of several shapes the last one; behind a pack of the number NOWHERE
+        nothing of before does.
         """
 
     def idle_count(self, detector: str) -> int:
@@ -95,6 +104,28 @@ class StateStore(Protocol):
         """Those of streams behind `after` that begin with `prefix`, in the order of their names."""
 
     def close(self) -> None: ...
+
+
+def memory_name(detector: str, fingerprint: str, partition: Partition | None = None) -> str:
+    """What a store calls the memories that one artifact made of a detector's streams; in Kafka
+    those of each partition have a name of their own."""
+    place = () if partition is None else (partition[0], str(partition[1]))
+    return ":".join((detector, fingerprint, *place))
+
+
+def owner_of(memory: str) -> tuple[str, str, Partition]:
+    """What `memory_name` was made of, in Kafka: no part of it has a colon."""
+    detector, fingerprint, topic, number = memory.split(":")
+    return detector, fingerprint, (topic, int(number))
+
+
+def of_same_streams(memory: str, other: str) -> bool:
+    """Whether two names differ in the artifact alone."""
+    (detector, made_by, *place), (its, made_by_other, *its_place) = (
+        memory.split(":"),
+        other.split(":"),
+    )
+    return (detector, place) == (its, its_place) and made_by != made_by_other
 
 
 def memories(store: StateStore, detector: str) -> dict[str, bytes]:
@@ -110,6 +141,8 @@ def resident(store: StateStore, detector: str) -> dict[str, bytes]:
     for _, packs in groupby(store.packs(detector), itemgetter(0)):
         slots = {}
         for _, pack in packs:
+            if pack.number == NOWHERE:
+                slots = {}
             rows = iter(pack.rows)
             for slot, stream in zip(pack.slots.tolist(), pack.streams, strict=True):
                 slots[slot] = (stream, next(rows).tobytes() if stream else b"")
@@ -140,12 +173,22 @@ class InMemoryStore:
             for stream, row in zip(changed.left, changed.left_rows, strict=True):
                 features = changed.left_features or changed.shape.features
                 idle[stream] = Idle(stream, features, row.tobytes())
+            for name in changed.outlived:
+                for parts in (self._shapes, self._packs, self._idle):
+                    parts.pop(name, None)
 
     def positions(self) -> Positions:
         return dict(self._positions)
 
     def shape(self, detector: str) -> Shape | None:
         return self._shapes.get(detector)
+
+    def others(self, detector: str) -> dict[str, bool]:
+        return {
+            name: bool(self._packs[name] or self._idle[name])
+            for name in self._shapes
+            if of_same_streams(detector, name)
+        }
 
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         for _, pack in sorted(self._packs[detector].items()):

@@ -7,7 +7,7 @@ from typing import TextIO
 import numpy as np
 
 from service.clock import format_time
-from service.records import DeadLetter, Delivery
+from service.records import F64, DeadLetter, Delivery
 
 COLUMNS = (
     "row", "time", "stream", "score", "level", "threshold", "tail_probability", "anomalous",
@@ -33,7 +33,8 @@ class CsvSink:
     def deliver(self, delivery: Delivery) -> None:
         rows = [_nothing(int(offset), len(self._features)) for offset in delivery.raw.offsets]
         scored = delivery.scored
-        at = [scored.features.index(name) for name in self._features]
+        known = {name: f for f, name in enumerate(scored.features)}  # more may be found later
+        at = [known.get(name) for name in self._features]
         for i, record in enumerate(scored.records):
             score = scored.scores[i]
             rows[record] = [
@@ -47,7 +48,7 @@ class CsvSink:
                 int(score["score"] >= 1.0),
                 int(score["alarm"]),
                 float(score["confidence"]),
-                *("" if np.isnan(x) else float(x) for x in scored.expected[i, at]),
+                *(_told(scored.expected[i], f) for f in at),
             ]
         self._writer.writerows(rows)
         self._note(delivery.dead_letters)
@@ -69,6 +70,16 @@ class CsvSink:
         csv.writer(self._rejections).writerows(
             (letter.offset, letter.reason, letter.detail.replace("\\x00", "")) for letter in letters
         )
+
+
+def rejected_file(output: Path) -> Path:
+    """Where the rejected rows of a replay are told, beside its output."""
+    return output.with_suffix(".rejected.csv")
+
+
+def _told(expected: F64, feature: int | None) -> float | str:
+    known = feature is not None and not np.isnan(expected[feature])
+    return float(expected[feature]) if known else ""
 
 
 def _nothing(row: int, features: int) -> list[object]:

@@ -113,7 +113,7 @@ class KafkaSource:
             raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
         if not self._whole:
             return [
-                _batch(partition, part[first : first + self._max_batch_events])
+                batch_of(partition, part[first : first + self._max_batch_events])
                 for partition, part in records.items()
                 for first in range(0, len(part), self._max_batch_events)
             ]
@@ -360,7 +360,8 @@ class _Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._source.failed(error)
 
 
-def _batch(partition: TopicPartition, records: list[Any]) -> RawBatch:
+def batch_of(partition: TopicPartition, records: list[Any]) -> RawBatch:
+    """Of records as the client has them."""
     return RawBatch.of(
         partition=(partition.topic, partition.partition),
         offsets=np.array([record.offset for record in records], np.int64),

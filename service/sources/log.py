@@ -23,6 +23,10 @@ CREATE TABLE IF NOT EXISTS log (
 );
 """
 
+SELECT = (
+    "SELECT offset, detector, timestamp, value FROM log WHERE offset >= ? ORDER BY offset LIMIT ?"
+)
+
 TRIM_EVERY = 64  # commits
 
 
@@ -91,7 +95,8 @@ class EmbeddedLog:
         if rows:
             self._read_to = rows[-1][0] + 1
         return [
-            _batch(detector, list(part)) for detector, part in groupby(rows, lambda row: row[1])
+            batch_of_rows(detector, list(part))
+            for detector, part in groupby(rows, lambda row: row[1])
         ]
 
     def wake(self) -> None:
@@ -124,12 +129,8 @@ class EmbeddedLog:
             self._reader.close()
 
     def _read(self) -> list[tuple[int, str, float, bytes]]:
-        query = (
-            "SELECT offset, detector, timestamp, value FROM log WHERE offset >= ? "
-            "ORDER BY offset LIMIT ?"
-        )
         try:
-            return self._reader.execute(query, (self._read_to, self._max_batch_events)).fetchall()
+            return self._reader.execute(SELECT, (self._read_to, self._max_batch_events)).fetchall()
         except sqlite3.OperationalError as error:
             raise Unavailable(f"log: {error}; release the lock or repair the file") from error
 
@@ -139,7 +140,7 @@ class EmbeddedLog:
         return 0 if last is None else int(last) + 1
 
 
-def _batch(detector: str, rows: list[tuple[int, str, float, bytes]]) -> RawBatch:
+def batch_of_rows(detector: str, rows: list[tuple[int, str, float, bytes]]) -> RawBatch:
     offsets, _, timestamps, values = zip(*rows, strict=True)
     return RawBatch.of(
         partition=PARTITION,

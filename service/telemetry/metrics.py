@@ -27,6 +27,12 @@ class Metrics:
         self.scored = Counter(
             "wakeful_events_scored_total", "Events scored.", ["detector"], registry=r
         )
+        self.of_replaced = Counter(
+            "wakeful_events_of_replaced_artifact_total",
+            "Events of which the artifact in `replaces` told, as the new one's memories are not warm.",
+            ["detector"],
+            registry=r,
+        )
         self.rejected = Counter(
             "wakeful_events_rejected_total",
             "Records rejected to the dead letters, by reason.",
@@ -134,7 +140,7 @@ class Metrics:
         """Make a detector's series exist from the start, at 0."""
         self.budget.labels(detector).set(budget_per_week)
         for counter in (
-            self.records, self.scored, self.replayed, self.late, self.ignored_fields,
+            self.records, self.scored, self.of_replaced, self.replayed, self.late, self.ignored_fields,
             self.missing_values, self.alarms, self.stream_seconds, self.evicted, self.recalled,
         ):  # fmt: skip
             counter.labels(detector)

@@ -32,7 +32,9 @@ def drained(folder: Path) -> tuple[dict[str, bytes], int]:
         while service.log.lag():
             service.pipeline.run_once()
         service.pipeline.checkpoint()
-        return memories(service.pipeline.store, "default"), service.log.next_offset
+        return memories(
+            service.pipeline.store, service.pipeline.detectors["default"].memory
+        ), service.log.next_offset
     finally:
         service.close()
 

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 from service.kafka.transactions import Transactions
 from service.memory.changelog import Changelog
-from service.memory.entries import memory_name
-from service.memory.store import Positions, memories
+from service.memory.store import Positions, memories, memory_name
+from tests.base import FINGERPRINT
 
 
 @contextmanager
@@ -24,14 +24,21 @@ def changelog(servers: str, group: str, topic: str) -> Iterator[Changelog]:
 
 
 def kept(
-    servers: str, group: str, topic: str, partitions: int, memory_topic: str
+    servers: str,
+    group: str,
+    topic: str,
+    partitions: int,
+    memory_topic: str,
+    fingerprint: str = FINGERPRINT,
 ) -> dict[str, bytes]:
-    """Every memory of the detector `default`, by partition and stream."""
+    """Every memory of the detector `default` made by an artifact, by partition and stream."""
     with changelog(servers, group, memory_topic) as store:
         return {
             f"{number}/{stream}": row
             for number in range(partitions)
-            for stream, row in memories(store, memory_name("default", (topic, number))).items()
+            for stream, row in memories(
+                store, memory_name("default", fingerprint, (topic, number))
+            ).items()
         }
 
 
@@ -41,6 +48,6 @@ def positions(
     """The positions that the memories are current to."""
     with changelog(servers, group, memory_topic) as store:
         for number in range(partitions):
-            for _ in store.packs(memory_name("default", (topic, number))):
+            for _ in store.packs(memory_name("default", FINGERPRINT, (topic, number))):
                 """It notes what it comes by."""
         return store.positions()

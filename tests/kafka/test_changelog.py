@@ -14,8 +14,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from service.errors import StateError, Unavailable
 from service.kafka.transactions import Transactions
 from service.memory.changelog import Changelog
-from service.memory.entries import Keys, memory_name
-from service.memory.store import Changed, Checkpoint, memories
+from service.memory.entries import Keys
+from service.memory.store import Changed, Checkpoint, Shape, memories, memory_name
 from tests.contract.test_store import SHAPE, left, pack
 
 WAIT_SECONDS = 60.0
@@ -42,7 +42,7 @@ class Kept(Changelog):
         transactions = Transactions([servers], {}, f"{topic}.test", lambda: group)
         super().__init__([servers], {}, group, lambda _: topic, transactions, folder)
         self.partition = (events_of(topic), 0)
-        self.name = memory_name("default", self.partition)
+        self.name = memory_name("default", SHAPE.fingerprint, self.partition)
         self.make_topics(self.partition, ["default"])
 
     def put(self, position: int, changed: Changed) -> None:
@@ -122,7 +122,7 @@ def test_a_topic_may_end_in_somebody_elses_transaction(
     )
     other.init_transactions()
     other.begin_transaction()
-    key = Keys("other", "default", events_of(topic)).head
+    key = Keys("other", "default", events_of(topic), SHAPE.fingerprint).head
     other.send(topic, key=key, value=b'{"position": 99}', partition=0).get(timeout=10)
     if end != "open":
         getattr(other, {"aborted": "abort", "committed": "commit"}[end] + "_transaction")()
@@ -170,7 +170,7 @@ def test_a_record_that_cannot_be_read_is_named(
     with opened(bootstrap_servers, topic) as store:
         store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
     with closing(KafkaProducer(bootstrap_servers=bootstrap_servers)) as producer:
-        key = Keys("g", "default", events_of(topic)).pack(1)
+        key = Keys("g", "default", events_of(topic), SHAPE.fingerprint).pack(1)
         producer.send(topic, key=key, value=value, partition=0)
         producer.send(topic, key=b"nobody's", value=b"?", partition=0)
         producer.flush()
@@ -206,3 +206,26 @@ def test_a_compacted_topic_holds_the_same(bootstrap_servers: str, topic: str) ->
             written += 3  # a pack, one that is gone, a position
         assert memories(store, store.name) == rows
     assert kept(bootstrap_servers, topic) == (rows, number)
+
+
+def test_what_was_outlived_is_gone_and_may_come_again(bootstrap_servers: str, topic: str) -> None:
+    """Packs, idle memories and the position; what is written after it counts."""
+    with opened(bootstrap_servers, topic) as store:
+        old, new = store.name, memory_name("default", "another", store.partition)
+        store.put(7, Changed(SHAPE, 2, [pack(1, {"s": b"one", "t": b"two"})]))
+        store.put(7, left({"i": b"idl"}))
+    with opened(bootstrap_servers, topic) as store:
+        store.forget(old)
+        assert memories(store, new) == {}
+        assert store.others(new) == {old: True}
+        shape = Shape("another", SHAPE.features)
+        changed = Changed(shape, 1, [pack(1, {"s": b"new"})], outlived=[old])
+        store.save(Checkpoint({store.partition: 8}, {new: changed}))
+        assert store.others(new) == {}
+    with opened(bootstrap_servers, topic) as store:
+        assert memories(store, old) == {}
+        assert store.shape(old) is None
+        assert store.positions() == {}
+        assert store.others(old) == {new: True}
+        store.put(9, Changed(SHAPE, 1, [pack(1, {"u": b"tri"})]))
+    assert kept(bootstrap_servers, topic) == ({"u": b"tri"}, 9)

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
 from service.bench.broker import running_broker
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 from tests.kafka.changelogs import kept, positions
-from tests.kafka.topics import Names, made_topics, read
+from tests.kafka.topics import Names, made_topics, produce, read, sines
 from tests.processes import Wakeful, wakeful
 
 PARTITIONS = 4
@@ -24,32 +23,6 @@ PARTITIONS = 4
 def topics(bootstrap_servers: str) -> Iterator[Names]:
     with made_topics(bootstrap_servers, f"t{uuid.uuid4().hex[:10]}", PARTITIONS) as made:
         yield made
-
-
-def produce(topics: Names, events: list[tuple[str, dict[str, Any]]]) -> None:
-    producer = KafkaProducer(bootstrap_servers=topics.servers, linger_ms=20)
-    for stream, event in events:
-        producer.send(topics.events, key=stream.encode(), value=json.dumps(event).encode())
-    producer.flush()
-    producer.close()
-
-
-def sines(streams: int, events_each: int, seed: int = 1) -> list[tuple[str, dict[str, Any]]]:
-    """Noisy sines, a spike now and then, the streams taking turns."""
-    random = np.random.default_rng(seed)
-    phases, noise = random.uniform(0, 6, streams), random.normal(size=(events_each, streams))
-    spikes = (random.random((events_each, streams)) < 0.01) * 15.0
-    return [
-        (
-            f"s-{s}",
-            {
-                "time": 1.7e9 + 60.0 * n,
-                "value": float(10 * np.sin(n / 8 + phases[s]) + 0.5 * noise[n, s] + spikes[n, s]),
-            },
-        )
-        for n in range(events_each)
-        for s in range(streams)
-    ]
 
 
 def wait_scored(process: Wakeful, events: int) -> None:

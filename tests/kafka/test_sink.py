@@ -51,8 +51,8 @@ def _delivery(letters: list[DeadLetter], topic: str) -> Delivery:
     none = np.zeros(0, np.int64)
     raw = RawBatch.of((topic, 0), np.arange(10), np.zeros(10), [None] * 10, [None] * 10)
     scored = ScoredBatch(
-        "d", (topic, 0), (), Names.of([]), none, none, np.zeros(0), nothing, np.zeros(0, SCORE),
-        nothing, nothing, nothing,
+        "d", "f", (topic, 0), (), Names.of([]), none, none, np.zeros(0), nothing,
+        np.zeros(0, SCORE), nothing, nothing, nothing, np.zeros(0),
     )  # fmt: skip
     return Delivery(raw, scored, [], letters, 0)
 

@@ -1,4 +1,4 @@
-"""The topics of a test: made, named to the service, and read."""
+"""The topics of a test: made, named to the service, filled and read."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+import numpy as np
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 SESSION_SECONDS = 6.0  # the least that a broker takes; after it a silent worker's partitions move
 FOR_EVER = {"retention.ms": "-1"}  # events are of any time
@@ -59,6 +60,32 @@ def made_topics(servers: str, name: str, partitions: int) -> Iterator[Names]:
     yield names
     with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
         admin.delete_topics([*counts, names.memory], raise_errors=False)
+
+
+def produce(names: Names, events: list[tuple[str, dict[str, Any]]]) -> None:
+    producer = KafkaProducer(bootstrap_servers=names.servers, linger_ms=20)
+    for stream, event in events:
+        producer.send(names.events, key=stream.encode(), value=json.dumps(event).encode())
+    producer.flush()
+    producer.close()
+
+
+def sines(streams: int, events_each: int, seed: int = 1) -> list[tuple[str, dict[str, Any]]]:
+    """Noisy sines, a spike now and then, the streams taking turns."""
+    random = np.random.default_rng(seed)
+    phases, noise = random.uniform(0, 6, streams), random.normal(size=(events_each, streams))
+    spikes = (random.random((events_each, streams)) < 0.01) * 15.0
+    return [
+        (
+            f"s-{s}",
+            {
+                "time": 1.7e9 + 60.0 * n,
+                "value": float(10 * np.sin(n / 8 + phases[s]) + 0.5 * noise[n, s] + spikes[n, s]),
+            },
+        )
+        for n in range(events_each)
+        for s in range(streams)
+    ]
 
 
 def read(servers: str, topic: str, partition: int | None = None) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from service.bootstrap import build_detector
+from service.bootstrap import build_detectors
 from service.memory.store import InMemoryStore, StateStore
 from service.pipeline import Pipeline
 from service.records import Delivery, RawBatch
@@ -96,10 +96,12 @@ def make_pipeline(
     limits: LimitSettings | None = None,
 ) -> tuple[Pipeline, Collected]:
     collected = Collected()
-    detector = build_detector("default", settings or DetectorSettings(), limits or LimitSettings())
+    detectors = build_detectors(
+        {"default": settings or DetectorSettings()}, limits or LimitSettings()
+    )
     pipeline = Pipeline(
         MemorySource(batches),
-        [detector],
+        detectors,
         {"default": ["events"]},
         store if store is not None else InMemoryStore(),
         [collected],

@@ -136,7 +136,7 @@ def test_at_least_a_share_of_all_leaves_at_once() -> None:
     assert len(made.longest_idle(Names.of(["new"]), 100, 0.25)) == 25
 
 
-MEMORY = "d:t:0"
+MEMORY = "d:f:t:0"
 
 
 class ArenaInMemory(RuleBasedStateMachine):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.bench import checkpoints, kafka, latency, readers, recovery, run, stages
+from service.bench import checkpoints, kafka, latency, readers, recovery, run, stages, upgrade
 from service.bench.result import Result, by_turns
 from service.bench.workload import base
 from service.cli import main
@@ -53,6 +53,12 @@ def test_many_streams_are_held_against_a_thousand() -> None:
     assert result.name == "3000_vs_thousand_streams"
     assert result.value > 0.0
     assert result.ratio
+
+
+def test_alarms_after_a_change_are_held_against_those_before() -> None:
+    results = upgrade.alarms_after_a_change(10)
+    assert [one.name for one in results] == ["upgrade_alarms", "way_back_alarms"]
+    assert all(one.ratio is not None for one in results)
 
 
 def test_a_step_is_held_against_a_product_of_matrices() -> None:

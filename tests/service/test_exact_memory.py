@@ -11,6 +11,7 @@ import numpy as np
 from service.memory.sqlite import SqliteStore
 from service.memory.store import memories
 from service.records import RawBatch
+from tests.base import MEMORIES
 from tests.service.parts import events, make_pipeline, raw_batch
 
 STEPS = 1_000_000
@@ -62,7 +63,7 @@ def run(folder: Path, stops: list[int]) -> tuple[bytes, int, str]:
         found.update({anomaly["id"]: repr(anomaly) for anomaly in collected.anomalies})
         store.close()
     store = SqliteStore(file)
-    (row,) = memories(store, "default").values()
+    (row,) = memories(store, MEMORIES).values()
     store.close()
     digest = hashlib.sha256("".join(found[name] for name in sorted(found)).encode()).hexdigest()
     return row, len(found), digest

@@ -16,6 +16,7 @@ from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint, InMemoryStore, StateStore, memories
 from service.records import Delivery, RawBatch
 from service.settings import DetectorSettings
+from tests.base import FINGERPRINT, MEMORIES
 from tests.service.parts import Collected, events, make_pipeline, raw_batch, wave
 
 EVENTS = wave(120, "s", spikes=[90]) + wave(40, "t") + [b"{", b'{"value": 1}']
@@ -28,7 +29,7 @@ def batches(cuts: list[int], values: list[bytes] = EVENTS) -> list[RawBatch]:
 
 
 def rows(store: StateStore) -> dict[str, bytes]:
-    return memories(store, "default")
+    return memories(store, MEMORIES)
 
 
 def test_every_record_is_scored_or_rejected_with_a_reason() -> None:
@@ -71,9 +72,9 @@ def test_records_below_a_memorys_offset_change_nothing_though_the_position_was_l
     first.run()
     kept = rows(store)
     torn = InMemoryStore()  # a torn checkpoint: the memories without their position
-    arena = first.detectors["default"].arena
-    arena.mark(np.arange(len(arena)))
-    torn.save(Checkpoint({}, {"default": first.detectors["default"].changed().changed}))
+    detector = first.detectors["default"]
+    detector.arena.mark(np.arange(len(detector.arena)))
+    torn.save(Checkpoint({}, {detector.memory: detector.changed().changed}))
     again, collected = make_pipeline(batches([30]), torn)
     again.run()
     assert rows(torn) == kept
@@ -198,7 +199,7 @@ def test_new_features_are_discovered_and_old_memories_go_on() -> None:
     detail = pipeline.detectors["default"].stream("s")
     assert detail is not None
     assert {name: f["count"] for name, f in detail["features"].items()} == {"a": 90, "b": 30}
-    assert store.shape("default") == pipeline.detectors["default"].shape
+    assert store.shape(MEMORIES) == pipeline.detectors["default"].shape
 
     alone, _ = make_pipeline([raw_batch(one)])
     alone.run()
@@ -222,9 +223,8 @@ def test_memories_of_another_artifact_are_refused_and_left_as_they_are() -> None
     pipeline, _ = make_pipeline(batches([]), store)
     pipeline.run()
     kept = rows(store)
-    other, _ = make_pipeline([], store)
-    other.detectors["default"].artifact.fingerprint += 1
-    with pytest.raises(StateError, match="artifact"):
+    other, _ = make_pipeline([], store, DetectorSettings(artifact=Path("compact")))
+    with pytest.raises(StateError, match=f"made by artifact {FINGERPRINT}.*replaces"):
         other.run()
     assert rows(store) == kept
 

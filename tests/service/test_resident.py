@@ -21,6 +21,7 @@ from service.memory.store import Checkpoint, Idle, InMemoryStore, StateStore, me
 from service.pipeline import Pipeline
 from service.records import RawBatch
 from service.settings import DetectorSettings, LimitSettings
+from tests.base import MEMORIES
 from tests.service.parts import Collected, events, make_pipeline, raw_batch
 
 STREAMS, EVENTS = 40, 600
@@ -96,7 +97,7 @@ def crash_and_go_on(
     position = store.positions().get(("events", 0), 0)
     again, after = bounded([batch for batch in cut if batch.next_offset > position], store, most)
     again.run()
-    assert memories(store, "default") == memories(whole_store, "default")
+    assert memories(store, MEMORIES) == memories(whole_store, MEMORIES)
     found = {each["id"]: each for each in before.anomalies + after.anomalies}
     assert found == {each["id"]: each for each in expected.anomalies}
     store.close()
@@ -150,11 +151,11 @@ def test_a_smaller_bound_is_kept_from_the_start(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "wakeful.db")
     first, _ = make_pipeline(batches(values(2)), store)
     first.run()
-    before = memories(store, "default")
+    before = memories(store, MEMORIES)
     pipeline, _ = bounded([], store, 3)
     pipeline.restore()
     assert resident(pipeline) == 3
-    assert memories(store, "default") == before
+    assert memories(store, MEMORIES) == before
     store.close()
 
 
@@ -208,7 +209,7 @@ def test_a_feature_that_comes_while_nobody_is_resident_takes_nothing_away() -> N
         pipeline.run()
         whole, _ = make_pipeline(part if whole_store.positions() else records, whole_store)
         whole.run()
-    assert set(memories(store, "default")) == {"a", "b", "c"}
+    assert set(memories(store, MEMORIES)) == {"a", "b", "c"}
     for name in "abc":
         assert pipeline.detectors["default"].stream(name) == whole.detectors["default"].stream(name)
 
@@ -225,7 +226,7 @@ def test_a_feature_that_was_dropped_starts_fresh_where_it_is_watched_again() -> 
             limits = LimitSettings(max_resident_streams=most)
             pipeline, _ = make_pipeline(made, store, settings, limits=limits)
             pipeline.run()
-    found = [memories(store, "default") for store in stores]
+    found = [memories(store, MEMORIES) for store in stores]
     assert found[0] == found[1]
 
 
@@ -272,7 +273,7 @@ def test_while_the_store_is_away_it_waits_and_loses_nothing(
     pipeline, _ = bounded(batches(values(5)), store)
     pipeline.run()
     assert store.asked > 2
-    assert memories(store, "default") == memories(whole_store, "default")
+    assert memories(store, MEMORIES) == memories(whole_store, MEMORIES)
 
 
 @pytest.mark.parametrize(("most", "batch"), [(None, 4096), (10, 10), (10_000, 4096)])
@@ -293,4 +294,4 @@ def test_a_batch_of_more_streams_than_may_stay_is_taken_in_parts() -> None:
     pipeline.run()
     assert resident(pipeline) <= RESIDENT // 3
     assert collected.anomalies == expected.anomalies
-    assert memories(store, "default") == memories(whole.store, "default")
+    assert memories(store, MEMORIES) == memories(whole.store, MEMORIES)

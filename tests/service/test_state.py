@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from service.bootstrap import build_service
 from service.cli import main
 from service.settings import load_settings
+from tests.base import MEMORIES
 from tests.service.parts import wave
 
 
@@ -57,7 +58,7 @@ def test_what_is_there_is_said(served: Path, tmp_path: Path) -> None:
     run("export", file, "--data-dir", served)
     (said,) = figures(tmp_path, "inspect", file)["memories"]
     assert said == figures(tmp_path, "inspect", "--data-dir", served)["memories"][0]
-    assert (said["memories"], said["streams"], said["positions"]) == ("default", 2, {"log-0": 100})
+    assert (said["memories"], said["streams"], said["positions"]) == (MEMORIES, 2, {"log-0": 100})
 
 
 def test_what_differs_is_said(served: Path, tmp_path: Path) -> None:
@@ -72,8 +73,8 @@ def test_what_differs_is_said(served: Path, tmp_path: Path) -> None:
     service.close()
     found = run("verify", file, "--data-dir", served)
     assert found.exit_code == 1
-    assert "default: s: differs" in found.output
-    assert "default: t" not in found.output
+    assert f"{MEMORIES}: s: differs" in found.output
+    assert f"{MEMORIES}: t" not in found.output
 
 
 def test_memories_are_not_put_over_others(served: Path, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_memories_are_not_put_over_others(served: Path, tmp_path: Path) -> None:
     run("export", file, "--data-dir", served)
     refused = run("import", file, "--data-dir", served)
     assert refused.exit_code == 1
-    assert "there are memories of default already" in refused.output
+    assert f"there are memories of {MEMORIES} already" in refused.output
 
 
 def test_a_running_service_keeps_its_memories_to_itself(served: Path, tmp_path: Path) -> None:

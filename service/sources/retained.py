@@ -1,0 +1,107 @@
+"""Records that are retained, read once beside the service that consumes them."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from service.errors import SettingsError, Unavailable
+from service.kafka.options import client_options
+from service.kafka.owners import partition_of
+from service.records import Partition, RawBatch
+from service.sources.kafka import batch_of
+from service.sources.log import PARTITION, SELECT, batch_of_rows
+
+POLL_MS = 500
+RECORDS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """The records of a partition, as far as there are any now; those before `first_offset` are
+    gone."""
+
+    partition: Partition
+    first_offset: int
+    batches: Iterator[RawBatch]
+
+
+@contextmanager
+def of_log(file: Path) -> Iterator[Retained]:
+    """Those of the embedded log; a service may be writing to it. Unavailable where it cannot be
+    read."""
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            first, end = connection.execute(
+                "SELECT coalesce(min(offset), 0), coalesce(max(offset), -1) + 1 FROM log"
+            ).fetchone()
+            yield Retained(PARTITION, first, _of_log(connection, first, end))
+    except sqlite3.Error as error:
+        raise Unavailable(f"{file}: {error}; is it the database of a service?") from error
+
+
+def _of_log(connection: sqlite3.Connection, start: int, end: int) -> Iterator[RawBatch]:
+    while start < end:
+        rows = connection.execute(SELECT, (start, RECORDS)).fetchall()
+        start = rows[-1][0] + 1
+        for name, part in groupby(rows, lambda row: row[1]):
+            yield batch_of_rows(name, list(part))
+
+
+class Topics:
+    """What Kafka retains, outside of any group; Unavailable where no broker answers."""
+
+    def __init__(self, bootstrap_servers: list[str], options: dict[str, Any]) -> None:
+        known = client_options(options, KafkaConsumer.DEFAULT_CONFIG)
+        self._config = {
+            **known,
+            "bootstrap_servers": bootstrap_servers,
+            "group_id": None,
+            "group_instance_id": None,
+            "enable_auto_commit": False,
+            "isolation_level": "read_committed",
+            "max_poll_records": RECORDS,
+        }
+
+    def partitions(self, topic: str, key: bytes) -> list[Partition]:
+        """Those of a topic, the one first to which Kafka's own partitioner sends a key.
+        SettingsError where there is no such topic."""
+        try:
+            with closing(KafkaConsumer(**self._config)) as consumer:
+                numbers = sorted(consumer.partitions_for_topic(topic) or ())
+        except KafkaError as error:
+            raise _unavailable(error) from error
+        if not numbers:
+            raise SettingsError(f"kafka.topics: there is no topic {topic}")
+        first = partition_of(key, len(numbers))
+        return [(topic, number) for number in sorted(numbers, key=lambda number: number != first)]
+
+    @contextmanager
+    def records(self, partition: Partition) -> Iterator[Retained]:
+        """The committed ones of a partition."""
+        place = TopicPartition(*partition)
+        try:
+            with closing(KafkaConsumer(**self._config)) as consumer:
+                consumer.assign([place])
+                (first,) = consumer.beginning_offsets([place]).values()
+                (end,) = consumer.end_offsets([place]).values()
+                consumer.seek(place, first)
+                yield Retained(partition, first, _of_topic(consumer, place, end))
+        except KafkaError as error:
+            raise _unavailable(error) from error
+
+
+def _of_topic(consumer: Any, place: TopicPartition, end: int) -> Iterator[RawBatch]:
+    while consumer.position(place) < end:
+        for records in consumer.poll(timeout_ms=POLL_MS).values():
+            yield batch_of(place, records)
+
+
+def _unavailable(error: KafkaError) -> Unavailable:
+    return Unavailable(f"kafka: {error!r}; is the broker up, and may we read?")

@@ -1,0 +1,146 @@
+"""`wakeful replay --stream`, as its users call it."""
+
+import csv
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.bootstrap import Service, build_service
+from service.cli import main
+from service.clock import format_time
+from service.settings import load_settings
+from tests.service.parts import events, wave
+
+FIRST, SECOND = wave(400, "a/ä", spikes=[300, 380]), wave(400, "b", spikes=[350])
+RECORDS = [record for pair in zip(FIRST, SECOND, strict=True) for record in pair]
+AT = 1.7e9 + 60.0 * 320
+"""The time of the 321st event of each stream, whose offset is 640 or 641."""
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Path:
+    """The data folder of a service that has scored everything."""
+    with_events(tmp_path / "served", RECORDS)
+    return tmp_path / "served"
+
+
+def with_events(folder: Path, records: list[bytes]) -> Service:
+    service = build_service(load_settings(None, {"data_dir": folder}))
+    assert service.log is not None
+    service.log.append("default", records)
+    service.pipeline.restore()
+    service.pipeline.run_once()
+    service.pipeline.checkpoint()
+    service.close()
+    return service
+
+
+def run(out: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(main, ["replay", "--out", str(out), *map(str, arguments)])
+
+
+def found(tmp_path: Path, *arguments: object) -> Any:
+    file = tmp_path / "found.json"
+    result = run(tmp_path / "out", *arguments, "--json", file)
+    assert result.exit_code == 0, result.output
+    return json.loads(file.read_text())
+
+
+def test_the_memory_is_what_it_was_then(served: Path, tmp_path: Path) -> None:
+    """To the last digit what a service says that had no later event."""
+    service = build_service(load_settings(None, {"data_dir": tmp_path / "then"}))
+    assert service.log is not None
+    service.log.append("default", RECORDS[:640])
+    service.pipeline.restore()
+    service.pipeline.run_once()
+    expected = service.pipeline.detectors["default"].stream("a/ä")
+    service.close()
+    for start in (format_time(AT), AT, "@639", "@640"):
+        shown = found(tmp_path, "--data-dir", served, "--stream", "a/ä", "--from", start)
+        assert shown["memory"] == expected
+        assert len(shown["results"]) == 80
+        assert shown["results"][0]["offset"] == 640
+
+
+def test_what_was_told_then_is_told_again(served: Path, tmp_path: Path) -> None:
+    shown = found(tmp_path, "--data-dir", served, "--stream", "a/ä")
+    assert shown["memory"] is None
+    assert len(shown["results"]) == 400
+    assert {one["then"] for one in shown["anomalies"]} == {"as it was told then"}
+    assert {one["offset"] for one in shown["anomalies"]} >= {600, 760}
+    said = run(tmp_path / "out", "--data-dir", served, "--stream", "a/ä").output
+    assert "@600  alarm  score" in said
+    assert "(expected -" in said
+
+
+def test_the_time_that_is_shown_has_an_end(served: Path, tmp_path: Path) -> None:
+    until = ("--until", format_time(AT + 600.0))
+    shown = found(tmp_path, "--data-dir", served, "--stream", "b", "--from", AT, *until)
+    assert [one["offset"] for one in shown["results"]] == list(range(641, 661, 2))
+
+
+def test_each_event_is_a_row(served: Path, tmp_path: Path) -> None:
+    run(tmp_path / "out", "--data-dir", served, "--stream", "a/ä", "--from", "@700")
+    (file,) = (tmp_path / "out").iterdir()
+    assert file.name == "a%2F%C3%A4.csv"
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    assert [int(row["row"]) for row in rows] == list(range(700, 800, 2))
+    assert {row["stream"] for row in rows} == {"a/ä"}
+    assert all(row["expected_value"] for row in rows)
+
+
+def test_another_artifact_says_what_it_would_have_told(served: Path, tmp_path: Path) -> None:
+    given = ("--data-dir", served, "--stream", "a/ä", "--artifact", "compact")
+    shown = found(tmp_path, *given)
+    assert all(one["then"].startswith("told then by artifact ") for one in shown["anomalies"])
+
+
+def test_what_is_gone_is_said(tmp_path: Path) -> None:
+    service = with_events(tmp_path / "served", RECORDS)
+    database = service.settings.data_dir / "wakeful.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM log WHERE offset < 100")
+    shown = found(tmp_path, "--data-dir", tmp_path / "served", "--stream", "a/ä", "--from", "@640")
+    assert (shown["whole"], shown["first_offset"]) == (False, 100)
+    assert shown["memory"]["events"] == 270
+    said = run(tmp_path / "out", "--data-dir", tmp_path / "served", "--stream", "a/ä").output
+    assert "records before offset 100 are gone" in said
+
+
+def test_features_that_others_brought_change_nothing(tmp_path: Path) -> None:
+    """Which features there are is found in all streams' events."""
+    other = events([{"stream": "c", "time": 1.7e9 + n, "more": n} for n in range(60)])
+    with_events(tmp_path / "served", [*RECORDS[:400], *other, *RECORDS[400:]])
+    shown = found(tmp_path, "--data-dir", tmp_path / "served", "--stream", "a/ä")
+    assert {one["then"] for one in shown["anomalies"]} == {"as it was told then"}
+    assert len(shown["results"]) == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--stream", "nobody"], 1, "no event of the stream 'nobody' is retained"),
+        (["--stream", "b", "--detector", "other"], 2, "no detector 'other'"),
+        (["--stream", "b", "--from", "yesterday"], 2, "an offset is written as @1234"),
+        (["--stream", "b", "--until", "@12"], 2, "--until takes a time"),
+        ([], 2, "name FILES to replay, or a --stream"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    served: Path, tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    result = run(tmp_path / "out", "--data-dir", served, *arguments)
+    assert result.exit_code == status
+    assert said in result.output
+
+
+def test_a_folder_without_a_service_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path / "out", "--data-dir", tmp_path / "none", "--stream", "b")
+    assert result.exit_code == 1
+    assert "is it the database of a service?" in result.output
+    assert not (tmp_path / "none").exists()
