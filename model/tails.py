@@ -31,6 +31,7 @@ YOUNG, SETTLED = 2, LEAST_BLOCKS
 GROWTH = math.e  # times the largest maximum: what a block counts for at most
 ORDINARY = 1.0  # a view's value: nothing is bounded more than that
 SILENT = -1.0  # the maximum of a block in which a view said nothing
+HEARD = -0.5  # the same of a view that has begun to speak
 UNSPOKEN = 255  # the byte of one
 SMALLEST, LARGEST = 1e-3, 1e3  # that a maximum is remembered as
 BYTE_LOW, BYTE_STEP = math.log(SMALLEST), math.log(LARGEST / SMALLEST) / 254.0
@@ -145,13 +146,20 @@ def learn_blocks(
 ) -> None:
     """Follow the maxima of the block in progress; at its end, remember them.
 
+    A view that begins to speak in a block's second half has said too little for its maximum: what
+    ordinary blocks say would be beyond it.
+
     Anomalies are not learned from, a change that lasts is: one block in twenty may be left out for
     holding an anomalous event, or be forgotten later, if that one came too soon after another. What
     keeps happening is the stream's own way.
     """
+    late = (row["scored"] - 1) % BLOCK_EVENTS >= BLOCK_EVENTS // 2
     for k in range(active.shape[0]):
-        if views[active[k]] > tails[k]["maximum"]:
-            tails[k]["maximum"] = np.float32(views[active[k]])
+        x = views[active[k]]
+        if late and x >= 0.0 and tails[k]["maximum"] == SILENT and math.isinf(tails[k]["top"]):
+            tails[k]["maximum"] = np.float32(math.nan)
+        elif x > tails[k]["maximum"]:
+            tails[k]["maximum"] = np.float32(x)
     row["anomalous"] += np.uint32(anomalous)
     if row["scored"] % np.uint64(BLOCK_EVENTS) != 0:
         return
@@ -170,7 +178,8 @@ def learn_blocks(
             forget(tails, maxima, row, active)
     row["anomalous"] = 0
     for k in range(active.shape[0]):
-        tails[k]["maximum"] = SILENT
+        began = math.isnan(tails[k]["maximum"]) or tails[k]["maximum"] == HEARD
+        tails[k]["maximum"] = HEARD if began else SILENT
 
 
 @compiled

@@ -414,3 +414,19 @@ def test_a_view_that_begins_to_speak_is_no_anomaly(silence: float) -> None:
     for _ in range(30):
         stream.block(views)
     assert stream.combine({0: 1.0}) < 2.0
+
+
+@pytest.mark.parametrize("silence", [ABSENT, HELD])
+@pytest.mark.parametrize(("begins", "blocks"), [(BLOCK_EVENTS // 2 - 1, 3), (BLOCK_EVENTS - 2, 2)])
+def test_the_end_of_a_block_does_not_stand_for_one(
+    silence: float, begins: int, blocks: int
+) -> None:
+    """A view's first words, where they are few: what ordinary events say would be beyond them."""
+    stream = Tails(history=1)
+    stream.maxima[:, 0] = UNSPOKEN
+    summarise(stream.tails[0], stream.maxima[0], 1, 0)
+    for k in range(3 * BLOCK_EVENTS):
+        stream.head["scored"] += 1
+        views = np.full(VIEW_COUNT, 1.0 if k % 4 == begins % 4 and k >= begins else silence)
+        learn_blocks(stream.tails, stream.maxima, stream.head[0], ALL, views, False)
+    assert spoken(stream.maxima[0], int(stream.head["ring"][0])) == blocks

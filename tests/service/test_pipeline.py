@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.admission import LATE_RUN
+from service.clock import parse_time
 from service.errors import StateError, Unavailable
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint, InMemoryStore, StateStore, memories
@@ -290,3 +291,20 @@ def test_a_sqlite_store_gives_the_same_memories_as_one_in_memory(tmp_path: Path)
     make_pipeline(batches([40]), sqlite, interval_seconds=0.0001)[0].run()
     assert rows(sqlite) == rows(in_memory)
     sqlite.close()
+
+
+def test_the_second_day_begins_as_quietly_as_the_third() -> None:
+    """What time of day means is said for the first time then, of all streams at once."""
+    streams, day, random = 40, 96, np.random.default_rng(3)
+    values = random.normal(size=(3 * day, streams)) + 5.0 * np.sin(np.arange(streams))
+    made = [
+        {"stream": f"s-{s}", "time": 1.7e9 + 900.0 * n, "value": value}
+        for n, row in enumerate(values.tolist())
+        for s, value in enumerate(row)
+    ]
+    pipeline, collected = make_pipeline([raw_batch(events(made))])
+    pipeline.run()
+    begins = 1.7e9 + 86_400.0
+    alarms = [parse_time(one["time"]) - begins for one in collected.anomalies if one["alarm"]]
+    second, third = (sum(d <= x / 86_400.0 < d + 0.5 for x in alarms) for d in (0.0, 1.0))
+    assert second <= third + 5
