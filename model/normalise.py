@@ -122,7 +122,8 @@ def observe(
             continue
         seen.late[i] = row["events"] > 0 and time < row["time"]
         gap = advance_clock(row, time)
-        seen.ages[i] = row["time"] - row["first_time"] - age
+        seen.ages[i] = row["time"] - row["first_time"]
+        seen.grown[i] = seen.ages[i] - age
         seen.paces[i] = row["pace"]
         for f in range(values.shape[1]):
             if profiles.shape[2] == PROFILE_BINS:

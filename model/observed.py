@@ -25,8 +25,9 @@ class Observed(NamedTuple):
     locations and spreads are counted, 0 while too few values were seen. scales: (n, R, F), of
     values. Neither means anything where `steps` is NaN. contexts: (n, F, CONTEXTS), distances in
     scales and a jump in usual ones, NaN where nothing is said. paces: (n,), mean seconds between
-    events. ages: (n,), the seconds by which the event made its stream older, below 0 where a wrong
-    clock was turned back. late: (n,), whether it came with a time before its stream's newest.
+    events. ages: (n,), seconds from the stream's first event to its newest so far. grown: (n,), how
+    many of them the event brought, below 0 where a wrong clock was turned back. late: (n,), whether
+    it came with a time before its stream's newest.
     """
 
     verdicts: npt.NDArray[np.uint8]
@@ -37,6 +38,7 @@ class Observed(NamedTuple):
     contexts: F64
     paces: F64
     ages: F64
+    grown: F64
     late: npt.NDArray[np.bool_]
 
     @classmethod
@@ -52,6 +54,7 @@ class Observed(NamedTuple):
             contexts=np.full((n, layout.features, CONTEXTS), np.nan),
             paces=np.ones(n),
             ages=np.zeros(n),
+            grown=np.zeros(n),
             late=np.zeros(n, np.bool_),
         )
 
@@ -60,7 +63,7 @@ class Observed(NamedTuple):
         return Observed(
             self.verdicts[events], self.steps[events], self.inputs[events], self.units[events],
             self.scales[events], self.contexts[events], self.paces[events], self.ages[events],
-            self.late[events],
+            self.grown[events], self.late[events],
         )  # fmt: skip
 
     def read_categories(self, config: ModelConfig, buckets: I64 | None) -> None:

@@ -35,7 +35,7 @@ class Scored:
 
     verdicts: (n,), see `model.admission`. admitted: (m,), indices into the n events.
     scores: (m,) of SCORE. expected, spread, surprise, size_among_kin: (m, F), NaN where not known.
-    views: (m, V), the config's views, see `model.views`. late, ages: (m,), see Observed.
+    views: (m, V), the config's views, see `model.views`. late, ages, grown: (m,), see Observed.
     """
 
     verdicts: npt.NDArray[np.uint8]
@@ -48,6 +48,7 @@ class Scored:
     views: F64
     late: npt.NDArray[np.bool_]
     ages: F64
+    grown: F64
 
     def only(self, events: slice) -> "Scored":
         """The same of some events in a row, where all were admitted."""
@@ -127,7 +128,7 @@ class Scorer:
         expected, spread, surprise, size = np.moveaxis(said.told, 2, 0)
         return Scored(
             verdicts, admitted, said.scores, expected, spread, surprise, size, said.views,
-            seen.late, seen.ages,
+            seen.late, seen.ages, seen.grown,
         )  # fmt: skip
 
     def _terms(self) -> Terms:

@@ -13,7 +13,7 @@ from service.memory.store import memory_name
 from service.records import Partition
 from service.sinks.kafka import KafkaSink
 from service.telemetry.logging import log
-from service.upgrade import restore
+from service.upgrade import restore, streams_of
 
 RETRY_SECONDS = 1.0
 
@@ -28,6 +28,9 @@ class Restoring:
     done: bool = False
     offset: int | None = None  # of the group: what was told up to there is not told again
     error: BaseException | None = None
+
+    def of(self, name: str) -> list[Detector]:
+        return [detector for detector in self.detectors if detector.name == name]
 
 
 @dataclass(slots=True)
@@ -78,7 +81,8 @@ class Assignment:
                 self.here[partition] = restoring.detectors
                 self.transactions.resume(partition, restoring.offset)
                 arrived[partition] = self.changelog.positions().get(partition)
-                streams = sum(len(d.arena) + d.idle for d in restoring.detectors)
+                names = {detector.name for detector in restoring.detectors}
+                streams = sum(streams_of(restoring.of(name)) for name in names)
                 log.info("restored", topic=partition[0], partition=partition[1], streams=streams)
         if arrived:
             self._share()
@@ -143,4 +147,4 @@ class Assignment:
         self.changelog.make_topics(partition, names)
         restoring.offset = self.changelog.committed(partition)
         for name in names:
-            restore([one for one in restoring.detectors if one.name == name], self.changelog)
+            restore(restoring.of(name), self.changelog)

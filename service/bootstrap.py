@@ -3,7 +3,7 @@
 import fcntl
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -154,16 +154,16 @@ def _build_replaced(
     before = settings.model_copy(update={"artifact": settings.replaces})
     try:
         artifact = Artifact(folder_of(settings.replaces))
-        if artifact.config.joint:
-            known = set(artifact.config.features)
-            direction = {f: how for f, how in settings.direction.items() if f in known}
-            before = before.model_copy(update={"features": None, "direction": direction})
-        old = build_detector(name, before, limits, share)
     except ArtifactError as error:
         raise SettingsError(f"detectors.{name}.replaces: {error}") from error
+    if artifact.config.joint:
+        known = set(artifact.config.features)
+        direction = {f: how for f, how in settings.direction.items() if f in known}
+        before = before.model_copy(update={"features": None, "direction": direction})
+    old = build_detector(name, before, limits, share)
     if old.memory == new.memory:
         raise SettingsError(f"detectors.{name}.replaces: is the artifact itself; leave it out")
-    return old
+    return Detector(replace(old.configured, keeps_features=True))
 
 
 def check_settings(settings: Settings) -> None:

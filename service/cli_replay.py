@@ -38,7 +38,7 @@ class Moment(click.ParamType[float | int]):
         text = str(value)
         try:
             if text.startswith("@"):
-                return int(text[1:])
+                return max(0, int(text[1:]))
             return parse_time(float(text) if text.replace(".", "", 1).isdigit() else text)
         except ValueError as error:
             self.fail(f"{error}; an offset is written as @1234", param, ctx)
@@ -96,11 +96,17 @@ def replay(
     asked: dict[str, Any] = {"direction": direction} if direction else {}
     if artifact:
         asked["artifact"] = artifact
-    given = {"detectors": {detector: asked}} if asked else {}
-    settings = load_settings(config, given | flags_of(data_dir))
+    settings = load_settings(config, flags_of(data_dir))
     if detector not in settings.detectors:
         raise SettingsError(f"the settings have no detector {detector!r}")
+    given = {"detectors": {detector: asked}} if asked else {}
+    settings = load_settings(config, given | flags_of(data_dir))
     if stream is not None:
+        if keep or key or time or features or ignore:
+            raise click.UsageError(
+                "--keep, --key, --time, --features and --ignore are for FILES; of a stream the "
+                "settings say it"
+            )
         return _rewind(settings, stream, detector, start, end, out, json_file)
     if start is not None or end is not None or json_file is not None:
         raise click.UsageError("--from, --until and --json go with --stream")
@@ -154,6 +160,8 @@ def _rewind(
         raise click.UsageError("--until takes a time")
     first = start if isinstance(start, int) else None
     since = None if isinstance(start, int) else start
+    if since is not None and end is not None and end <= since:
+        raise click.UsageError("--until is not after --from")
     rewound = rewind(settings, Asked(stream, detector, since, first, end))
     file = write_rows(rewound, stream, out)
     for line in _in_words(rewound, stream, file):
@@ -166,21 +174,34 @@ def _in_words(rewound: "Rewound", stream: str, file: Path) -> "list[str]":
     topic, number = rewound.partition
     memory = rewound.memory
     known = f"{memory['events']:,} events from {memory['first_time']} on" if memory else "no event"
-    lines = [f"{stream} in {topic}-{number}: its memory had seen {known}"]
-    if not rewound.whole:
+    lines = [
+        f"{stream} in {topic}-{number}, by artifact {rewound.artifact}: its memory has seen {known}"
+    ]
+    if rewound.first_offset > 0:
         lines.append(
             f"records before offset {rewound.first_offset:,} are gone: what the stream was "
             "remembered by before them is missing here, and scores may differ from those of then"
         )
-    lines += [_explained(one, rewound.as_then(one)) for one in rewound.anomalies]
+    lines += [f"{_explained(one)}; {_then(rewound, one)}" for one in rewound.anomalies]
+    lines += [f"{_explained(one)}; told then, not now" for one in rewound.not_now]
     lines.append(
         f"{file}: {sum(len(one.raw) for one in rewound.shown):,} events, "
-        f"{len(rewound.anomalies):,} anomalous"
+        f"{len(rewound.anomalies):,} anomalous now, {len(rewound.then):,} then"
     )
     return lines
 
 
-def _explained(anomaly: Any, then: str) -> str:
+def _then(rewound: "Rewound", anomaly: Any) -> str:
+    """Whether it is what was told then."""
+    then = rewound.then.get(anomaly["id"])
+    if then is None:
+        return "no record of it"
+    if then == anomaly:
+        return "as it was told then"
+    return f"told then by artifact {then.get('artifact')} with a score of {then['score']:.2f}"
+
+
+def _explained(anomaly: Any) -> str:
     """One anomaly, the features to blame first."""
     features = sorted(anomaly["features"].items(), key=lambda one: -one[1]["share"])
     parts = [
@@ -192,5 +213,5 @@ def _explained(anomaly: Any, then: str) -> str:
     mark = "alarm" if anomaly["alarm"] else "anomalous"
     return (
         f"  {anomaly['time']}  @{anomaly['offset']}  {mark}  score {anomaly['score']:.2f}  "
-        f"{', '.join(parts)}; {then}"
+        f"{', '.join(parts)}"
     )

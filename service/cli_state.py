@@ -107,3 +107,22 @@ def verify(
     click.echo(f"{len(found):,} differences" if found else f"{count:,} memories, the same bits")
     write_json(json_file, {"memories": count, "differences": found})
     return 1 if found else 0
+
+
+@state.command()
+@click.argument("fingerprint")
+@config_option
+@data_dir_option
+@reported
+def drop(fingerprint: str, config: Path | None, data_dir: Path | None) -> int:
+    """Let the memories go that an artifact made which is not configured any longer; `inspect` says
+    which there are."""
+    from service.settings import load_settings
+    from service.state import drop_state
+
+    gone = drop_state(load_settings(config, flags_of(data_dir)), fingerprint)
+    for name in gone:
+        click.echo(f"{name}: gone")
+    if not gone:
+        click.echo(f"no memories of artifact {fingerprint}", err=True)
+    return int(not gone)

@@ -1,6 +1,6 @@
 """One detector: its decoder, its streams' memories, its scorer."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
@@ -53,6 +53,7 @@ MEMORY_SHARE = 0.5  # of the machine's, for memories, unless a bound is set
 NONE = np.empty(0, np.int64)
 NOBODY = Names.of([])
 
+F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 
@@ -83,7 +84,8 @@ class Configured:
     `features` are those to watch; with a discovering decoder they grow as new ones are seen.
     `max_resident` streams are kept in memory, None for as many as fit into `memory_share` of the
     machine's; the others' memories wait in the store. `capacity` is how many there is room for,
-    None for as many as the machine's memory holds. `warm_up_seconds`: see `service.upgrade`.
+    None for as many as the machine's memory holds. `warm_up_seconds`: see `service.upgrade`. With
+    `keeps_features` those that memories know are watched as well.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Configured:
     memory_share: float = MEMORY_SHARE
     capacity: int | None = None
     warm_up_seconds: float = 0.0
+    keeps_features: bool = False
 
 
 class Detector:
@@ -119,8 +122,6 @@ class Detector:
             configured.budget_per_week,
             configured.skew,
         )
-        self.outlived: Collection[str] = ()
-        """Names of memories that this one's have replaced for good: they go from the store."""
         self._outdated: Shape | None = None
         self._parts = 1
         self._reshaped = False
@@ -154,7 +155,7 @@ class Detector:
         if stored != self.shape:  # there are idle memories alone
             self._start_as(stored)
         self.idle = store.idle_count(self.memory)
-        if self.decoder.fields.discover:
+        if self.decoder.fields.discover or self.configured.keeps_features:
             wanted = stored.features + tuple(f for f in wanted if f not in stored.features)
         self._outdated = stored if set(stored.features) - set(wanted) else None
         if wanted != stored.features:
@@ -241,7 +242,7 @@ class Detector:
             events.timed, events.values, events.categories,
         )  # fmt: skip
         self.arena.mark(slots)
-        batch = self._scored_batch(raw, decoded, scored, slots)
+        batch = self._scored_batch(raw, decoded, scored)
         delivery = Delivery(
             raw=raw,
             scored=batch,
@@ -257,7 +258,7 @@ class Detector:
             late=int(np.count_nonzero(scored.late)),
             ignored_fields=decoded.ignored_fields,
             missing_values=decoded.missing_values,
-            stream_seconds=max(0.0, float(scored.ages.sum())),  # a wrong clock may go back
+            stream_seconds=max(0.0, float(scored.grown.sum())),  # a wrong clock may go back
             recalled=recalled,
         )
 
@@ -289,7 +290,6 @@ class Detector:
             left_rows=self.arena.table.bytes[leaving],
             returned=tuple(self._returned),
             replace_all=self._reshaped,
-            outlived=self.outlived,
         )
         return Saving(changed, plan)
 
@@ -298,7 +298,6 @@ class Detector:
         self.idle += len(saving.plan.leaving)
         self._returned.clear()
         self._reshaped = False
-        self.outlived = ()
 
     def fetch(self, decoded: Decoded) -> None:
         """Read the memories that these events' streams have left in the store; Unavailable where it
@@ -362,6 +361,13 @@ class Detector:
         other.arena.take_over(Names.of([name]), np.zeros(1, np.int64), table.bytes)
         return other.process(raw).delivery
 
+    def memory_of(self, streams: Names) -> tuple[F64, F64]:
+        """(n,) each: confidence and age of resident memories, -inf where a stream has none."""
+        slots = self.arena.names.known(streams)
+        head, known = self.arena.table.head[slots], slots != FREE
+        ages = np.where(known, head["time"] - head["first_time"], -np.inf)
+        return np.where(known, head["confidence"], -np.inf), ages
+
     def _copy_of(self, name: str) -> RowTable | None:
         """One stream's row, None where the stream is not known."""
         table = self.arena.row(name)
@@ -405,12 +411,10 @@ class Detector:
             "alarms": int(head["alarms"]),
         }
 
-    def _scored_batch(
-        self, raw: RawBatch, decoded: Decoded, scored: Scored, slots: I64
-    ) -> ScoredBatch:
+    def _scored_batch(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> ScoredBatch:
         events = decoded.events
         if len(scored.admitted) < len(events):
-            events, slots = events.only(scored.admitted), slots[scored.admitted]
+            events = events.only(scored.admitted)
         return ScoredBatch(
             detector=self.name,
             artifact=self.artifact.fingerprint_text,
@@ -425,7 +429,7 @@ class Detector:
             expected=scored.expected,
             spread=scored.spread,
             surprise=scored.surprise,
-            memory_ages=events.times - self.arena.table.head["first_time"][slots],
+            memory_ages=scored.ages,
         )
 
     def _refused(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> list[DeadLetter]:

@@ -8,7 +8,6 @@ a crash leaves undone is read again, and comes out the same, under the same name
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import chain, repeat
@@ -29,7 +28,7 @@ from service.sinks.sink import Sink
 from service.sources.source import Source
 from service.telemetry.logging import log
 from service.telemetry.metrics import Metrics
-from service.upgrade import restore, told
+from service.upgrade import restore, streams_of, told
 
 T = TypeVar("T")
 
@@ -152,8 +151,7 @@ class Pipeline:
         """The memories of one name; where these move, none are here yet."""
         if detectors := self.memories(name):
             restore(detectors, self.store)
-            streams = len(detectors[0].arena) + detectors[0].idle
-            log.info("restored", detector=name, streams=streams)
+            log.info("restored", detector=name, streams=streams_of(detectors))
 
     def checkpoint(self, leaving: Mapping[str, I64] = MappingProxyType({})) -> None:
         """Flush the sinks, save memories with their positions, tell the source.
@@ -174,7 +172,7 @@ class Pipeline:
             changed = {
                 name: saving.changed
                 for name, saving in savings.items()
-                if saving.changed.memories or saving.changed.replace_all or saving.changed.outlived
+                if saving.changed.memories or saving.changed.replace_all
             }
             if changed or self.positions != self._saved_positions:
                 self._save(changed)
@@ -186,11 +184,13 @@ class Pipeline:
     def memories(self, name: str | None = None) -> list[Detector]:
         """Every detector whose memories are here, one for each partition where these can move; of
         one name, or of all."""
-        if self.assignment is None:
-            every: Iterable[Detector] = self._every
-        else:
-            every = chain.from_iterable(self.assignment.here.values())
-        return [detector for detector in every if name is None or detector.name == name]
+        return list(chain.from_iterable(self.places(name)))
+
+    def places(self, name: str | None = None) -> list[list[Detector]]:
+        """The same, those of one partition together."""
+        here = [self._every] if self.assignment is None else list(self.assignment.here.values())
+        chosen = ([one for one in place if name in (None, one.name)] for place in here)
+        return [place for place in chosen if place]
 
     def begin(self, partition: Partition, position: int) -> None:
         """The partition is ours, with its memories, and is read from here on."""
@@ -354,11 +354,9 @@ class Pipeline:
     def _count_memories(self, detector: Detector) -> None:
         name, metrics = detector.name, self.metrics
         arenas = [memory.arena for memory in self.memories(name)]
-        streams: Counter[str] = Counter()  # by artifact
-        for memory in self.memories(name):
-            streams[memory.artifact.fingerprint_text] += len(memory.arena) + memory.idle
-        metrics.streams.labels(name).set(max(streams.values(), default=0))
-        metrics.resident_streams.labels(name).set(sum(map(len, arenas)))
+        metrics.streams.labels(name).set(sum(map(streams_of, self.places(name))))
+        resident = [max(len(one.arena) for one in place) for place in self.places(name)]
+        metrics.resident_streams.labels(name).set(sum(resident))
         metrics.memory_bytes.labels(name).set(sum(len(a) * a.layout.row_bytes for a in arenas))
 
     def _count(self, processed: Processed) -> None:

@@ -6,7 +6,7 @@ edges: an anomaly, a dead letter.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 from urllib.parse import quote
@@ -209,7 +209,7 @@ class ScoredBatch:
 
     `artifact` is the fingerprint of the one that scored them. `scores` is (n,) of
     `model.judge.SCORE`; expected, spread and surprise are (n, F). `memory_ages` (n,) are the
-    seconds between a stream's first event in its memory and this one.
+    seconds of event time that a stream's memory had seen.
     """
 
     detector: str
@@ -232,11 +232,11 @@ class ScoredBatch:
 
     def only(self, chosen: I64) -> "ScoredBatch":
         """Some of the events."""
-        of_events = (
-            "records", "offsets", "times", "values", "scores", "expected", "spread", "surprise",
-            "memory_ages",
-        )  # fmt: skip
-        columns = {name: getattr(self, name)[chosen] for name in of_events}
+        columns: dict[str, Any] = {
+            field.name: column[chosen]
+            for field in fields(self)
+            if isinstance(column := getattr(self, field.name), np.ndarray)
+        }
         return replace(self, streams=self.streams.only(chosen), **columns)
 
     @property

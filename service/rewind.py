@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zlib import crc32
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from service.settings import Settings
 from service.sinks.csv import CsvSink, rejected_file
 from service.sinks.history import AnomalyFilter, History, url_of
 from service.sources.retained import Retained, Topics, of_log
+from service.upgrade import of_records
 
 PAGE = 1000
+LONGEST_NAME = 200  # of a file, without what is added to it
 Part = tuple[RawBatch, Decoded]
 
 
@@ -42,9 +45,8 @@ class Rewound:
     """What came of it.
 
     Where `first_offset` is not 0, older records are gone, and the memory begins later than the one
-    of then did. `memory` is the stream's before the first
-    event that is shown, None where that was its first. `recorded` are the anomalies of the time
-    that were told then, by id.
+    of then did. `memory` is the stream's before the first event that is shown, None where that was
+    its first. `then` are the anomalies among the shown events that were told then, by id.
     """
 
     partition: Partition
@@ -53,27 +55,19 @@ class Rewound:
     memory: dict[str, Any] | None = None
     shown: list[Delivery] = field(default_factory=list)
     features: tuple[str, ...] = ()
-    recorded: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing that the stream was remembered by is gone."""
-        return self.first_offset == 0
+    then: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def anomalies(self) -> list[Mapping[str, Any]]:
+        """Those of now."""
         return list(chain.from_iterable(part.anomalies for part in self.shown))
 
-    def as_then(self, anomaly: Mapping[str, Any]) -> str:
-        """Whether an anomaly is what was told then, in words."""
-        told = self.recorded.get(anomaly["id"])
-        if told is None:
-            return "no record of it"
-        if told == anomaly:
-            return "as it was told then"
-        if told["artifact"] != anomaly["artifact"]:
-            return f"told then by artifact {told['artifact']} with a score of {told['score']:.2f}"
-        return f"told then with a score of {told['score']:.2f}"
+    @property
+    def not_now(self) -> list[Mapping[str, Any]]:
+        """Those that were told then, and would not be now."""
+        now = {one["id"] for one in self.anomalies}
+        told = (one for name, one in self.then.items() if name not in now)
+        return sorted(told, key=lambda one: int(one["offset"]))
 
     def to_json(self) -> dict[str, Any]:
         topic, number = self.partition
@@ -81,7 +75,6 @@ class Rewound:
             "topic": topic,
             "partition": number,
             "first_offset": self.first_offset,
-            "whole": self.whole,
             "artifact": self.artifact,
             "memory": self.memory,
             "results": [
@@ -89,7 +82,13 @@ class Rewound:
                 for part in self.shown
                 for i in range(len(part.scored))
             ],
-            "anomalies": [{**one, "then": self.as_then(one)} for one in self.anomalies],
+            "rejected": [
+                {"offset": letter.offset, "reason": letter.reason, "detail": letter.detail}
+                for part in self.shown
+                for letter in part.dead_letters
+            ],
+            "anomalies": [{**one, "then": self.then.get(one["id"])} for one in self.anomalies],
+            "not_now": self.not_now,
         }
 
 
@@ -99,12 +98,18 @@ def rewind(settings: Settings, asked: Asked) -> Rewound:
     Nothing of the service is touched, which may be running.
     """
     configured = settings.detectors[asked.detector]
+    then = _told_then(settings, asked)
     for place in _places(settings, asked):
         detector = build_detector(asked.detector, configured, settings.limits)
         with place as retained:
             found = _replayed(detector, retained, asked)
         if found is not None:
-            found.recorded = {one["id"]: one for one in _recorded(settings, asked)}
+            shown = {int(offset) for one in found.shown for offset in one.raw.offsets}
+            found.then = {
+                one["id"]: one
+                for one in then
+                if (one["topic"], one["partition"]) == found.partition and one["offset"] in shown
+            }
             return found
     raise StateError(f"no event of the stream {asked.stream!r} is retained")
 
@@ -112,7 +117,10 @@ def rewind(settings: Settings, asked: Asked) -> Rewound:
 def write_rows(rewound: Rewound, stream: str, folder: Path) -> Path:
     """The events that are shown, a row each, as `wakeful replay` writes them of files."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{quote(stream, safe='')}.csv"
+    name = quote(stream, safe="")
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{crc32(stream.encode()):08x}"
+    file = folder / f"{name}.csv"
     sink = CsvSink(file, rejected_file(file), rewound.features)
     try:
         for delivery in rewound.shown:
@@ -136,63 +144,98 @@ def _places(settings: Settings, asked: Asked) -> Iterator[AbstractContextManager
 
 def _replayed(detector: Detector, retained: Retained, asked: Asked) -> Rewound | None:
     """None where the stream has no event there."""
-    made_by = detector.artifact.fingerprint_text
-    rewound = Rewound(retained.partition, retained.first_offset, made_by)
-    known = False
+    rewound = Rewound(retained.partition, 0, detector.artifact.fingerprint_text)
+    known = begun = False
     for raw in retained.batches:
         if raw.detector not in (None, asked.detector):
             continue
-        decoded = detector.decode(raw)
-        mine = _of_stream(decoded.events.streams, asked.stream)
-        known = known or len(mine) > 0
-        before, after = _parts(raw, decoded, mine, asked)
-        if rewound.shown:
-            rewound.shown += [detector.score(*part).delivery for part in (before, after)]
-            continue
-        detector.score(*before)
+        part = _of_stream(detector, raw, asked.stream)
+        known = known or len(part[1].events) > 0
+        parts = [part] if begun else _cut(*part, asked)
+        for some, decoded in parts:
+            begun = begun or (len(parts) == 2 and some is parts[1][0])
+            if not rewound.shown:
+                rewound.memory = detector.stream(asked.stream)
+            delivery = detector.score(some, decoded).delivery
+            if begun and len(some):
+                rewound.shown.append(_before(delivery, asked.end))
+    if not begun:
         rewound.memory = detector.stream(asked.stream)
-        delivery = detector.score(*after).delivery
-        rewound.shown += [delivery] * (len(delivery.raw) > 0)
-    rewound.features = detector.features
+    rewound.first_offset, rewound.features = retained.first_offset, detector.features
     return rewound if known else None
 
 
-def _parts(raw: RawBatch, decoded: Decoded, mine: I64, asked: Asked) -> Iterator[Part]:
-    """The stream's events of a batch that are not behind the end, cut where the first is that may
-    be shown; also where there are none, as other streams' may bring features."""
-    events = decoded.events.only(mine)
-    before_end = np.full(len(mine), True) if asked.end is None else events.times < asked.end
-    shown = (events.times >= (asked.start or 0.0)) & (events.offsets >= (asked.first or 0))
-    cut = int(np.argmax(shown)) if shown.any() else len(mine)
-    for some in (mine[:cut][before_end[:cut]], mine[cut:][before_end[cut:]]):
-        chosen = decoded.events.only(some)
-        part = raw.part(chosen.records)
-        chosen = replace(chosen, records=np.arange(len(some)))
-        yield part, replace(decoded, events=chosen, dead_letters=[])
+def _of_stream(detector: Detector, raw: RawBatch, stream: str) -> Part:
+    """The stream's records of a batch alone; those that cannot be read are its where they have its
+    name as their key. The features are those that all streams' events have."""
+    decoded, name = detector.decode(raw), stream.encode()
+    events = decoded.events.only(_named(decoded.events.streams, name))
+    letters = [letter for letter in decoded.dead_letters if letter.key == name]
+    refused = np.searchsorted(raw.offsets, [letter.offset for letter in letters])
+    records = np.union1d(events.records, refused).astype(np.int64)
+    events = replace(events, records=np.searchsorted(records, events.records))
+    return _alone(raw, records), replace(decoded, events=events, dead_letters=letters)
 
 
-def _of_stream(streams: Names, stream: str) -> I64:
+def _named(streams: Names, name: bytes) -> I64:
     """(m,), which of the events are of a stream."""
-    name = stream.encode()
-    as_long = np.flatnonzero(streams.spans[:, 1] == len(name)).tolist()
-    return np.array([i for i in as_long if streams[i] == stream], np.int64)
+    starts, lengths = streams.spans.T
+    found = np.flatnonzero(lengths == len(name))
+    letters = streams.data[starts[found, None] + np.arange(len(name))]
+    return found[(letters == np.frombuffer(name, np.uint8)).all(axis=1)]
 
 
-def _recorded(settings: Settings, asked: Asked) -> Iterator[Mapping[str, Any]]:
-    """The stream's anomalies that the history has, of the time that is shown."""
+def _alone(raw: RawBatch, records: I64) -> RawBatch:
+    """Some of the records, in bytes of their own."""
+    return RawBatch.of(
+        raw.partition, raw.offsets[records], raw.timestamps[records],
+        [raw.key(i) for i in records], [raw.value(i) for i in records], raw.detector,
+    )  # fmt: skip
+
+
+def _cut(part: RawBatch, decoded: Decoded, asked: Asked) -> list[Part]:
+    """What is before the first event that is shown, and what follows."""
+    events = decoded.events
+    shown = (events.times >= (asked.start or 0.0)) & (events.offsets >= (asked.first or 0))
+    if not shown.any():
+        return [(part, decoded)]
+    cut = int(np.argmax(shown))
+    at = int(events.records[cut])
+    halves = []
+    for records, some in ((slice(0, at), slice(0, cut)), (slice(at, None), slice(cut, None))):
+        chosen = events.only(np.arange(len(events))[some])
+        chosen = replace(chosen, records=chosen.records - (records.start or 0))
+        own = part.part(records)
+        letters = [one for one in decoded.dead_letters if one.offset in own.offsets]
+        halves.append((own, replace(decoded, events=chosen, dead_letters=letters)))
+    return halves
+
+
+def _before(delivery: Delivery, end: float | None) -> Delivery:
+    """Without the events that are not shown; they were scored as the others."""
+    if end is None:
+        return delivery
+    scored = delivery.scored
+    late = set(scored.records[scored.times >= end].tolist())
+    kept = np.array([i for i in range(len(delivery.raw)) if i not in late], np.int64)
+    return of_records(delivery, kept)
+
+
+def _told_then(settings: Settings, asked: Asked) -> list[Mapping[str, Any]]:
+    """The stream's anomalies that the history has."""
     shared, file = settings.history.secret(), settings.data_dir / DATABASE
     if shared is None and not file.exists():
-        return
+        return []
     history = History.of_file(file) if shared is None else History(url_of(shared))
+    found: list[Mapping[str, Any]] = []
     before: int | None = None
     try:
-        while True:
-            wanted = AnomalyFilter(
-                asked.detector, asked.stream, start=asked.start, end=asked.end, before=before
-            )
+        while history.made:
+            wanted = AnomalyFilter(asked.detector, asked.stream, before=before)
             items, before = history.anomalies(wanted, PAGE)
-            yield from items
+            found += items
             if before is None:
-                return
+                break
     finally:
         history.close()
+    return found

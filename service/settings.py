@@ -221,12 +221,12 @@ class DetectorSettings(Section):
     )
     replaces: Path | None = Field(
         None,
-        description="Artifact folder that `artifact` follows: its memories go on to speak while the new ones warm up, and are kept warm until this is taken out again. The two the other way round is the way back.",
+        description="Artifact folder that `artifact` follows: its memories go on to speak while the new ones warm up, and are kept warm as long as this stands. The two the other way round is the way back.",
     )
     warm_up_hours: float = Field(
         72.0,
         ge=0,
-        description="Event time that a memory of a new artifact has seen before it speaks in place of an older one, see `replaces`; it has then seen 200 events at least.",
+        description="Event time after which a memory of a new artifact may speak in place of an older one, see `replaces`.",
     )
     direction: dict[str, Literal["low", "high", "both"]] = Field(
         {}, description="For a feature, which deviation counts: `low`, `high` or `both`."

@@ -14,7 +14,7 @@ from service.memory import archive
 from service.memory.archive import Memories
 from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
-from service.memory.store import StateStore, memory_name, owner_of
+from service.memory.store import StateStore, made_by, memory_name, owner_of, streams_of
 from service.records import Partition
 from service.settings import Settings
 from service.sources.log import PARTITION
@@ -56,18 +56,37 @@ def import_state(settings: Settings, file: Path) -> int:
     _check_nobody(settings)
     with place_of(settings) as place:
         some = list(archive.read(file))  # before anything is written, the whole file is read
-        if strangers := sorted({m.contents.name for m in some} - place.names.keys()):
+        ours = {streams_of(name) for name in place.names}
+        names = {memories.contents.name for memories in some}
+        if strangers := sorted(name for name in names if streams_of(name) not in ours):
             raise StateError(
                 f"{file}: has memories of {', '.join(strangers)}, and the settings are of "
-                f"{', '.join(place.names)}: detectors, artifacts, topics and partitions must be "
-                "the same"
+                f"{', '.join(place.names)}: detectors, topics and partitions must be the "
+                "same"
             )
         for memories in some:
             if isinstance(place.store, Changelog):
                 detector, _, partition = owner_of(memories.contents.name)
                 place.store.make_topics(partition, [detector])
+            archive.require_free(memories, place.store)
+        for memories in some:
             archive.save(memories, place.store)
         return sum(len(memories.rows) for memories in some)
+
+
+def drop_state(settings: Settings, fingerprint: str) -> list[str]:
+    """Let the memories that an artifact made go; their names. StateError where it is configured."""
+    with place_of(settings) as place:
+        if used := sorted(name for name in place.names if made_by(name) == fingerprint):
+            raise StateError(
+                f"artifact {fingerprint} is configured ({', '.join(used)}): take it out first"
+            )
+        found = [
+            m.contents.name for m in place.memories() if made_by(m.contents.name) == fingerprint
+        ]
+        for name in found:
+            place.store.drop(name)
+        return found
 
 
 def memories_of(settings: Settings, file: Path | None) -> list[Memories]:

@@ -1,10 +1,12 @@
 """One artifact after another: memories of the new one warm up while those of the old one speak.
 
 Both score every event, and of each event one of them tells: the new one as soon as its memory of
-the stream is warm, which is as confident as the old one's, and as old, or of the age that is asked
-for. That follows from the two memories alone. So each stream changes over at one event, the same
-one after a crash, and a new stream is told of by the new artifact from its first event on. The old
-one goes on to score: whoever goes back to it finds its memories warm.
+the stream is warm, which is nearly as confident as the old one's, and nearly as old, or of the age
+that is asked for. That follows from the two memories alone. So a stream changes over at one event
+(once, unless its clock is turned back), the same one after a crash, and a new stream is told of by
+the new artifact from its first event on. The old one goes on to score: whoever goes back to it
+finds its memories warm. Once it is not configured any longer its memories stay as they are, until
+somebody drops them.
 
 Where several detectors stand in a row here, one is followed by the one that it replaces.
 """
@@ -19,11 +21,12 @@ import numpy.typing as npt
 
 from service.detector import Detector, Processed
 from service.errors import StateError
-from service.memory.store import StateStore
-from service.records import Delivery, ScoredBatch
-from service.telemetry.logging import log
+from service.memory.store import StateStore, made_by
+from service.records import Delivery
 
-Bools = npt.NDArray[np.bool_]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+WARM = 0.9  # of what the old memory has: a record that one of the two did not take is no matter
 Known = tuple[Detector, dict[str, Any]]
 """A stream's memory as a person reads it, and whose it is."""
 
@@ -31,13 +34,20 @@ Known = tuple[Detector, dict[str, Any]]
 def told(scored: Iterable[tuple[Detector, Processed]]) -> list[Processed]:
     """Of what detectors made of one raw batch, what is told: each record once for each name."""
     parts: list[Processed] = []
-    for _, pair in groupby(scored, lambda one: one[0].name):
-        (detector, new), *replaced = pair
-        if replaced:
-            parts += _shared(new, replaced[0][1], detector.configured.warm_up_seconds)
-        else:
-            parts.append(new)
+    for _, of_name in groupby(scored, lambda one: one[0].name):
+        match list(of_name):
+            case [(detector, new), (replaced, old)]:
+                parts += _shared((detector, replaced), new, old)
+            case [(_, alone)]:
+                parts.append(alone)
+            case more:
+                raise ValueError(f"{len(more)} detectors of one name")
     return parts
+
+
+def streams_of(detectors: Sequence[Detector]) -> int:
+    """How many streams detectors of one name (and one partition) remember."""
+    return max(len(detector.arena) + detector.idle for detector in detectors)
 
 
 def speaking(known: Iterable[Known]) -> dict[str, Known]:
@@ -51,39 +61,34 @@ def speaking(known: Iterable[Known]) -> dict[str, Known]:
 
 
 def restore(detectors: Sequence[Detector], store: StateStore) -> None:
-    """Take the stored memories back for detectors of one name (and one partition), and see to it
-    that those of artifacts which are not configured any longer go with the next checkpoint.
-    StateError where there are no others."""
+    """Take the stored memories back for detectors of one name (and one partition). StateError where
+    there are none, but those of another artifact."""
     for detector in detectors:
         detector.restore(store)
     first, ours = detectors[0], {detector.memory for detector in detectors}
-    others = {name: some for name, some in store.others(first.memory).items() if name not in ours}
-    if any(others.values()):
-        made_by = ", ".join(sorted(name.split(":")[1] for name, some in others.items() if some))
-        if all(store.shape(memory) is None for memory in ours):
-            raise StateError(
-                f"detector {first.name}: its memories were made by artifact {made_by}, the "
-                f"configured one is {first.artifact.fingerprint_text} ({first.artifact.folder}): "
-                f"name the old one's folder as detectors.{first.name}.replaces, and its memories "
-                "speak until new ones are warm; or start with another data_dir"
-            )
-        log.warning("memories of an artifact that was replaced go", artifact=made_by)
-    first.outlived = tuple(others)
+    others = sorted(made_by(name) for name in store.others(first.memory) - ours)
+    if others and not any(store.knows(memory) for memory in ours):
+        raise StateError(
+            f"detector {first.name}: its memories were made by artifact {', '.join(others)}, the "
+            f"configured one is {first.artifact.fingerprint_text} ({first.artifact.folder}): "
+            f"name the old one's folder as detectors.{first.name}.replaces, and its memories speak "
+            "until new ones are warm; or let them go with `wakeful state drop`"
+        )
 
 
-def _shared(new: Processed, old: Processed, warm_up: float) -> list[Processed]:
+def _shared(
+    detectors: tuple[Detector, Detector], new: Processed, old: Processed
+) -> list[Processed]:
     """Each without the records of which the other tells."""
-    raw = new.delivery.raw
     warm = _warm(
-        *_memories(new.delivery.scored, len(raw)),
-        *_memories(old.delivery.scored, len(raw)),
-        warm_up,
-    )
+        *_remembered(detectors[0], new, old), *_remembered(detectors[1], old, new),
+        detectors[0].configured.warm_up_seconds,
+    )  # fmt: skip
     if warm.all():
-        return [new]
-    parts = [replace(old, delivery=_only(old.delivery, ~warm))]
+        return [replace(new, recalled=new.recalled + old.recalled)]
+    parts = [replace(old, delivery=of_records(old.delivery, np.flatnonzero(~warm)))]
     if warm.any():
-        part = _only(new.delivery, warm)
+        part = of_records(new.delivery, np.flatnonzero(warm))
         # What is counted of a batch is counted once, with the other's.
         parts.append(
             replace(
@@ -93,9 +98,15 @@ def _shared(new: Processed, old: Processed, warm_up: float) -> list[Processed]:
     return parts
 
 
-def _memories(scored: ScoredBatch, records: int) -> tuple[Any, Any]:
-    """(records,) each: confidence and age of the memory that scored a record, -1 where none did."""
-    confidences, ages = np.full((2, records), -1.0)
+def _remembered(detector: Detector, processed: Processed, other: Processed) -> tuple[F64, F64]:
+    """(records,) each: confidence and age of the memory of a record's stream, at its event; where
+    this detector refused what the other scored, as it is now, and where neither did, -inf."""
+    scored, by_other = processed.delivery.scored, other.delivery.scored
+    confidences, ages = np.full((2, len(processed.delivery.raw)), -np.inf)
+    refused = ~np.isin(by_other.records, scored.records)
+    if refused.any():
+        at = by_other.records[refused]
+        confidences[at], ages[at] = detector.memory_of(by_other.streams.only(refused))
     confidences[scored.records] = scored.scores["confidence"]
     ages[scored.records] = scored.memory_ages
     return confidences, ages
@@ -103,7 +114,8 @@ def _memories(scored: ScoredBatch, records: int) -> tuple[Any, Any]:
 
 def _warm(confidence: Any, age: Any, old_confidence: Any, old_age: Any, warm_up: float) -> Any:
     """Whether a new memory may speak instead of an old one; arrays of any shape, or numbers."""
-    return (confidence >= old_confidence) & (age >= np.minimum(old_age, warm_up))
+    confident = confidence >= WARM * old_confidence
+    return confident & (age >= np.minimum(WARM * old_age, warm_up))
 
 
 def _outgrown(new: Known, old: dict[str, Any]) -> bool:
@@ -112,11 +124,11 @@ def _outgrown(new: Known, old: dict[str, Any]) -> bool:
     return bool(_warm(*known, detector.configured.warm_up_seconds))
 
 
-def _only(delivery: Delivery, chosen: Bools) -> Delivery:
-    """What came of some of the records."""
-    raw, scored = delivery.raw, delivery.scored
-    offsets = set(raw.offsets[chosen].tolist())
-    part = scored.only(np.flatnonzero(chosen[scored.records]))
+def of_records(delivery: Delivery, records: I64) -> Delivery:
+    """What came of some of the records, by their places in the batch."""
+    offsets = set(delivery.raw.offsets[records].tolist())
+    scored = delivery.scored
+    part = scored.only(np.flatnonzero(np.isin(scored.records, records)))
     letters = [letter for letter in delivery.dead_letters if letter.offset in offsets]
     return replace(
         delivery,

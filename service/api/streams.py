@@ -34,12 +34,13 @@ def streams_router(service: Service) -> APIRouter:
         name = find_detector(service, detector).name
 
         def find() -> list[dict[str, Any]]:
-            known = (
-                (memory, body)
-                for memory in service.pipeline.memories(name)
-                for body in memory.streams(cursor, limit + 1, prefix)
-            )
-            return [body for _, body in speaking(known).values()]
+            return [
+                body
+                for place in service.pipeline.places(name)
+                for _, body in speaking(
+                    (one, body) for one in place for body in one.streams(cursor, limit + 1, prefix)
+                ).values()
+            ]
 
         items = await ask(service, find)
         pages = await run_in_threadpool(
@@ -69,9 +70,11 @@ def streams_router(service: Service) -> APIRouter:
 
 def memory_of(service: Service, detector: str, stream: str) -> Known | None:
     """What this instance knows of a stream; from the pipeline's thread."""
-    memories = service.pipeline.memories(detector)
-    known = ((memory, body) for memory in memories if (body := memory.stream(stream)) is not None)
-    return speaking(known).get(stream)
+    for place in service.pipeline.places(detector):
+        known = [(one, body) for one in place if (body := one.stream(stream)) is not None]
+        if known:
+            return speaking(known)[stream]
+    return None
 
 
 def _merged(

@@ -73,14 +73,28 @@ def stored(store: StateStore, name: str, partitions: Sequence[Partition]) -> Mem
     return Memories(contents, found)
 
 
-def save(memories: Memories, store: StateStore) -> None:
-    """Put them into a store; StateError where it has some under that name."""
+def require_free(memories: Memories, store: StateStore) -> None:
+    """StateError where a store has some under that name, or where its position differs: events
+    between the two would be told twice, or never."""
     contents = memories.contents
     if any(True for _ in store.packs(contents.name)) or store.shape(contents.name) is not None:
         raise StateError(
             f"there are memories of {contents.name} already: import into an empty data_dir, or an "
             "empty topic of memories"
         )
+    known = store.positions()
+    for topic, number, position in contents.positions:
+        if known.get((topic, number), position) != position:
+            raise StateError(
+                f"the memories of {contents.name} are current to offset {position:,} of "
+                f"{topic}-{number}, and others there to {known[topic, number]:,}: import into an "
+                "empty data_dir, or an empty topic of memories"
+            )
+
+
+def save(memories: Memories, store: StateStore) -> None:
+    """Put them into a store that is free for them."""
+    contents = memories.contents
     here = {s: row for s, (features, row) in memories.rows.items() if features == contents.features}
     left = [
         Idle(stream, features, row)

@@ -74,15 +74,8 @@ class Kept:
     shape: Shape | None = None
     numbers: set[int] = field(default_factory=set)  # of the packs that are there
     idle: SqliteStore | None = None
-    others: dict[str, dict[bytes, str]] = field(default_factory=dict)
-    """By artifact the keys, each with its kind, of what others made of the same streams."""
-
-    def note_other(self, fingerprint: str, kind: str, key: bytes, value: bytes | None) -> None:
-        keys = self.others.setdefault(fingerprint, {})
-        if value is None:
-            keys.pop(key, None)
-        else:
-            keys[key] = kind
+    others: set[str] = field(default_factory=set)
+    """Artifacts that made other memories of the same streams."""
 
     def idle_store(self) -> SqliteStore:
         """Idle memories, to be found by name; in Kafka they are as well, and that counts."""
@@ -100,8 +93,8 @@ class Kept:
 class Changelog:
     """Memories in Kafka; `topic_of` is the topic of a detector's.
 
-    `packs`, `make_topics` and `committed` belong to the thread that restores, everything else to
-    the pipeline's. Of a memory's name both use what is `Kept`, one after the other.
+    `make_topics` and `committed` belong to the thread that restores, what is saved to the
+    pipeline's. What is `Kept` of a memory's name both use, one after the other.
     """
 
     def __init__(
@@ -148,14 +141,30 @@ class Changelog:
     def shape(self, detector: str) -> Shape | None:
         return self._of(detector).shape
 
-    def others(self, detector: str) -> dict[str, bool]:
+    def knows(self, detector: str) -> bool:
         kept = self._of(detector)
-        name = owner_of(detector)[0]
-        return {
-            memory_name(name, fingerprint, kept.source): any(kind != HEAD for kind in keys.values())
-            for fingerprint, keys in kept.others.items()
-            if keys
+        return kept.position is not None or kept.shape is not None
+
+    def others(self, detector: str) -> set[str]:
+        kept, name = self._of(detector), owner_of(detector)[0]
+        return {memory_name(name, fingerprint, kept.source) for fingerprint in kept.others}
+
+    def drop(self, detector: str) -> None:
+        """What nobody has in hand. Readers take the end of the position for that of all, so it goes
+        first; the rest is too much for one transaction."""
+        self.forget(detector)
+        kept = self._new(detector)
+        keys = {
+            key: value is not None
+            for key, value, _ in self._records(kept.place)
+            if kept.keys.read(key)[0] == kept.keys.fingerprint
         }
+        keys.pop(kept.keys.head, None)
+        there = [key for key, some in keys.items() if some]
+        self._transactions.open()
+        for start in range(0, max(len(there), 1), TOGETHER):
+            some = [kept.keys.head] * (start == 0) + there[start : start + TOGETHER]
+            self._transactions.commit([_message(kept, key, None) for key in some], {}, lambda: None)
 
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         """As they were written; where one was dropped since, it comes again, of no slots."""
@@ -166,8 +175,7 @@ class Changelog:
             with _readable(key, where):
                 fingerprint, kind, name = kept.keys.read(key)
                 if fingerprint != kept.keys.fingerprint:
-                    if fingerprint:
-                        kept.note_other(fingerprint, kind, key, value)
+                    _note_other(kept, fingerprint, kind, value)
                 elif kind == HEAD and value is not None:
                     kept.position = position_of(value)
                 elif kind == HEAD:
@@ -255,12 +263,6 @@ class Changelog:
             for pack in changed.packs:
                 yield _message(kept, kept.keys.pack(pack.number), pack_value(changed.shape, pack))
                 kept.numbers.add(pack.number)
-            for outlived in changed.outlived:
-                detector, fingerprint, (topic, _) = owner_of(outlived)
-                keys = kept.others.get(fingerprint, ())
-                head = Keys(self._group, detector, topic, fingerprint).head
-                for key in {head, *keys}:
-                    yield _message(kept, key, None)
         for kept in list(self._kept.values()):
             position = checkpoint.positions.get(kept.source)
             if position is not None and position != kept.position:
@@ -277,8 +279,6 @@ class Changelog:
                 if changed is not None:
                     kept.shape = changed.shape
                     kept.numbers.difference_update(changed.dropped)
-                    for outlived in changed.outlived:
-                        kept.others.pop(owner_of(outlived)[1], None)
 
         return counted
 
@@ -351,8 +351,16 @@ def _readable(key: bytes, where: str) -> Iterator[None]:
         ) from error
 
 
+def _note_other(kept: Kept, fingerprint: str, kind: str, value: bytes | None) -> None:
+    """Another artifact's memories, or what is none of this detector's; see `drop`."""
+    if value is not None and fingerprint and kind != HEAD:
+        kept.others.add(fingerprint)
+    elif value is None and kind == HEAD:
+        kept.others.discard(fingerprint)
+
+
 def _void(kept: Kept, idle: dict[str, Idle | None]) -> Iterator[tuple[Shape, Pack]]:
-    """All that was read so far went when another artifact's memories had replaced it."""
+    """All that was read so far was dropped."""
     if kept.shape is not None:
         yield kept.shape, NOTHING
     kept.close()

@@ -72,7 +72,6 @@ class SqliteStore:
         self._connection.executescript(SCHEMA)
         self._shelves: dict[str, Shelves] = {}
         self._doubtful: list[Writing] = []
-        self._tidy()
 
     def save(self, checkpoint: Checkpoint) -> None:
         written: list[Writing] = []
@@ -98,18 +97,6 @@ class SqliteStore:
         self._doubtful = []
         for one in written:  # the database refers to what is new, and to nothing that is old
             one.settle()
-            for name in one.changed.outlived:
-                self._of(name).close()
-                del self._shelves[name]
-        if any(one.changed.outlived for one in written):
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Remove the files of memories that the database does not know."""
-        known = {name for (name,) in self._connection.execute("SELECT name FROM detectors")}
-        for path in self._folder.glob("*.rows"):
-            if path.name.rsplit(".", 2)[0] not in known:
-                path.unlink()
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -147,10 +134,6 @@ class SqliteStore:
             ).fetchall()
             written.outdated += [(size, np.array([place])) for size, place in gone]
         self._connection.executemany("INSERT INTO idle VALUES (?, ?, ?, ?, ?, ?)", written.idle)
-        for name in changed.outlived:
-            self._connection.execute("DELETE FROM packs WHERE detector = ?", (name,))
-            self._connection.execute("DELETE FROM idle WHERE detector = ?", (name,))
-            self._connection.execute("DELETE FROM detectors WHERE name = ?", (name,))
 
     def positions(self) -> Positions:
         rows = self._connection.execute("SELECT topic, partition, next_offset FROM positions")
@@ -164,12 +147,30 @@ class SqliteStore:
             return None
         return Shape(row[0], tuple(json.loads(row[1])), row[2])
 
-    def others(self, detector: str) -> dict[str, bool]:
-        found = self._connection.execute(
-            "SELECT name, EXISTS(SELECT 1 FROM packs WHERE packs.detector = name) "
-            "OR EXISTS(SELECT 1 FROM idle WHERE idle.detector = name) FROM detectors"
-        )
-        return {name: bool(some) for name, some in found if of_same_streams(detector, name)}
+    def knows(self, detector: str) -> bool:
+        return self.shape(detector) is not None
+
+    def others(self, detector: str) -> set[str]:
+        found = self._connection.execute("SELECT name FROM detectors")
+        return {name for (name,) in found if of_same_streams(detector, name)}
+
+    def drop(self, detector: str) -> None:
+        shelves = self._of(detector)
+        try:
+            with self._connection as transaction:
+                transaction.execute("BEGIN IMMEDIATE")
+                for table, column in (
+                    ("packs", "detector"),
+                    ("idle", "detector"),
+                    ("detectors", "name"),
+                ):
+                    transaction.execute(f"DELETE FROM {table} WHERE {column} = ?", (detector,))  # noqa: S608
+        except sqlite3.OperationalError as error:
+            raise _unavailable(error) from error
+        del self._shelves[detector]
+        shelves.close()
+        for file in shelves.files.values():  # nothing refers to them
+            file.path.unlink()
 
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         shelves, shape = self._of(detector), self.shape(detector)

@@ -35,7 +35,7 @@ class Changed:
     streams whose memories leave the arena, `left_rows` (n, row_bytes) these, of the features
     `left_features` where they are not the shape's; `returned` are those
     whose memories came back to it. With `replace_all` the packs are all that there are, of another
-    shape than before. Memories of the names `outlived` go altogether.
+    shape than before.
     """
 
     shape: Shape
@@ -47,7 +47,6 @@ class Changed:
     left_features: tuple[str, ...] | None = None
     returned: Collection[str] = ()
     replace_all: bool = False
-    outlived: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,8 @@ class Idle:
 
 
 class StateStore(Protocol):
-    """Keeps checkpoints. Called from the pipeline's thread alone.
+    """Keeps checkpoints. Called from the pipeline's thread, or for memories that are on their way
+    from the one that restores them.
 
     A `detector` is here the name of its memories, see `memory_name`.
     """
@@ -82,9 +82,15 @@ class StateStore(Protocol):
     def shape(self, detector: str) -> Shape | None:
         """The shape of a detector's rows, None where there are none."""
 
-    def others(self, detector: str) -> dict[str, bool]:
-        """Names of what other artifacts made of the same streams, and whether there are any; where
-        these are in Kafka, once `packs` was read to its end."""
+    def knows(self, detector: str) -> bool:
+        """Whether there was ever a checkpoint of these."""
+
+    def others(self, detector: str) -> set[str]:
+        """Names of memories that other artifacts made of the same streams; where these are in
+        Kafka, once `packs` was read to its end."""
+
+    def drop(self, detector: str) -> None:
+        """Let all of them go, and what is known of them."""
 
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         """What the arena held, in the order in which it was written, with the shape of its rows.
@@ -119,13 +125,20 @@ def owner_of(memory: str) -> tuple[str, str, Partition]:
     return detector, fingerprint, (topic, int(number))
 
 
+def made_by(memory: str) -> str:
+    """The fingerprint in a name."""
+    return memory.split(":")[1]
+
+
 def of_same_streams(memory: str, other: str) -> bool:
     """Whether two names differ in the artifact alone."""
-    (detector, made_by, *place), (its, made_by_other, *its_place) = (
-        memory.split(":"),
-        other.split(":"),
-    )
-    return (detector, place) == (its, its_place) and made_by != made_by_other
+    return memory != other and streams_of(memory) == streams_of(other)
+
+
+def streams_of(memory: str) -> tuple[str, ...]:
+    """What is in a name beside the artifact."""
+    detector, _, *place = memory.split(":")
+    return detector, *place
 
 
 def memories(store: StateStore, detector: str) -> dict[str, bytes]:
@@ -173,9 +186,6 @@ class InMemoryStore:
             for stream, row in zip(changed.left, changed.left_rows, strict=True):
                 features = changed.left_features or changed.shape.features
                 idle[stream] = Idle(stream, features, row.tobytes())
-            for name in changed.outlived:
-                for parts in (self._shapes, self._packs, self._idle):
-                    parts.pop(name, None)
 
     def positions(self) -> Positions:
         return dict(self._positions)
@@ -183,12 +193,16 @@ class InMemoryStore:
     def shape(self, detector: str) -> Shape | None:
         return self._shapes.get(detector)
 
-    def others(self, detector: str) -> dict[str, bool]:
-        return {
-            name: bool(self._packs[name] or self._idle[name])
-            for name in self._shapes
-            if of_same_streams(detector, name)
-        }
+    def knows(self, detector: str) -> bool:
+        return detector in self._shapes
+
+    def others(self, detector: str) -> set[str]:
+        return {name for name in self._shapes if of_same_streams(detector, name)}
+
+    def drop(self, detector: str) -> None:
+        self._shapes.pop(detector, None)
+        self._packs.pop(detector, None)
+        self._idle.pop(detector, None)
 
     def packs(self, detector: str) -> Iterator[tuple[Shape, Pack]]:
         for _, pack in sorted(self._packs[detector].items()):

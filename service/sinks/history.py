@@ -112,6 +112,14 @@ class History:
         self._insert = INSERTS[self._engine.dialect.name]
         self._made = False
 
+    @property
+    def made(self) -> bool:
+        """Whether there is anything: the tables are made with the first thing that is told."""
+        try:
+            return sa.inspect(self._engine).has_table(anomalies.name)
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            raise _unavailable(error) from error
+
     @classmethod
     def of_file(cls, file: Path) -> "History":
         return cls(sa.URL.create("sqlite", database=str(file)))
@@ -134,9 +142,7 @@ class History:
             with self._engine.begin() as connection:
                 yield connection
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise Unavailable(
-                f"history: {error.orig}; is the database up, with room, and not locked?"
-            ) from error
+            raise _unavailable(error) from error
 
     def _make(self) -> None:
         """The tables; another instance may be making them as well."""
@@ -188,6 +194,10 @@ class History:
             rows = list(connection.execute(query))
         more = len(rows) > limit
         return rows[:limit], int(rows[limit - 1].number) if more else None
+
+
+def _unavailable(error: sa.exc.DBAPIError) -> Unavailable:
+    return Unavailable(f"history: {error.orig}; is the database up, with room, and not locked?")
 
 
 def _anomaly_row(anomaly: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from service.sources.log import PARTITION, SELECT, batch_of_rows
 
 POLL_MS = 500
 RECORDS = 4096
+MOST_SILENT = 20  # polls
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Retained:
     """The records of a partition, as far as there are any now; those before `first_offset` are
     gone."""
@@ -38,6 +39,7 @@ def of_log(file: Path) -> Iterator[Retained]:
     read."""
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("BEGIN")  # one moment for all of it, whatever is trimmed meanwhile
             first, end = connection.execute(
                 "SELECT coalesce(min(offset), 0), coalesce(max(offset), -1) + 1 FROM log"
             ).fetchone()
@@ -66,6 +68,7 @@ class Topics:
             "group_instance_id": None,
             "enable_auto_commit": False,
             "isolation_level": "read_committed",
+            "auto_offset_reset": "earliest",  # where retention overtakes us, no more is skipped
             "max_poll_records": RECORDS,
         }
 
@@ -92,15 +95,26 @@ class Topics:
                 (first,) = consumer.beginning_offsets([place]).values()
                 (end,) = consumer.end_offsets([place]).values()
                 consumer.seek(place, first)
-                yield Retained(partition, first, _of_topic(consumer, place, end))
+                retained = Retained(partition, first, iter(()))
+                retained.batches = _of_topic(consumer, place, end, retained)
+                yield retained
         except KafkaError as error:
             raise _unavailable(error) from error
 
 
-def _of_topic(consumer: Any, place: TopicPartition, end: int) -> Iterator[RawBatch]:
+def _of_topic(
+    consumer: Any, place: TopicPartition, end: int, retained: Retained
+) -> Iterator[RawBatch]:
+    silent = 0
     while consumer.position(place) < end:
-        for records in consumer.poll(timeout_ms=POLL_MS).values():
+        found = consumer.poll(timeout_ms=POLL_MS)
+        silent = 0 if found else silent + 1
+        if silent > MOST_SILENT:
+            raise Unavailable("kafka: no records come; is the broker up, and may we read?")
+        for records in found.values():
             yield batch_of(place, records)
+    (first,) = consumer.beginning_offsets([place]).values()  # more may have gone meanwhile
+    retained.first_offset = max(retained.first_offset, first)
 
 
 def _unavailable(error: KafkaError) -> Unavailable:

@@ -13,6 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from service.errors import StateError, Unavailable
 from service.kafka.transactions import Transactions
+from service.memory import changelog
 from service.memory.changelog import Changelog
 from service.memory.entries import Keys
 from service.memory.store import Changed, Checkpoint, Shape, memories, memory_name
@@ -208,24 +209,31 @@ def test_a_compacted_topic_holds_the_same(bootstrap_servers: str, topic: str) ->
     assert kept(bootstrap_servers, topic) == (rows, number)
 
 
-def test_what_was_outlived_is_gone_and_may_come_again(bootstrap_servers: str, topic: str) -> None:
-    """Packs, idle memories and the position; what is written after it counts."""
+def test_what_was_dropped_is_gone_and_may_come_again(
+    bootstrap_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packs, idle memories and the position, in more than one transaction; what comes later counts,
+    and another artifact's memories stay."""
+    monkeypatch.setattr(changelog, "TOGETHER", 2)
     with opened(bootstrap_servers, topic) as store:
         old, new = store.name, memory_name("default", "another", store.partition)
         store.put(7, Changed(SHAPE, 2, [pack(1, {"s": b"one", "t": b"two"})]))
-        store.put(7, left({"i": b"idl"}))
+        for name in "ijklm":
+            store.put(7, left({name: b"idl"}))
     with opened(bootstrap_servers, topic) as store:
         store.forget(old)
         assert memories(store, new) == {}
-        assert store.others(new) == {old: True}
-        shape = Shape("another", SHAPE.features)
-        changed = Changed(shape, 1, [pack(1, {"s": b"new"})], outlived=[old])
+        assert store.others(new) == {old}
+        changed = Changed(Shape("another", SHAPE.features), 1, [pack(1, {"s": b"new"})])
         store.save(Checkpoint({store.partition: 8}, {new: changed}))
-        assert store.others(new) == {}
+    with opened(bootstrap_servers, topic) as store:
+        store.drop(old)
     with opened(bootstrap_servers, topic) as store:
         assert memories(store, old) == {}
-        assert store.shape(old) is None
+        assert not store.knows(old)
         assert store.positions() == {}
-        assert store.others(old) == {new: True}
+        assert store.others(old) == {new}
         store.put(9, Changed(SHAPE, 1, [pack(1, {"u": b"tri"})]))
     assert kept(bootstrap_servers, topic) == ({"u": b"tri"}, 9)
+    with opened(bootstrap_servers, topic) as store:
+        assert memories(store, new) == {"s": b"new"}

@@ -51,12 +51,22 @@ def test_what_is_written_is_read(
 def test_what_is_saved_is_stored(rows: dict[str, tuple[bool, bytes]]) -> None:
     """And only where nothing was."""
     store, given_ = InMemoryStore(), memories(rows)
+    archive.require_free(given_, store)
     archive.save(given_, store)
     found = archive.stored(store, "default", [("events", 0), ("events", 1)])
     assert found is not None
     assert differences([found], [given_]) == []
     with pytest.raises(StateError, match="there are memories of default already"):
-        archive.save(given_, store)
+        archive.require_free(given_, store)
+
+
+def test_memories_of_another_position_are_not_put_beside_others() -> None:
+    """Events between the two would be told twice."""
+    store, given_ = InMemoryStore(), memories({"s": (False, b"1234")})
+    (topic, number, position), *_ = given_.contents.positions
+    store.save(Checkpoint({(topic, number): position + 5}, {}))
+    with pytest.raises(StateError, match=f"current to offset {position}"):
+        archive.require_free(given_, store)
 
 
 @given(st.data())

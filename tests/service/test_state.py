@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from service.bootstrap import build_service
 from service.cli import main
 from service.settings import load_settings
-from tests.base import MEMORIES
+from tests.base import FINGERPRINT, MEMORIES
 from tests.service.parts import wave
 
 
@@ -98,3 +98,21 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "there is no such folder" in refused.output
     assert not (tmp_path / "none").exists()
+
+
+def test_memories_of_an_artifact_that_is_not_configured_are_exported_imported_and_dropped(
+    served: Path, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "memories", tmp_path / "other"
+    run("export", file, "--data-dir", served)
+    config = tmp_path / "wakeful.yaml"
+    config.write_text("detectors: {default: {artifact: compact}}")
+    assert run("import", file, "--config", config, "--data-dir", other).exit_code == 0
+    (there,) = figures(tmp_path, "inspect", "--config", config, "--data-dir", other)["memories"]
+    assert there["memories"] == MEMORIES
+    refused = run("drop", FINGERPRINT, "--data-dir", other)
+    assert "is configured" in refused.output
+    dropped = run("drop", FINGERPRINT, "--config", config, "--data-dir", other)
+    assert dropped.output == f"{MEMORIES}: gone\n"
+    assert run("drop", FINGERPRINT, "--config", config, "--data-dir", other).exit_code == 1
+    assert list(other.glob("*.rows")) == []

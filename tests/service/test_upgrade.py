@@ -1,5 +1,6 @@
 """One artifact after another: who tells of which event, and what becomes of memories."""
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,22 +18,30 @@ from service.memory.store import InMemoryStore, StateStore, memories, memory_nam
 from service.pipeline import Pipeline
 from service.settings import DetectorSettings, LimitSettings, load_settings
 from tests.base import FINGERPRINT, MEMORIES
-from tests.service.parts import Collected, make_pipeline, raw_batch, wave
+from tests.service.parts import Collected, events, make_pipeline, raw_batch, wave
 
 COMPACT = Artifact(folder_of(Path("compact"))).fingerprint_text
 OF_COMPACT = memory_name("default", COMPACT)
 OLD = DetectorSettings()
-UPGRADE = DetectorSettings(artifact=Path("compact"), replaces=Path("base"), warm_up_hours=2.0)
-WAY_BACK = DetectorSettings(artifact=Path("base"), replaces=Path("compact"), warm_up_hours=2.0)
+UPGRADE = DetectorSettings(artifact=Path("compact"), replaces=Path("base"), warm_up_hours=5.0)
+WAY_BACK = DetectorSettings(artifact=Path("base"), replaces=Path("compact"), warm_up_hours=5.0)
 NEW = DetectorSettings(artifact=Path("compact"))
 
 CHANGED = 300
 """The records that the old artifact has scored before the new one comes."""
 
 
+def moved(record: bytes, minutes: int) -> bytes:
+    body = json.loads(record)
+    return json.dumps({**body, "time": body["time"] + 60.0 * minutes}).encode()
+
+
 def records() -> list[bytes]:
-    """Minutes of a stream with spikes, of one that begins after the change, and some to reject."""
+    """Minutes of a stream with spikes, some of which are late, of one that begins after the change,
+    and some to reject."""
     first, second = wave(900, "s", spikes=[250, 600, 850]), wave(300, "t", spikes=[280])
+    for n in range(320, 600, 7):  # three hours late
+        first[n] = moved(first[n], -180)
     mixed = [record for pair in zip(first[600:], second, strict=True) for record in pair]
     return [*first[:400], b"{", *first[400:600], *mixed, b'{"stream": "s", "value": "?"}']
 
@@ -92,7 +101,16 @@ def test_a_stream_changes_over_once_when_the_new_memory_is_warm() -> None:
     by = [artifact for (stream, _), (artifact, *_) in sorted(told.items()) if stream == "s"]
     change = by.index(COMPACT)
     assert by == [FINGERPRINT] * change + [COMPACT] * (len(by) - change)
-    assert change == 199  # the 200th event: as confident; two hours are 120 of its minutes
+    assert change == 300  # minutes, of which 5 hours have as many; confident it is before
+
+
+def test_without_hours_a_memory_that_is_nearly_as_confident_speaks() -> None:
+    store = InMemoryStore()
+    run(store, OLD, 0, [CHANGED])
+    at_once = UPGRADE.model_copy(update={"warm_up_hours": 0.0})
+    _, collected = run(store, at_once, CHANGED, [590])
+    by = [artifact for (_, _), (artifact, *_) in sorted(tellers(collected).items())]
+    assert by.index(COMPACT) == 179  # of 200 events
 
 
 def test_a_stream_that_began_after_the_change_is_told_of_by_the_new_artifact() -> None:
@@ -135,20 +153,58 @@ def test_the_way_back_finds_the_old_memories_warm() -> None:
     assert memories(store, MEMORIES) == memories(whole, MEMORIES)
 
 
-def test_at_the_end_of_an_upgrade_the_old_memories_go(tmp_path: Path) -> None:
+def test_a_clock_that_is_turned_back_makes_no_difference_to_polls() -> None:
+    records = wave(560, "s")
+    records[300:312] = [moved(record, -60 * 24 * 20) for record in records[300:312]]
+    found = []
+    for cuts in (range(0), range(301, 560)):
+        store = InMemoryStore()
+        for configured, first, last in ((OLD, 0, 60), (UPGRADE, 60, 560)):
+            edges = [first, *(cut for cut in cuts if first < cut < last), last]
+            parts = [raw_batch(records[a:b], a) for a, b in pairwise(edges)]
+            pipeline, collected = make_pipeline(parts, store, configured)
+            pipeline.run()
+        found.append(tellers(collected))
+    assert found[0] == found[1]
+
+
+def test_what_one_artifact_refuses_is_refused_while_it_speaks(tmp_path: Path) -> None:
+    """The old one watches a and b, the new one, which is given less, a alone."""
+    both, one = {"features": ["a", "b"]}, {"features": ["a"], "artifact": Path("compact")}
+    rows = [{"stream": "s", "time": 1.7e9 + 60.0 * n, "a": n % 7, "b": n % 5} for n in range(600)]
+    rows[100] = {**rows[100], "b": "broken"}
+    del rows[500]["a"]
+    records = events(rows)
+    store = InMemoryStore()
+    for settings_, first, last in (
+        (DetectorSettings(**both), 0, 60),
+        (DetectorSettings(**one, replaces=Path("base"), warm_up_hours=0.0), 60, 600),
+    ):
+        pipeline, collected = make_pipeline(
+            [raw_batch(records[first:last], first)], store, settings_
+        )
+        pipeline.run()
+    assert collected.rejected_offsets == {100, 500}
+    assert collected.reasons == ["bad_value", "no_features"]
+    (new, old) = pipeline.memories()
+    assert (new.features, old.features) == (("a",), ("a", "b"))
+
+
+def test_what_is_not_configured_any_longer_stays_until_it_is_dropped(tmp_path: Path) -> None:
     file = tmp_path / "wakeful.db"
     for configured, start, stop in ((OLD, 0, 300), (UPGRADE, 300, 700), (NEW, 700, 900)):
         store = SqliteStore(file)
         run(store, configured, start, [stop])
-        there = {name for name in (MEMORIES, OF_COMPACT) if store.shape(name)}
+        kept = memories(store, MEMORIES)
         store.close()
-    assert there == {OF_COMPACT}
-    (rows,) = tmp_path.glob("*.rows")
-    assert rows.name.startswith(f"{OF_COMPACT}.")
+    assert len(kept) == 2
     store = SqliteStore(file)
+    store.drop(MEMORIES)
+    assert not store.knows(MEMORIES)
+    assert {path.name.split(".")[0] for path in tmp_path.glob("*.rows")} == {OF_COMPACT}
     with pytest.raises(StateError, match=f"made by artifact {COMPACT}.*detectors.default.replaces"):
         run(store, OLD, 900, [len(RECORDS)])
-    assert memories(store, OF_COMPACT)
+    assert len(memories(store, OF_COMPACT)) == 2
     store.close()
 
 
