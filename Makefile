@@ -9,7 +9,7 @@ demo: $(VENV)/.serve
 	$(BIN)/wakeful demo --dir .demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 faults: $(VENV)/.test  # the fault suite in its long form: half an hour
 	$(BIN)/python -m pytest tests/faults --long -s

@@ -83,7 +83,7 @@ def train_artifact(
         )
     best = tried[chosen({name: one.found for name, one in tried.items()})]
     record = {
-        "fingerprint": fingerprint(usable),
+        "data_fingerprint": fingerprint(usable),
         "series": len(usable),
         "events": sum(map(len, usable)),
         "seed": settings.seed,

@@ -184,7 +184,7 @@ def train(
 
         settings = TrainingSettings(updates=updates, seed=seed)
         artifact = train_artifact(series, watched, out, settings, cell, hidden, show, texts)
-    click.echo(f"{out}: trained on {', '.join(watched)}")
+    click.echo(f"{out}: artifact {artifact.fingerprint_text}, trained on {', '.join(watched)}")
     for line in chosen(artifact.description, texts):
         click.echo(f"  {line}")
     click.echo(json.dumps(artifact.description.training))

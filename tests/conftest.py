@@ -16,6 +16,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the fault suite in its long form")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes one has the broker, and every test that needs it; files stay whole."""
+    for item in items:
+        folder = item.path.parent.name
+        broker = folder in ("kafka", "faults") or "bootstrap_servers" in getattr(
+            item, "fixturenames", ()
+        )
+        item.add_marker(pytest.mark.xdist_group("broker" if broker else str(item.path)))
+
+
 def kafka_home() -> Path | None:
     home = os.environ.get("KAFKA_HOME")
     return Path(home).resolve() if home else None

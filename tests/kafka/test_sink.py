@@ -35,7 +35,9 @@ def made(servers: str, topic: str, member: KafkaConsumer, **options: Any) -> Ite
 
 @contextmanager
 def joined(servers: str, topic: str) -> Iterator[KafkaConsumer]:
-    with closing(KafkaConsumer(topic, bootstrap_servers=servers, group_id=topic)) as consumer:
+    with closing(KafkaConsumer(bootstrap_servers=servers, group_id=topic)) as consumer:
+        consumer.topics()  # else the group may meet again once the partitions are known
+        consumer.subscribe([topic])
         deadline = time.monotonic() + WAIT_SECONDS
         while not consumer.assignment() and time.monotonic() < deadline:
             consumer.poll(timeout_ms=100)

@@ -94,7 +94,7 @@ def test_a_control_that_wins_asks_for_no_categories(cell: Cell, tmp_path: Path) 
         series, ("amount",), tmp_path, settings, cell, categories=("shop", "till")
     )
     assert artifact.config.categories == ()
-    assert artifact.description.training["fingerprint"] == fingerprint(series)
+    assert artifact.description.training["data_fingerprint"] == fingerprint(series)
 
 
 @pytest.fixture(scope="module")

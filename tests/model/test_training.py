@@ -301,7 +301,7 @@ def test_an_artifact_tells_what_it_was_trained_on(trained: Artifact, series: lis
     """The record has the data's fingerprint, its size, the seed, and what was tried."""
     text = (trained.folder / DESCRIPTION).read_text(encoding="utf-8")
     record = json.loads(text)["training"]
-    assert record["fingerprint"] == fingerprint(series)
+    assert record["data_fingerprint"] == fingerprint(series)
     assert (record["series"], record["events"], record["seed"]) == (2, 700, SETTINGS.seed)
     assert record["parameters"] >= 0
     found = record["disturbances_found"]
