@@ -216,9 +216,10 @@ def _before(delivery: Delivery, end: float | None) -> Delivery:
     if end is None:
         return delivery
     scored = delivery.scored
-    late = set(scored.records[scored.times >= end].tolist())
-    kept = np.array([i for i in range(len(delivery.raw)) if i not in late], np.int64)
-    return of_records(delivery, kept)
+    kept = np.setdiff1d(np.arange(len(delivery.raw)), scored.records[scored.times >= end])
+    part = of_records(delivery, kept)
+    records = np.searchsorted(kept, part.scored.records)
+    return replace(part, raw=delivery.raw.part(kept), scored=replace(part.scored, records=records))
 
 
 def _told_then(settings: Settings, asked: Asked) -> list[Mapping[str, Any]]:

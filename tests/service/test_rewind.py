@@ -146,6 +146,9 @@ def test_an_end_hides_events_and_unscores_none(tmp_path: Path) -> None:
     until = [one for one in whole["results"] if parse_time(one["time"]) < AT]
     assert part["results"] == until
     assert 0 < len(until) < len(whole["results"])
+    (file,) = (tmp_path / "out").iterdir()
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    assert [int(row["row"]) for row in rows] == [one["offset"] for one in until]
 
 
 def test_what_was_rejected_is_shown(tmp_path: Path) -> None:
