@@ -132,6 +132,7 @@ class Assignment:
                 self._read(restoring)
             except Unavailable as error:
                 log.warning("memories cannot be read yet, trying again", error=str(error))
+                self.changelog.stop_reading()
                 self._closing.wait(RETRY_SECONDS)
             except BaseException as error:  # noqa: BLE001 - it belongs to the pipeline's thread
                 restoring.error = error

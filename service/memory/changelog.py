@@ -58,6 +58,7 @@ READ_BYTES = 16 * 2**20  # of a partition at once
 READ_RECORDS = 64
 POLL_MS = 500
 ANSWER_MS = 5000
+CLOSE_MS = 1000
 DATABASE = "idle.db"
 TOGETHER = 10_000  # idle memories that are filed at once
 
@@ -243,10 +244,13 @@ class Changelog:
             return [(topic, n) for n in sorted(self._read().partitions_for_topic(topic) or ())]
 
     def stop_reading(self) -> None:
-        """From the thread that restores, at its end."""
-        for client in (self._reader, self._admin):
-            if client is not None:
-                client.close()
+        """From the thread that restores: at its end, or to begin again with other clients, as one
+        that lost its broker in the middle of a question may never come back to it."""
+        if self._reader is not None:
+            self._reader.close(timeout_ms=CLOSE_MS)
+        if self._admin is not None:
+            self._admin.close()
+        self._reader = self._admin = None
 
     def _messages(self, checkpoint: Checkpoint) -> Iterator[Message]:
         """What a checkpoint writes: what is gone first, as numbers may come again."""
