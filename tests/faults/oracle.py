@@ -5,11 +5,11 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
+from kafka import TopicPartition
 
 from service.bootstrap import build_detector
-from service.records import RawBatch
 from service.settings import DetectorSettings, LimitSettings
+from service.sources.kafka import batch_of
 from tests.kafka.changelogs import kept
 from tests.kafka.topics import Names, read
 
@@ -33,13 +33,7 @@ def uninterrupted(names: Names) -> Found:
         detector = build_detector("default", settings, LimitSettings())
         for start in range(0, len(records), BATCH):
             some = records[start : start + BATCH]
-            raw = RawBatch.of(
-                (names.events, number),
-                np.array([record.offset for record in some]),
-                np.array([record.timestamp for record in some]) / 1000.0,
-                [record.key for record in some],
-                [record.value for record in some],
-            )
+            raw = batch_of(TopicPartition(names.events, number), some)
             delivery = detector.process(raw).delivery
             found.anomalies.update(anomaly["id"] for anomaly in delivery.anomalies)
             found.dead_letters.update(letter.id for letter in delivery.dead_letters)

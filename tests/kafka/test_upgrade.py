@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from kafka import TopicPartition
 
 from model.artifact import Artifact, folder_of
 from service.bootstrap import build_detectors
 from service.cli import main
 from service.clock import format_time
-from service.records import RawBatch
 from service.settings import DetectorSettings, LimitSettings
+from service.sources.kafka import batch_of
 from service.upgrade import told
 from tests.base import FINGERPRINT
 from tests.kafka.changelogs import kept
@@ -75,13 +76,7 @@ def expected(topics: Names, ends: list[dict[int, int]]) -> tuple[Counter[str], d
         start = 0
         for (artifacts, _), end in zip(PHASES, ends, strict=True):
             some = records[start : end[number]]
-            raw = RawBatch.of(
-                (topics.events, number),
-                np.array([record.offset for record in some]),
-                np.array([record.timestamp for record in some]) / 1000.0,
-                [record.key for record in some],
-                [record.value for record in some],
-            )
+            raw = batch_of(TopicPartition(topics.events, number), some)
             scoring = [by_name[artifact] for artifact in artifacts]
             for part in told([(detector, detector.process(raw)) for detector in scoring]):
                 anomalies.update(f"{a['id']} {a['artifact']}" for a in part.delivery.anomalies)
