@@ -23,6 +23,7 @@ from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
 from service.errors import StateError, Unavailable, Unsettled
 from service.memory.store import Changed, Checkpoint, Positions, StateStore
+from service.pace import Pace
 from service.records import Partition, RawBatch, severity_of
 from service.sinks.sink import Sink
 from service.sources.source import Source
@@ -36,7 +37,6 @@ I64 = npt.NDArray[np.int64]
 
 POLL_SECONDS = 0.1
 FLUSH_SECONDS = 0.5  # between writing what sinks have gathered, where that is not a checkpoint's
-CHECKPOINT_SHARE = 1.0 / 30.0  # of the time, at most, goes into checkpoints
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is away; the last repeats
 
 
@@ -66,7 +66,6 @@ class Pipeline:
         self.store = store
         self.sinks = sinks
         self.metrics = metrics
-        self.checkpoint_interval_seconds = checkpoint_interval_seconds
         self.assignment = assignment
         self.positions: Positions = {}
         self._saved_positions: Positions = {}
@@ -78,7 +77,7 @@ class Pipeline:
         self._reading = False
         self._stopping = threading.Event()
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._next_checkpoint = 0.0
+        self._pace = Pace(checkpoint_interval_seconds)
         self._next_flush = 0.0
 
     def run(self, restored: Callable[[], object] = lambda: None) -> None:
@@ -103,7 +102,11 @@ class Pipeline:
             self._restored = False
 
     def run_once(self) -> None:
-        for raw in self._persist(lambda: self.source.poll(POLL_SECONDS)):
+        asked = time.monotonic()
+        batches = self._persist(lambda: self.source.poll(POLL_SECONDS))
+        if self.lag_records == 0:
+            self._pace.idle(time.monotonic() - asked)
+        for raw in batches:
             watchers = self._watchers(raw)
             most = min((detector.most_resident for detector in watchers), default=len(raw))
             for part in raw.cut(most):
@@ -142,7 +145,7 @@ class Pipeline:
         for detector in self.memories():
             self._welcome(detector)
         self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
-        self._schedule_checkpoint()
+        self._pace.done(time.monotonic())
         self._restored = True
         self.metrics.lag.set_function(lambda: self.lag_records)
         self.metrics.ready.set_function(lambda: float(self.ready))
@@ -179,7 +182,8 @@ class Pipeline:
                 for name in changed:
                     by_memory[name].saved(savings[name])
                 self.source.commit(self.positions)
-        self._schedule_checkpoint(time.monotonic() - started)
+        ended = time.monotonic()
+        self._pace.done(ended, ended - started)
 
     def memories(self, name: str | None = None) -> list[Detector]:
         """Every detector whose memories are here, one for each partition where these can move; of
@@ -195,7 +199,7 @@ class Pipeline:
     def begin(self, partition: Partition, position: int) -> None:
         """The partition is ours, with its memories, and is read from here on."""
         self.positions[partition] = position
-        self._next_checkpoint = 0.0  # to have it known
+        self._pace.hurry()  # to have it known
         for detector in self.memories():
             self._welcome(detector)
 
@@ -323,17 +327,12 @@ class Pipeline:
             # The last checkpoint stands: a crash now reads further back, and loses nothing.
             self.metrics.unavailable.inc()
             log.warning("checkpoint postponed", error=str(error))
-            self._schedule_checkpoint()
-
-    def _schedule_checkpoint(self, taken: float = 0.0) -> None:
-        """The next one, after one that took so many seconds."""
-        pause = max(self.checkpoint_interval_seconds, taken / CHECKPOINT_SHARE)
-        self._next_checkpoint = time.monotonic() + pause
+            self._pace.done(time.monotonic())
 
     def _attend(self) -> None:
         """What is due between batches."""
         self._answer()
-        if time.monotonic() >= self._next_checkpoint:
+        if self._pace.due(time.monotonic()):
             self._try(self.checkpoint)
         elif time.monotonic() >= self._next_flush:
             self._try(lambda: self._flush(wait=False))

@@ -132,7 +132,7 @@ class CheckpointSettings(Section):
     interval_seconds: float = Field(
         5.0,
         gt=0,
-        description="Time between checkpoints of the changed memories; longer where they would take more than a thirtieth of it.",
+        description="Time between checkpoints of the changed memories; longer where they would take more than a thirtieth of the time that there is something to do.",
     )
 
 

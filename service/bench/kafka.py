@@ -46,11 +46,13 @@ def brokers(given: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def filled_topic(servers: str, records: Iterable[tuple[bytes, bytes]]) -> Iterator[str]:
-    """A topic of one partition with these records."""
+def filled_topic(
+    servers: str, records: Iterable[tuple[bytes, bytes]], partitions: int = 1
+) -> Iterator[str]:
+    """A topic with these records."""
     name = f"wakeful-bench-{uuid.uuid4().hex[:8]}"
     with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
-        once = {"num_partitions": 1, "replication_factor": 1}
+        once = {"num_partitions": partitions, "replication_factor": 1}
         admin.create_topics({name: once, name + OUTPUTS: once})
         try:
             producer = KafkaProducer(bootstrap_servers=servers, linger_ms=50)

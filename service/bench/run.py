@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from service.bench import checkpoints, kafka, latency, peers, recovery, stages, upgrade
+from service.bench import checkpoints, kafka, latency, moving, peers, recovery, stages, upgrade
 from service.bench.readers import CONFLUENT, POLL, QUIXSTREAMS, Reader
 from service.bench.result import Result, by_turns
 from service.bench.workload import HIDDEN, Workload, base, joint
@@ -153,8 +153,18 @@ MEASUREMENTS = (
     ),
     Measurement(
         "ready_after_kill",
-        "seconds until it is ready after a kill, with 100,000 memories in Kafka, beside none",
-        lambda b: [recovery.ready_after_kill(b.servers, b.base, b.changed, b.repeats)],
+        "seconds until it is ready after a kill, with 100,000 memories in SQLite, beside none",
+        lambda b: [recovery.ready_after_kill(b.base, b.changed, b.repeats)],
+    ),
+    Measurement(
+        "ready_after_kill_kafka",
+        "the same with memories in Kafka",
+        lambda b: [recovery.ready_after_kill_kafka(b.servers, b.base, b.changed, b.repeats)],
+    ),
+    Measurement(
+        "stall_of_partitions",
+        "seconds that two partitions of 50,000 streams stand still while one of them moves",
+        lambda b: moving.stalls(b.servers, b.base, b.changed // 2),
     ),
     Measurement(
         "upgrade_alarms",

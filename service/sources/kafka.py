@@ -12,6 +12,7 @@ from kafka.structs import ConsumerGroupMetadata
 
 from service.errors import StateError, Unavailable
 from service.kafka.assignor import Assignor
+from service.kafka.meetings import Meetings
 from service.kafka.options import client_options
 from service.memory.store import Positions
 from service.records import Partition, RawBatch
@@ -21,6 +22,8 @@ from service.telemetry.logging import log
 QUIET_SECONDS = 3.0  # without records, before it is asked whether the brokers are there
 ANSWER_SECONDS = 5.0
 DEFAULT_PORT = "9092"
+HEARTBEAT_MS = 500  # a meeting of the group takes as long; the client's own are 3 seconds
+CLOSE_MS = 10_000  # to leave the group, at most: one that meets answers when all have come
 RECONNECT_MS = 2000  # at most between attempts: a broker that is back is found soon
 
 
@@ -76,6 +79,7 @@ class KafkaSource:
         self._topics = topics
         self._config: dict[str, Any] = {
             "reconnect_backoff_max_ms": RECONNECT_MS,
+            "heartbeat_interval_ms": HEARTBEAT_MS,
             **ours,
             "bootstrap_servers": bootstrap_servers,
             "group_id": group_id,
@@ -87,6 +91,7 @@ class KafkaSource:
         self._max_batch_events = max_batch_events
         self._whole = False
         self._consumer: Any = None
+        self._meetings: Meetings
         self._unplaced: set[TopicPartition] = set()
         self._arrived: dict[Partition, int | None] = {}  # of the unplaced; with their positions
         self._next_check = 0.0
@@ -189,7 +194,7 @@ class KafkaSource:
     def close(self) -> None:
         self._closing = True  # closing revokes: too late to save, the sinks may be gone
         if self._consumer is not None:
-            self._consumer.close()
+            self._consumer.close(timeout_ms=CLOSE_MS)
 
     def assigned(self, partitions: set[TopicPartition]) -> None:
         """Hold them until their memories are here."""
@@ -221,7 +226,8 @@ class KafkaSource:
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise failed
-        self._joined_again()
+        if not self._meetings.meeting:  # at its end we are told
+            self._joined_again()
 
     def _joined_again(self) -> bool:
         """Whether we are another member than what we hold was given to: then it is forgotten, and
@@ -264,6 +270,7 @@ class KafkaSource:
             # client can lose the second meeting until its session times out.
             consumer.topics()
             self._whole = take_whole(consumer)
+            self._meetings = Meetings(consumer)
             self._consumer = consumer
         return self._consumer
 

@@ -194,6 +194,36 @@ def test_a_partition_that_comes_back_is_read_on_from_our_own_position(
         assert read(source, 3, first) == [5, 6, 7]
 
 
+def test_what_is_ours_is_read_while_the_group_waits_for_another_member(
+    bootstrap_servers: str, topic: str
+) -> None:
+    for partition in (0, 1):
+        produce(bootstrap_servers, topic, range(5), partition)
+    ours: Positions = {}
+    with reading(bootstrap_servers, topic, ours) as source:
+        read(source, 10, ours)
+        with (
+            reading(bootstrap_servers, topic, {}) as third,
+            reading(bootstrap_servers, topic, {}) as silent,
+        ):
+            taken: list[RawBatch] = []
+            while not taken:
+                assert source.poll(0.1) == []
+                taken += silent.poll(0.1)
+            ((_, moved),) = {batch.partition for batch in taken}
+            while not meeting(source):  # it cannot end: `silent` does not poll again
+                third.poll(0.1)
+                source.poll(0.1)
+            produce(bootstrap_servers, topic, range(5, 8), 1 - moved)
+            assert read(source, 3, ours) == [5, 6, 7]
+            assert meeting(source)
+
+
+def meeting(source: KafkaSource) -> bool:
+    """Whether it waits for the others of its group."""
+    return source._meetings.meeting
+
+
 def test_the_lag_is_nothing_when_all_is_read_markers_of_transactions_or_not(
     bootstrap_servers: str, topic: str
 ) -> None:

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.bench import checkpoints, kafka, latency, readers, recovery, run, stages, upgrade
+from service.bench import (
+    checkpoints,
+    kafka,
+    latency,
+    moving,
+    readers,
+    recovery,
+    run,
+    stages,
+    upgrade,
+)
 from service.bench.result import Result, by_turns
 from service.bench.workload import base
 from service.cli import main
@@ -147,10 +157,24 @@ def test_memories_in_kafka_are_held_against_none(bootstrap_servers: str) -> None
 
 
 def test_ready_again_is_timed_with_memories_and_without(bootstrap_servers: str) -> None:
-    result = recovery.ready_after_kill(bootstrap_servers, base(), 20, 1)
-    assert result.name == "ready_after_kill_20"
-    assert result.value > 0.0
-    assert result.ratio
+    results = [
+        recovery.ready_after_kill(base(), 20, 1),
+        recovery.ready_after_kill_kafka(bootstrap_servers, base(), 20, 1),
+    ]
+    names = ["ready_after_kill_20", "ready_after_kill_kafka_20"]
+    assert [one.name for one in results] == names
+    assert all(one.value > 0.0 and one.ratio for one in results)
+
+
+def test_what_moves_and_what_stays_are_timed(
+    bootstrap_servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "CALM_SECONDS", 0.2)
+    monkeypatch.setattr(moving, "AFTER_SECONDS", 0.2)
+    results = moving.stalls(bootstrap_servers, base(), 20)
+    names = ["stall_of_moving_partition", "stall_of_staying_partition"]
+    assert sorted(one.name for one in results) == names
+    assert all(one.value > 0.0 and one.baseline for one in results)
 
 
 def test_without_a_broker_what_needs_one_is_named(

@@ -1,6 +1,5 @@
 """What the loop promises."""
 
-import time
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -131,15 +130,6 @@ def test_nothing_is_saved_or_committed_before_the_sinks_are_flushed() -> None:
     assert store.positions() == {}
     assert rows(store) == {}
     assert pipeline.source.committed == {}  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(("taken", "pause"), [(0.0, 5.0), (0.1, 5.0), (1.0, 30.0)])
-def test_checkpoints_that_take_long_come_less_often(taken: float, pause: float) -> None:
-    """So that they take a thirtieth of the time at most."""
-    pipeline, _ = make_pipeline([], interval_seconds=5.0)
-    before = time.monotonic()
-    pipeline._schedule_checkpoint(taken)
-    assert before + pause <= pipeline._next_checkpoint <= time.monotonic() + pause
 
 
 class FullStore(InMemoryStore):
