@@ -21,10 +21,15 @@ POLL_SECONDS = 0.05
 class Wakeful:
     """A running `wakeful serve` or `wakeful demo`."""
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        module: str = "service",
+    ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("WAKEFUL_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

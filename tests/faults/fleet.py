@@ -1,5 +1,6 @@
 """Workers of one group, each a process that can be killed, stopped, and sent away."""
 
+import resource
 import shutil
 import signal
 import time
@@ -23,10 +24,11 @@ class Fleet:
         self.workers: dict[int, Wakeful] = {}
         self._folder = folder
 
-    def start(self, *numbers: int) -> None:
+    def start(self, *numbers: int, module: str = "service") -> None:
         for number in numbers:
             arguments = ("serve", "--data-dir", str(self._folder / f"worker-{number}"), "--port")
-            self.workers[number] = Wakeful(*arguments, "0", environment=self.names.environment())
+            environment = self.names.environment()
+            self.workers[number] = Wakeful(*arguments, "0", environment=environment, module=module)
 
     def kill(self, number: int) -> None:
         self.workers.pop(number).kill()
@@ -60,6 +62,11 @@ class Fleet:
                     assert worker.process.poll() is None, f"worker {number} ended: {worker.said()}"
                 assert time.monotonic() < deadline, self.said()
                 time.sleep(POLL_SECONDS)
+
+    def limit_files(self, number: int, size: int) -> None:
+        """No file that it writes may be larger, as on a disk that is full; -1 for no limit."""
+        hard = resource.prlimit(self.workers[number].process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(self.workers[number].process.pid, resource.RLIMIT_FSIZE, (size, hard))
 
     def stop_all(self) -> None:
         for number in list(self.workers):

@@ -4,6 +4,7 @@ The short form runs with every test; the long one is `make faults`.
 """
 
 import random
+import resource
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Size:
     seed: int
 
 
-SHORT = Size(events=45_000, streams=300, partitions=4, faults=9, seed=1)
+SHORT = Size(events=55_000, streams=300, partitions=4, faults=11, seed=1)
 LONG = Size(events=1_000_000, streams=10_000, partitions=8, faults=200, seed=2)
 
 
@@ -45,8 +46,10 @@ class Faults:
         self._random = random.Random(seed)
         self._kinds = [
             self.kill, self.kill, self.kill_for_long, self.lose, self.stop, self.suspend,
-            self.become_a_zombie, self.grow, self.kill_the_broker,
+            self.become_a_zombie, self.grow, self.kill_the_broker, self.set_the_clock,
         ]  # fmt: skip
+        if hasattr(resource, "prlimit"):  # Linux alone limits another process
+            self._kinds.append(self.fill_the_disk)
         self._left: list[object] = []
 
     def happen(self) -> str:
@@ -94,6 +97,16 @@ class Faults:
         self._fleet.start(WORKERS)
         time.sleep(self._random.uniform(0.0, 3.0))
         self._fleet.kill(WORKERS)
+
+    def set_the_clock(self, worker: int) -> None:
+        """It comes back on a machine whose clock jumps."""
+        self._fleet.stop(worker)
+        self._fleet.start(worker, module="tests.faults.jumping")
+
+    def fill_the_disk(self, worker: int) -> None:
+        self._fleet.limit_files(worker, 4096)
+        time.sleep(self._random.uniform(0.5, 2.0))
+        self._fleet.limit_files(worker, -1)
 
     def kill_the_broker(self, worker: int) -> None:
         self._broker.kill()
