@@ -7,6 +7,7 @@ owner that the group has left behind can write nothing. What a record is: see `e
 """
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -81,8 +82,12 @@ class Kept:
     def idle_store(self) -> SqliteStore:
         """Idle memories, to be found by name; in Kafka they are as well, and that counts."""
         if self.idle is None:
-            self.folder.mkdir(parents=True)
-            self.idle = SqliteStore(self.folder / DATABASE)
+            shutil.rmtree(self.folder, ignore_errors=True)  # what an earlier try left
+            try:
+                self.folder.mkdir(parents=True)
+                self.idle = SqliteStore(self.folder / DATABASE)
+            except (sqlite3.Error, StateError, OSError) as error:
+                raise Unavailable(f"{self.folder}: {error}; idle memories need room") from error
         return self.idle
 
     def close(self) -> None:
@@ -392,7 +397,7 @@ def _note_idle(kept: Kept, idle: dict[str, Idle | None], stream: str, value: byt
 
 def _file_idle(kept: Kept, memory: str, found: dict[str, Idle | None]) -> None:
     """Put idle memories where they are found by name, and take away those that are no longer."""
-    if kept.shape is None:  # then there are none
+    if kept.shape is None or not found:  # without the first there are none
         return
     store = kept.idle_store()
     known = [one.stream for one in store.idle(memory, list(found))]

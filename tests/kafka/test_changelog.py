@@ -109,6 +109,25 @@ def test_idle_memories_come_back_by_name(bootstrap_servers: str, topic: str) -> 
         }  # fmt: skip
 
 
+def test_without_room_for_idle_memories_they_are_read_again_later(
+    bootstrap_servers: str, topic: str
+) -> None:
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, left({"s": b"one"}))
+    with TemporaryDirectory() as folder:
+        blocked = Path(folder) / "idle"
+        store = Kept(bootstrap_servers, topic, "g", blocked)
+        try:
+            blocked.touch()  # nothing can be written there, as on a full disk
+            with pytest.raises(Unavailable, match="need room"):
+                memories(store, store.name)
+            blocked.unlink()
+            assert memories(store, store.name) == {"s": b"one"}
+        finally:
+            store.close()
+            store.stop_reading()
+
+
 @pytest.mark.parametrize("end", ["aborted", "open", "committed"])
 def test_a_topic_may_end_in_somebody_elses_transaction(
     bootstrap_servers: str, topic: str, end: str
