@@ -42,7 +42,7 @@ def admit(
     row["origin"] = origin
     row["offset"] = offset
     if row["events"] > 0 and time < row["time"] - skew:
-        row["late_run"] += np.uint32(1)
+        row["late_run"] += np.uint8(1)
         if row["late_run"] < LATE_RUN:
             return LATE
         row["time"] = time  # so many in a row: the clock was wrong, not the events

@@ -7,17 +7,19 @@ depend on how events were cut into batches. No fast-math: the order of operation
 
 import hashlib
 import importlib.util
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 numba_settings: Any = numba.config
+log = logging.getLogger(__name__)
 GIVEN: str = numba_settings.CACHE_DIR
 HERE = Path(__file__).parent
 OPTIONS: dict[str, Any] = {
@@ -35,14 +37,28 @@ OPTIONS: dict[str, Any] = {
 def compiled(function: F) -> F:
     """Compile `function` with numba; the machine code is cached on disk between processes."""
     numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
-    return cast(F, numba.njit(**OPTIONS)(function))
+    return _saved_if_it_can_be(numba.njit(**OPTIONS)(function))
 
 
 def inlined(function: F) -> F:
     """The same for what a loop calls for each byte or two, or what takes many arrays: its code
     stands where it is called, which costs time whenever it is compiled."""
     numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
-    return cast(F, numba.njit(**OPTIONS, inline="always")(function))
+    return _saved_if_it_can_be(numba.njit(**OPTIONS, inline="always")(function))
+
+
+def _saved_if_it_can_be(dispatcher: Any) -> Any:
+    """Where there is no room for machine code on the disk, what is in memory does as well."""
+    save = dispatcher._cache.save_overload
+
+    def save_overload(signature: object, code: object) -> None:
+        try:
+            save(signature, code)
+        except OSError as error:
+            log.warning("what was compiled cannot be kept for the next start: %s", error)
+
+    dispatcher._cache.save_overload = save_overload
+    return dispatcher
 
 
 @cache

@@ -5,7 +5,7 @@ reaches at the allowed rate of false alarms.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,8 @@ import numpy.typing as npt
 from model.compiled import compiled, inlined
 from model.config import VALUE_CHANNELS
 from model.elementary import LN10, exp, log, log10
-from model.normalise import LEVEL_STEPS
+from model.episodes import EPISODE, STEADY, follow_episode
+from model.normalise import LEVEL_STEPS, Events
 from model.observed import Observed
 from model.population import rarity
 from model.row import Bytes, RowTable
@@ -123,23 +124,26 @@ class Verdicts(NamedTuple):
 
     scores: (n,) of SCORE. told: (n, F, 4), what was expected of each value and in which spread
     (input units), its surprise, and the size of its error among its kin's; NaN where a value is
-    missing or nothing was expected yet. views: (n, V), the views that count.
+    missing or nothing was expected yet. views: (n, V), the views that count. episodes: (n,) of
+    EPISODE.
     """
 
     scores: Structured
     told: F64
     views: F64
+    episodes: Structured
 
     @classmethod
     def of(cls, n: int, features: int, views: int) -> "Verdicts":
         """Room for n events."""
-        return cls(np.zeros(n, SCORE), np.full((n, features, 4), np.nan), np.empty((n, views)))
+        told = np.full((n, features, 4), np.nan)
+        return cls(np.zeros(n, SCORE), told, np.empty((n, views)), np.zeros(n, EPISODE))
 
 
 @compiled
 def judge(
     memory: Memory,
-    slots: I64,
+    events: Events,
     seen: Observed,
     outputs: F32,
     terms: Terms,
@@ -148,13 +152,13 @@ def judge(
 ) -> None:
     """Score n admitted events in arrival order; their rows learn the tails.
 
-    slots: (n,). seen: what `normalise.observe` said of them. outputs: (n, R, runs, O) of the
+    seen: what `normalise.observe` said of them. outputs: (n, R, runs, O) of the
     network, O = (feature, target, location and log-spread). pools: room for one event. Writes
     `verdicts`.
     """
     views = pools.views
-    for i in range(slots.shape[0]):
-        slot = slots[i]
+    for i in range(events.slots.shape[0]):
+        slot = events.slots[i]
         row = memory.head[slot]
         empty(pools)
         for f in range(seen.steps.shape[2]):
@@ -175,6 +179,10 @@ def judge(
             total = combined_in_population(row, terms.view_tails, terms.active, views)
         out = verdicts.scores[i]
         decide(row, total, level, seen.paces[i], terms.budget_per_week, out)
+        follow_episode(
+            row, out["score"], out["alarm"], events.offsets[i], events.times[i],
+            verdicts.episodes[i],
+        )  # fmt: skip
         if alone:
             learn_blocks(tails, maxima, row, terms.active, views, out["score"] >= 1.0)
 
@@ -362,6 +370,11 @@ def threshold_of(pace: float, budget_per_week: float) -> float:
     return min(max(threshold, THRESHOLD_LOW), THRESHOLD_HIGH)
 
 
+def confidence_of(scored: Any) -> Any:
+    """How much of what is said of a stream comes from its own history, after so many events."""
+    return np.minimum(1.0, scored / CONFIDENT_EVENTS)
+
+
 @compiled
 def decide(
     row: np.void, total: float, level: float, pace: float, budget_per_week: float, out: np.void
@@ -372,27 +385,25 @@ def decide(
     threshold = threshold_of(pace, budget_per_week)
     score = total / threshold
     anomalous = score >= 1.0
-    rested = row["last_alarm"] == 0 or row["scored"] - row["last_alarm"] >= REFRACTORY_EVENTS
+    rested = row["since_alarm"] == 0 or row["since_alarm"] >= REFRACTORY_EVENTS
     # A stream that wakes people more often than the budget says must have something rarer to tell.
     row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)
     worth = total >= threshold + log10(1.0 + row["overspent"] / TOLERATED)
     alarm = anomalous and worth and (rested or score >= ESCALATION * row["alarm_score"])
     if alarm:
         row["overspent"] += 1.0
-        row["last_alarm"] = row["scored"]
+        row["since_alarm"] = 1
         row["alarm_score"] = np.float32(score)
-        row["alarms"] += np.uint64(1)
+        row["alarms"] += np.uint32(1)
+    elif row["since_alarm"] > 0:
+        row["since_alarm"] = min(row["since_alarm"] + 1, STEADY)
     if anomalous:
-        row["anomalies"] += np.uint64(1)
+        row["anomalies"] += np.uint32(1)
     row["score"] = np.float32(score)
     row["level"] = np.float32(level)
-    row["threshold"] = np.float32(exp(-threshold * LN10))
-    row["tail_probability"] = np.float32(exp(-total * LN10))
-    confidence = min(1.0, row["scored"] / CONFIDENT_EVENTS)
-    row["confidence"] = np.float32(confidence)
     out["score"] = score
     out["level"] = level
     out["threshold"] = exp(-threshold * LN10)
     out["tail_probability"] = exp(-total * LN10)
-    out["confidence"] = confidence
+    out["confidence"] = min(1.0, row["scored"] / CONFIDENT_EVENTS)
     out["alarm"] = alarm

@@ -67,6 +67,13 @@ class Events(NamedTuple):
     timed: npt.NDArray[np.bool_]
     values: F64
 
+    def only(self, chosen: I64) -> "Events":
+        """Some of them."""
+        return Events(
+            self.slots[chosen], self.offsets[chosen], self.origin, self.times[chosen],
+            self.timed[chosen], self.values[chosen],
+        )  # fmt: skip
+
 
 class Reading(NamedTuple):
     """How events are read.

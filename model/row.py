@@ -15,7 +15,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 8
+FORMAT = 9
 """Version of the row's layout, stored with every checkpoint."""
 
 DAY_BINS, WEEK_BINS = 48, 168
@@ -35,15 +35,17 @@ HEAD = np.dtype(
         ("gap", "<f8"),  # typical seconds between events: exp of a running mean of logs
         ("pace", "<f8"),  # mean seconds between events, for the rate
         ("overspent", "<f8"),  # alarms beyond the budget
-        ("last_alarm", "<u8"),  # `scored` at the last alarm, 0 before the first
-        ("anomalies", "<u8"),
-        ("alarms", "<u8"),
+        ("episode", "<i8"),  # offset of the event that the newest episode began with
+        ("episode_start", "<f8"),  # its time, Unix seconds
+        ("lasted", "<f4"),  # seconds from then to the newest anomalous event
+        ("peak", "<f4"),  # the episode's highest score
+        ("peak_after", "<u4"),  # offsets from its first event to that of the highest score
+        ("episode_anomalies", "<u4"),  # anomalous events of the episode
+        ("anomalies", "<u4"),
+        ("alarms", "<u4"),
         ("alarm_score", "<f4"),  # the last alarm's score
         ("score", "<f4"),  # of the last event
         ("level", "<f4"),
-        ("threshold", "<f4"),  # tail probability at which the score is 1
-        ("tail_probability", "<f4"),
-        ("confidence", "<f4"),
         ("longer", "<f4"),  # running mean of the surprise
         ("long", "<f4"),  # running mean of `longer`
         ("away", "<f4"),  # running mean of the distance from the level, over about 50 events
@@ -54,12 +56,15 @@ HEAD = np.dtype(
         ("echo", "<f4"),  # of the last great surprises, fading
         ("credit", "<f4"),  # anomalous blocks that need not be learned from
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
-        ("ring", "<u4"),  # how many entries of the ring are in use
         ("waiting", "<u4"),  # events since `time` last moved on
         ("late", "<u4"),  # events that came with a time before `time`
-        ("late_run", "<u4"),  # events in a row rejected as too late
-        ("anomalous", "<u4"),  # anomalous events of the block in progress
-        ("learned", "<u4"),  # 1 + the place of the last anomalous block that was learned; else 0
+        ("ring", "<u2"),  # how many entries of the ring are in use
+        ("learned", "<u2"),  # 1 + the place of the last anomalous block that was learned; else 0
+        ("since_alarm", "<u2"),  # 1 + events since the last alarm; 0 before the first
+        ("quiet", "u1"),  # events in a row that did not belong to the episode
+        ("phase", "u1"),  # of the episode, see `model.episodes`
+        ("anomalous", "u1"),  # anomalous events of the block in progress
+        ("late_run", "u1"),  # events in a row rejected as too late
     ],
     align=True,
 )

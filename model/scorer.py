@@ -35,7 +35,8 @@ class Scored:
 
     verdicts: (n,), see `model.admission`. admitted: (m,), indices into the n events.
     scores: (m,) of SCORE. expected, spread, surprise, size_among_kin: (m, F), NaN where not known.
-    views: (m, V), the config's views, see `model.views`. late, ages, grown: (m,), see Observed.
+    views: (m, V), the config's views, see `model.views`. episodes: (m,), see `model.episodes`.
+    late, ages, grown: (m,), see Observed.
     """
 
     verdicts: npt.NDArray[np.uint8]
@@ -46,6 +47,7 @@ class Scored:
     surprise: F64
     size_among_kin: F64
     views: F64
+    episodes: Structured
     late: npt.NDArray[np.bool_]
     ages: F64
     grown: F64
@@ -120,15 +122,15 @@ class Scorer:
         verdicts = seen.verdicts
         admitted = np.flatnonzero(verdicts == ADMITTED)
         if len(admitted) < len(slots):
-            slots, seen = slots[admitted], seen.only(admitted)
-        outputs = self._step(table, slots, seen)
-        said = Verdicts.of(len(slots), values.shape[1], len(config.views))
+            events, seen = events.only(admitted), seen.only(admitted)
+        outputs = self._step(table, events.slots, seen)
+        said = Verdicts.of(len(admitted), values.shape[1], len(config.views))
         pools = Pools.of(len(config.horizons))
-        judge(Memory.of(table), slots, seen, outputs, self._terms(), pools, said)
+        judge(Memory.of(table), events, seen, outputs, self._terms(), pools, said)
         expected, spread, surprise, size = np.moveaxis(said.told, 2, 0)
         return Scored(
             verdicts, admitted, said.scores, expected, spread, surprise, size, said.views,
-            seen.late, seen.ages, seen.grown,
+            said.episodes, seen.late, seen.ages, seen.grown,
         )  # fmt: skip
 
     def _terms(self) -> Terms:

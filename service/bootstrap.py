@@ -213,7 +213,9 @@ def _of_kafka(
         servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,
         settings.data_dir / "idle",
     )  # fmt: skip
-    sink = KafkaSink(transactions, kafka.anomalies_topic, kafka.dead_letters_topic)
+    sink = KafkaSink(
+        transactions, kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic
+    )
     assignment = Assignment(detectors, topics, changelog, transactions, sink)
     pipeline = Pipeline(
         source, detectors, topics, changelog, [history, sink], metrics,

@@ -109,7 +109,7 @@ def demo(port: int, folder: Path) -> int:
 
     def announce(address: str) -> None:
         click.echo(f"Wakeful is watching real series on {address}")
-        click.echo(f"  anomalies  {address}/api/v1/anomalies?alarm=true")
+        click.echo(f"  episodes   {address}/api/v1/episodes")
         click.echo(f"  metrics    {address}/metrics")
         click.echo("Ctrl-C ends it; the same command again goes on from there.")
         feeder.start()

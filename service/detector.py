@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from model.admission import LATE, REPEATED, REPLAYED
 from model.artifact import Artifact
+from model.judge import confidence_of, threshold_of
 from model.row import Bytes, RowLayout, RowTable
 from model.scorer import Scored, Scorer, directions_of
 from service.clock import format_time
@@ -40,6 +41,7 @@ from service.records import (
     RawBatch,
     ScoredBatch,
     anomaly_of,
+    episode_of,
 )
 
 REFUSED = {
@@ -247,6 +249,7 @@ class Detector:
             raw=raw,
             scored=batch,
             anomalies=[anomaly_of(batch, int(i)) for i in np.flatnonzero(batch.anomalous)],
+            episodes=[episode_of(batch, int(i)) for i in np.flatnonzero(batch.episodes["state"])],
             dead_letters=sorted(
                 decoded.dead_letters + self._refused(raw, decoded, scored),
                 key=lambda letter: letter.offset,
@@ -366,7 +369,7 @@ class Detector:
         slots = self.arena.names.known(streams)
         head, known = self.arena.table.head[slots], slots != FREE
         ages = np.where(known, head["time"] - head["first_time"], -np.inf)
-        return np.where(known, head["confidence"], -np.inf), ages
+        return np.where(known, confidence_of(head["scored"]), -np.inf), ages
 
     def _copy_of(self, name: str) -> RowTable | None:
         """One stream's row, None where the stream is not known."""
@@ -396,6 +399,7 @@ class Detector:
 
     def _summary(self, name: str, table: RowTable) -> dict[str, Any]:
         head = table.head[0]
+        threshold = threshold_of(head["pace"], self.scorer.budget_per_week)
         return {
             "stream": name,
             "detector": self.name,
@@ -404,9 +408,9 @@ class Detector:
             "age_seconds": max(0.0, float(head["time"] - head["first_time"])),
             "score": float(head["score"]),
             "level": float(head["level"]),
-            "threshold": float(head["threshold"]),
-            "tail_probability": float(head["tail_probability"]),
-            "confidence": float(head["confidence"]),
+            "threshold": 10.0**-threshold,
+            "tail_probability": 10.0 ** (-threshold * float(head["score"])),
+            "confidence": float(confidence_of(head["scored"])),
             "anomalies": int(head["anomalies"]),
             "alarms": int(head["alarms"]),
         }
@@ -429,6 +433,7 @@ class Detector:
             expected=scored.expected,
             spread=scored.spread,
             surprise=scored.surprise,
+            episodes=scored.episodes,
             memory_ages=scored.ages,
         )
 

@@ -376,3 +376,5 @@ class Pipeline:
         for anomaly in delivery.anomalies:
             metrics.anomalies.labels(name, severity_of(anomaly["score"])).inc()
             metrics.alarms.labels(name).inc(anomaly["alarm"])
+        for episode in delivery.episodes:
+            metrics.episodes.labels(name, episode["change"]).inc()

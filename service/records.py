@@ -8,12 +8,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
+from model.episodes import CLOSED, NONE, OPEN
 from model.judge import BAND
 from service.clock import format_time
 
@@ -208,8 +210,8 @@ class ScoredBatch:
     """The scored events of one raw batch, in offset order; n scored events, F features.
 
     `artifact` is the fingerprint of the one that scored them. `scores` is (n,) of
-    `model.judge.SCORE`; expected, spread and surprise are (n, F). `memory_ages` (n,) are the
-    seconds of event time that a stream's memory had seen.
+    `model.judge.SCORE`, `episodes` (n,) of `model.episodes.EPISODE`; expected, spread and surprise
+    are (n, F). `memory_ages` (n,) are the seconds of event time that a stream's memory had seen.
     """
 
     detector: str
@@ -225,6 +227,7 @@ class ScoredBatch:
     expected: F64
     spread: F64
     surprise: F64
+    episodes: npt.NDArray[np.void]
     memory_ages: F64
 
     def __len__(self) -> int:
@@ -254,6 +257,7 @@ class Delivery:
     raw: RawBatch
     scored: ScoredBatch
     anomalies: list[Mapping[str, Any]]
+    episodes: list[Mapping[str, Any]]
     dead_letters: list[DeadLetter]
     replayed: int
 
@@ -319,3 +323,44 @@ def anomaly_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
         "partition": partition,
         "offset": offset,
     }
+
+
+CHANGES = {
+    (NONE, OPEN): "opened",
+    (OPEN, OPEN): "continued",
+    (OPEN, CLOSED): "closed",
+    (CLOSED, OPEN): "reopened",
+}
+"""What an event does to its stream's episode."""
+
+
+def episode_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
+    """The episode of event i's stream, as the event leaves it."""
+    topic, partition = scored.partition
+    episode, offset = scored.episodes[i], int(scored.offsets[i])
+    score, peak = float(episode["score"]), int(episode["peak"])
+    return {
+        "id": event_id(scored.detector, scored.partition, int(episode["first"])),
+        "detector": scored.detector,
+        "artifact": scored.artifact,
+        "stream": scored.streams[i],
+        "state": "closed" if episode["state"] == CLOSED else "open",
+        "change": CHANGES[int(episode["was"]), int(episode["state"])],
+        "alarm": bool(scored.scores[i]["alarm"]),
+        "severity": severity_of(score),
+        "score": score,
+        "start": format_time(float(episode["start"])),
+        "end": format_time(float(episode["end"])),
+        "anomalies": int(episode["anomalies"]),
+        "peak": event_id(scored.detector, scored.partition, peak),
+        "features": _blamed(scored, i) if peak == offset else None,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+    }
+
+
+def _blamed(scored: ScoredBatch, i: int) -> list[dict[str, Any]]:
+    """The features of event i, those with the greatest share first."""
+    features = [{"feature": name, **told} for name, told in _features_of(scored, i).items()]
+    return sorted(features, key=itemgetter("share"), reverse=True)

@@ -111,6 +111,10 @@ class KafkaSettings(Section):
     anomalies_topic: str = Field(
         "wakeful.anomalies", description="Topic that anomalies are written to, keyed by stream."
     )
+    episodes_topic: str = Field(
+        "wakeful.episodes",
+        description="Topic that each change of an episode is written to, keyed by stream.",
+    )
     dead_letters_topic: str = Field(
         "wakeful.dead-letters",
         description="Topic that rejected records are written to, with their context as headers.",
@@ -300,8 +304,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _no_loop(self) -> "Settings":
-        written = {self.kafka.anomalies_topic, self.kafka.dead_letters_topic}
-        written |= {self.kafka.memory_topic_of(name) for name in self.detectors}
+        kafka = self.kafka
+        written = {kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic}
+        written |= {kafka.memory_topic_of(name) for name in self.detectors}
         read = {topic for name in self.detectors for topic in self.topics_of(name)}
         if loop := sorted(written & read):
             raise ValueError(

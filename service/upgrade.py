@@ -134,6 +134,7 @@ def of_records(delivery: Delivery, records: I64) -> Delivery:
         delivery,
         scored=part,
         anomalies=[one for one in delivery.anomalies if one["offset"] in offsets],
+        episodes=[one for one in delivery.episodes if one["offset"] in offsets],
         dead_letters=letters,
         replayed=len(offsets) - len(part) - len(letters),
     )

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api import problems
 from service.api.anomalies import anomalies_router
+from service.api.episodes import episodes_router
 from service.api.events import events_router
 from service.api.problems import ProblemError
 from service.api.streams import streams_router
@@ -31,7 +32,8 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     token = service.settings.api.secret()
     guard = [Depends(_guard(token)), Depends(_known_query)]
-    for made in (events_router, whatif_router, streams_router, anomalies_router):
+    routers = (events_router, whatif_router, streams_router, episodes_router, anomalies_router)
+    for made in routers:
         router = made(service)
         app.include_router(router, prefix="/api/v1", dependencies=guard)
 

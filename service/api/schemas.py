@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 Severity = Literal["minor", "major", "critical"]
+EpisodeState = Literal["open", "closed"]
 
 
 class FeatureResult(BaseModel):
@@ -48,6 +49,43 @@ class Anomaly(Result):
 
 class AnomalyPage(BaseModel):
     items: list[Anomaly]
+    next_cursor: str | None = Field(
+        description="Pass as `cursor` for the next page; null at the end."
+    )
+
+
+class BlamedFeature(FeatureResult):
+    feature: str
+
+
+class Episode(BaseModel):
+    """Anomalous events that belong together."""
+
+    id: str = Field(description="The name of its first anomaly, safe in a URL.")
+    detector: str
+    artifact: str = Field(description="Fingerprint of the artifact that scored the events.")
+    stream: str
+    state: EpisodeState
+    change: Literal["opened", "continued", "closed", "reopened"] = Field(
+        description="What the last event that changed it did."
+    )
+    alarm: bool = Field(description="Whether that event notified someone.")
+    severity: Severity = Field(description="Of its highest score.")
+    score: float = Field(description="The highest so far.")
+    start: str
+    end: str = Field(description="Time of the newest anomalous event.")
+    anomalies: int = Field(description="Anomalous events so far.")
+    peak: str = Field(description="The id of the anomaly with the highest score.")
+    features: list[BlamedFeature] = Field(
+        description="Those of the peak, the one to blame most first."
+    )
+    topic: str
+    partition: int
+    offset: int = Field(description="Of the event that changed it last.")
+
+
+class EpisodePage(BaseModel):
+    items: list[Episode]
     next_cursor: str | None = Field(
         description="Pass as `cursor` for the next page; null at the end."
     )

@@ -108,6 +108,7 @@ def _settings(
             topics=[topic],
             group_id=f"wakeful-bench-{uuid.uuid4().hex[:8]}",
             anomalies_topic=topic + OUTPUTS,
+            episodes_topic=topic + OUTPUTS,
             dead_letters_topic=topic + OUTPUTS,
             memory_topic=topic + MEMORIES,
         ),

@@ -92,6 +92,7 @@ def environment(servers: str, topic: str, work: Workload) -> dict[str, str]:
         "WAKEFUL_KAFKA__TOPICS": json.dumps([topic]),
         "WAKEFUL_KAFKA__GROUP_ID": topic,
         "WAKEFUL_KAFKA__ANOMALIES_TOPIC": topic + OUTPUTS,
+        "WAKEFUL_KAFKA__EPISODES_TOPIC": topic + OUTPUTS,
         "WAKEFUL_KAFKA__DEAD_LETTERS_TOPIC": topic + OUTPUTS,
         "WAKEFUL_KAFKA__MEMORY_TOPIC": topic + MEMORIES,
         "WAKEFUL_DETECTORS__DEFAULT__FEATURES": json.dumps(work.features),

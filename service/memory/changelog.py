@@ -8,6 +8,7 @@ owner that the group has left behind can write nothing. What a record is: see `e
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,7 @@ READ_RECORDS = 64
 POLL_MS = 500
 ANSWER_MS = 5000
 CLOSE_MS = 1000
+HANGING_SECONDS = 60.0  # that a transaction may take to end: twice what brokers need
 DATABASE = "idle.db"
 TOGETHER = 10_000  # idle memories that are filed at once
 
@@ -309,6 +311,7 @@ class Changelog:
             reader.seek(place, first)
             # Behind a transaction that is open there may be what counts: its end is waited for.
             (end,) = self._admin_client().list_partition_offsets({place: LATEST}).values()
+        moved = time.monotonic()
         while self.going_on():
             with _telling():
                 found = reader.poll(timeout_ms=POLL_MS).get(place, ())
@@ -319,6 +322,15 @@ class Changelog:
                     yield record.key, record.value, where
             if position is not None and position >= end.offset:
                 return
+            if found:
+                moved = time.monotonic()
+            elif time.monotonic() > moved + HANGING_SECONDS:
+                raise Unavailable(
+                    f"kafka: {place.topic}, partition {place.partition}, offset {position}: a "
+                    "transaction without an end holds back what is behind it, and brokers end ours "
+                    "in half a minute; `kafka-transactions.sh find-hanging` says whose it is, "
+                    "`abort` ends it"
+                )
         raise Unavailable("kafka: memories are not read to their end: nobody wants them")
 
     def _admin_client(self) -> Any:

@@ -1,6 +1,6 @@
-"""Anomalies and dead letters in SQL, to be asked for later."""
+"""Anomalies, episodes and dead letters in SQL, to be asked for later."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from service.records import DeadLetter, Delivery
 
 WAIT_SECONDS = 30  # for a lock, or a connection
 MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
+
+EPISODE_COLUMNS = ("id", "detector", "stream", "state", "severity", "offset")
+NOT_THE_PEAK = "[]"  # features of a change that tells none
 
 metadata = sa.MetaData()
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -39,6 +42,25 @@ anomalies = sa.Table(
     sa.Column("body", sa.Text, nullable=False),  # the anomaly as JSON
     sa.Index("anomalies_by_stream", "stream", "number"),
     sa.Index("anomalies_by_time", "time"),
+)
+
+episodes = sa.Table(
+    "episodes",
+    metadata,
+    sa.Column("number", NUMBER, primary_key=True),  # in the order in which they began
+    sa.Column("id", sa.String, unique=True, nullable=False),
+    sa.Column("detector", sa.String, nullable=False),
+    sa.Column("stream", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("severity", sa.String, nullable=False),
+    sa.Column("start", sa.Float, nullable=False),  # Unix seconds
+    sa.Column("end", sa.Float, nullable=False),  # of the newest anomalous event
+    sa.Column("offset", sa.BigInteger, nullable=False),  # of the event that told this last
+    sa.Column("body", sa.Text, nullable=False),  # the episode as JSON, as it was told last
+    sa.Column("features", sa.Text, nullable=False),  # those of its peak, as JSON
+    sa.Index("episodes_by_stream", "stream", "number"),
+    sa.Index("episodes_by_state", "state", "number"),
+    sa.Index("episodes_by_end", "end"),
 )
 
 dead_letters = sa.Table(
@@ -93,6 +115,19 @@ class AnomalyFilter:
     before: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EpisodeFilter:
+    """Which episodes are asked for; those that reach into the time from `start` to `end`."""
+
+    detector: str | None = None
+    stream: str | None = None
+    severity: str | None = None
+    state: str | None = None
+    start: float | None = None
+    end: float | None = None
+    before: int | None = None
+
+
 Page = tuple[list[dict[str, Any]], int | None]
 """Items, newest first, and the cursor of the next page."""
 
@@ -125,13 +160,27 @@ class History:
         return cls(sa.URL.create("sqlite", database=str(file)))
 
     def deliver(self, delivery: Delivery) -> None:
-        if not delivery.anomalies and not delivery.dead_letters:
+        if not (delivery.anomalies or delivery.episodes or delivery.dead_letters):
             return
         with self._connected() as connection:
             if rows := [_anomaly_row(anomaly) for anomaly in delivery.anomalies]:
                 connection.execute(self._insert(anomalies).on_conflict_do_nothing(), rows)
+            if rows := _episode_rows(delivery.episodes):
+                connection.execute(self._newer(), rows)
             if rows := [_dead_letter_row(letter) for letter in delivery.dead_letters]:
                 connection.execute(self._insert(dead_letters).on_conflict_do_nothing(), rows)
+
+    def _newer(self) -> Any:
+        """An insert of episodes that replaces what was told of them before, and nothing newer."""
+        insert = self._insert(episodes)
+        told = insert.excluded
+        changed = {name: told[name] for name in ("state", "severity", "end", "offset", "body")}
+        changed["features"] = sa.case(
+            (told.features != NOT_THE_PEAK, told.features), else_=episodes.c.features
+        )
+        return insert.on_conflict_do_update(
+            index_elements=[episodes.c.id], set_=changed, where=told.offset > episodes.c.offset
+        )
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
@@ -177,6 +226,25 @@ class History:
         rows, cursor = self._page(query, anomalies, wanted.before, limit)
         return [msgspec.json.decode(row.body) for row in rows], cursor
 
+    def episode(self, name: str) -> dict[str, Any] | None:
+        """One episode by its id."""
+        query = sa.select(episodes.c.body, episodes.c.features).where(episodes.c.id == name)
+        with self._connected() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _episode_body(row)
+
+    def episodes(self, wanted: EpisodeFilter, limit: int) -> Page:
+        query = sa.select(episodes.c.number, episodes.c.body, episodes.c.features)
+        for name in ("detector", "stream", "severity", "state"):
+            if (value := getattr(wanted, name)) is not None:
+                query = query.where(episodes.c[name] == value)
+        if wanted.start is not None:
+            query = query.where(episodes.c.end >= wanted.start)
+        if wanted.end is not None:
+            query = query.where(episodes.c.start < wanted.end)
+        rows, cursor = self._page(query, episodes, wanted.before, limit)
+        return [_episode_body(row) for row in rows], cursor
+
     def dead_letters(self, reason: str | None, before: int | None, limit: int) -> Page:
         query = sa.select(dead_letters)
         if reason is not None:
@@ -209,6 +277,27 @@ def _anomaly_row(anomaly: Mapping[str, Any]) -> dict[str, Any]:
         "time": parse_time(anomaly["time"]),
         "body": msgspec.json.encode(anomaly).decode(),
     }
+
+
+def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a batch leaves episodes as, with the features of the newest peak in it."""
+    rows: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        kept = rows.get(change["id"], {"features": NOT_THE_PEAK})["features"]
+        told = change["features"]
+        rows[change["id"]] = {
+            **{name: change[name] for name in EPISODE_COLUMNS},
+            "start": parse_time(change["start"]),
+            "end": parse_time(change["end"]),
+            "body": msgspec.json.encode({**change, "features": None}).decode(),
+            "features": kept if told is None else msgspec.json.encode(told).decode(),
+        }
+    return list(rows.values())
+
+
+def _episode_body(row: Any) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(row.body)
+    return {**body, "features": msgspec.json.decode(row.features)}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Kafka as a sink: anomalies keyed by stream, and dead letters with their context as headers."""
+"""Kafka as a sink: anomalies and episodes keyed by stream, dead letters with their context."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,17 +23,22 @@ class Waiting:
 
 
 class KafkaSink:
-    """Writes to two topics, in transactions with the offsets that they are about.
+    """Writes to three topics, in transactions with the offsets that they are about.
 
     So each message is there once for those who read what is committed: what the group's offset says
     was told already is not told again when records are read again.
     """
 
     def __init__(
-        self, transactions: Transactions, anomalies_topic: str, dead_letters_topic: str
+        self,
+        transactions: Transactions,
+        anomalies_topic: str,
+        episodes_topic: str,
+        dead_letters_topic: str,
     ) -> None:
         self._transactions = transactions
         self._anomalies_topic = anomalies_topic
+        self._episodes_topic = episodes_topic
         self._dead_letters_topic = dead_letters_topic
         self._waiting: list[Waiting] = []
         self._read: dict[Partition, int] = {}  # the next offset
@@ -47,7 +52,15 @@ class KafkaSink:
         partition = delivery.raw.partition
         self._read[partition] = delivery.raw.next_offset
         told = self._transactions.offset(partition)
-        messages = [self._of_anomaly(a) for a in delivery.anomalies if a["offset"] >= told]
+        messages = [
+            _keyed(topic, one)
+            for topic, some in (
+                (self._anomalies_topic, delivery.anomalies),
+                (self._episodes_topic, delivery.episodes),
+            )
+            for one in some
+            if one["offset"] >= told
+        ]
         messages += [self._of_dead_letter(d) for d in delivery.dead_letters if d.offset >= told]
         self._waiting += [Waiting(partition, message) for message in messages]
 
@@ -82,14 +95,6 @@ class KafkaSink:
             for one in self._waiting
         ]
 
-    def _of_anomaly(self, anomaly: Mapping[str, Any]) -> Message:
-        return Message(
-            self._anomalies_topic,
-            anomaly["stream"].encode(),
-            msgspec.json.encode(anomaly),
-            (("wakeful.id", anomaly["id"].encode()),),
-        )
-
     def _of_dead_letter(self, letter: DeadLetter) -> Message:
         """Cut where it is long; a record of nothing at all becomes an empty value."""
         key = None if letter.key is None else letter.key[:MAX_KEY_BYTES]
@@ -97,6 +102,12 @@ class KafkaSink:
         empty = b"" if key is None else None
         topic = self._dead_letters_topic
         return Message(topic, key, empty if value is None else value, headers_of(letter))
+
+
+def _keyed(topic: str, one: Mapping[str, Any]) -> Message:
+    """An anomaly, or a change of an episode."""
+    body, header = msgspec.json.encode(one), ("wakeful.id", one["id"].encode())
+    return Message(topic, one["stream"].encode(), body, (header,))
 
 
 def headers_of(letter: DeadLetter) -> tuple[Header, ...]:

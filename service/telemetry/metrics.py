@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.records import REASONS, SEVERITIES
+from service.records import CHANGES, REASONS, SEVERITIES
 
 STAGES = ("decode", "score", "deliver", "checkpoint")
 STAGE_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -71,6 +71,12 @@ class Metrics:
         )
         self.alarms = Counter(
             "wakeful_alarms_total", "Events that notify someone.", ["detector"], registry=r
+        )
+        self.episodes = Counter(
+            "wakeful_episodes_total",
+            "Changes of episodes: opened, continued, closed, reopened.",
+            ["detector", "change"],
+            registry=r,
         )
         self.stream_seconds = Counter(
             "wakeful_stream_seconds_total",
@@ -148,6 +154,8 @@ class Metrics:
             self.rejected.labels(detector, reason)
         for severity in SEVERITIES:
             self.anomalies.labels(detector, severity)
+        for change in CHANGES.values():
+            self.episodes.labels(detector, change)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -316,7 +316,8 @@ def test_the_topics_that_are_created_are_the_settings_defaults() -> None:
     """Kafka makes none by itself here, so one that is missing would stop the service."""
     (script,) = SERVICES["topics"]["command"]
     created = dict(re.findall(r"^create (\S+) (\d+)$", script, re.MULTILINE))
-    assert created.keys() == {*KAFKA.topics, KAFKA.anomalies_topic, KAFKA.dead_letters_topic}
+    written = {KAFKA.anomalies_topic, KAFKA.episodes_topic, KAFKA.dead_letters_topic}
+    assert created.keys() == written | set(KAFKA.topics)
     assert created["events"] == "4"
     assert environment_of("kafka")["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert environment_of("producer") == {

@@ -3,7 +3,9 @@ changelogs is used."""
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import TopicPartition
 
@@ -22,11 +24,12 @@ class Found:
 
     memories: dict[str, bytes]
     anomalies: Counter[str]
+    episodes: Counter[str]
     dead_letters: Counter[str]
 
 
 def uninterrupted(names: Names) -> Found:
-    found = Found({}, Counter(), Counter())
+    found = Found({}, Counter(), Counter(), Counter())
     for number in range(names.partitions):
         records = read(names.servers, names.events, number)
         settings = DetectorSettings(features=["value"])
@@ -36,6 +39,7 @@ def uninterrupted(names: Names) -> Found:
             raw = batch_of(TopicPartition(names.events, number), some)
             delivery = detector.process(raw).delivery
             found.anomalies.update(anomaly["id"] for anomaly in delivery.anomalies)
+            found.episodes.update(map(change_of, delivery.episodes))
             found.dead_letters.update(letter.id for letter in delivery.dead_letters)
         for stream in detector.arena.names:
             row = detector.arena.row(stream)
@@ -44,16 +48,22 @@ def uninterrupted(names: Names) -> Found:
     return found
 
 
+def change_of(episode: Mapping[str, Any]) -> str:
+    """All that is said of an episode at an event."""
+    return json.dumps(episode, sort_keys=True)
+
+
 def told(names: Names) -> Found:
     """What the group's memories are, and what a reader of its topics finds who reads what is
     committed."""
     anomalies = [json.loads(record.value)["id"] for record in read(names.servers, names.anomalies)]
+    changes = [change_of(json.loads(one.value)) for one in read(names.servers, names.episodes)]
     letters = [
         dict(record.headers)["wakeful.id"].decode()
         for record in read(names.servers, names.dead_letters)
     ]
     memories = kept(names.servers, names.events, names.events, names.partitions, names.memory)
-    return Found(memories, Counter(anomalies), Counter(letters))
+    return Found(memories, Counter(anomalies), Counter(changes), Counter(letters))
 
 
 def differences(found: Found, expected: Found) -> dict[str, int]:
@@ -64,7 +74,7 @@ def differences(found: Found, expected: Found) -> dict[str, int]:
             row != expected.memories.get(name) for name, row in found.memories.items()
         ),
     }
-    for what in ("anomalies", "dead_letters"):
+    for what in ("anomalies", "episodes", "dead_letters"):
         have, want = getattr(found, what), getattr(expected, what)
         counts[f"{what} lost"] = (want - have).total()
         counts[f"{what} doubled"] = (have - want).total()

@@ -18,6 +18,7 @@ from service.bench.broker import Broker, running_broker
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 from tests.faults.events import produce, records
 from tests.faults.fleet import Fleet, fleet
+from tests.faults.hanging import end_hanging
 from tests.faults.oracle import differences, told, uninterrupted
 from tests.kafka.topics import SESSION_SECONDS, made_topics
 
@@ -132,6 +133,7 @@ def test_random_faults_change_nothing(request: pytest.FixtureRequest, tmp_path: 
             print(n, faults.happen(), flush=True)  # noqa: T201 - the long form takes its time
         workers.wait_scored()
         workers.stop_all()
+        print("hanging transactions:", end_hanging(names))  # noqa: T201
         expected = uninterrupted(names)
         assert len(expected.memories) == size.streams
         assert len(expected.anomalies) > size.events / 1000

@@ -152,6 +152,24 @@ def test_a_topic_may_end_in_somebody_elses_transaction(
         other.close(timeout=0)
 
 
+def test_a_transaction_that_nobody_ends_is_named(
+    bootstrap_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changelog, "HANGING_SECONDS", 1.0)
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id=f"{topic}.other")
+    with closing(producer):
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(topic, b"{}", b"other", partition=0)
+        producer.flush()
+        with pytest.raises(Unavailable, match=f"{topic}, partition 0, offset.*find-hanging"):
+            kept(bootstrap_servers, topic)
+        producer.abort_transaction()
+    assert kept(bootstrap_servers, topic) == ({"s": b"one"}, 7)
+
+
 def test_what_was_written_and_not_committed_does_not_count(
     bootstrap_servers: str, topic: str
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import ConsumerGroupMetadata
 
+from model.episodes import EPISODE
 from model.judge import SCORE
 from service.errors import Unavailable
 from service.kafka.transactions import Transactions
@@ -54,9 +55,9 @@ def _delivery(letters: list[DeadLetter], topic: str) -> Delivery:
     raw = RawBatch.of((topic, 0), np.arange(10), np.zeros(10), [None] * 10, [None] * 10)
     scored = ScoredBatch(
         "d", "f", (topic, 0), (), Names.of([]), none, none, np.zeros(0), nothing,
-        np.zeros(0, SCORE), nothing, nothing, nothing, np.zeros(0),
+        np.zeros(0, SCORE), nothing, nothing, nothing, np.zeros(0, EPISODE), np.zeros(0),
     )  # fmt: skip
-    return Delivery(raw, scored, [], letters, 0)
+    return Delivery(raw, scored, [], [], letters, 0)
 
 
 def committed(servers: str, topic: str) -> int | None:
@@ -69,12 +70,12 @@ def test_what_was_delivered_is_written_once_with_the_groups_offset(
     bootstrap_servers: str, topic: str, transactions: Transactions
 ) -> None:
     """Before it is flushed nothing is there; delivered again after a restart, nothing more."""
-    sink = KafkaSink(transactions, topic, topic)
+    sink = KafkaSink(transactions, topic, topic, topic)
     sink.deliver(_delivery([letter(3), letter(7)], topic))
     assert read(bootstrap_servers, topic) == []
     sink.flush()
     assert committed(bootstrap_servers, topic) == 10
-    restarted = KafkaSink(transactions, topic, topic)
+    restarted = KafkaSink(transactions, topic, topic, topic)
     transactions.resume((topic, 0), 10)
     restarted.deliver(_delivery([letter(3), letter(7)], topic))
     restarted.flush()
@@ -85,7 +86,7 @@ def test_what_was_delivered_is_written_once_with_the_groups_offset(
 def test_what_is_on_its_way_is_not_waited_for_and_is_written_once(
     bootstrap_servers: str, topic: str, transactions: Transactions
 ) -> None:
-    sink = KafkaSink(transactions, topic, topic)
+    sink = KafkaSink(transactions, topic, topic, topic)
     transactions.open()
     for n in range(20):
         sink.deliver(_delivery([letter(n)], topic))
@@ -100,7 +101,7 @@ def test_what_is_on_its_way_is_not_waited_for_and_is_written_once(
 def test_what_is_somebody_elses_is_not_written(
     bootstrap_servers: str, topic: str, transactions: Transactions
 ) -> None:
-    sink = KafkaSink(transactions, topic, topic)
+    sink = KafkaSink(transactions, topic, topic, topic)
     sink.deliver(_delivery([letter(3)], topic))
     sink.forget((topic, 0))
     sink.flush()
@@ -117,14 +118,14 @@ def test_a_member_that_the_group_left_behind_writes_nothing(
     with joined(bootstrap_servers, topic) as present:
         for member in (old, ConsumerGroupMetadata(topic)):
             transactions = Transactions([bootstrap_servers], {}, topic, lambda m=member: m)  # type: ignore[misc]
-            sink = KafkaSink(transactions, topic, topic)
+            sink = KafkaSink(transactions, topic, topic, topic)
             sink.deliver(_delivery([letter(3)], topic))
             with pytest.raises(Unavailable, match="CommitFailedError"):
                 sink.flush()
             transactions.close()
         assert read(bootstrap_servers, topic) == []
         for transactions in made(bootstrap_servers, topic, present):
-            sink = KafkaSink(transactions, topic, topic)
+            sink = KafkaSink(transactions, topic, topic, topic)
             sink.deliver(_delivery([letter(3)], topic))
             sink.flush()
     assert len(read(bootstrap_servers, topic)) == 1
@@ -133,7 +134,7 @@ def test_a_member_that_the_group_left_behind_writes_nothing(
 def test_a_record_of_nothing_at_all_is_a_dead_letter_too(
     bootstrap_servers: str, topic: str, transactions: Transactions
 ) -> None:
-    sink = KafkaSink(transactions, topic, topic)
+    sink = KafkaSink(transactions, topic, topic, topic)
     sink.deliver(_delivery([letter(3, key=None, value=None)], topic))
     sink.flush()
     (record,) = read(bootstrap_servers, topic)
@@ -146,7 +147,7 @@ def test_a_dead_letter_that_the_broker_finds_too_large_goes_as_its_context(
     options = {"max.request.size": 2000}
     with joined(bootstrap_servers, topic) as member:
         for transactions in made(bootstrap_servers, topic, member, **options):
-            sink = KafkaSink(transactions, topic, topic)
+            sink = KafkaSink(transactions, topic, topic, topic)
             sink.deliver(_delivery([letter(3, b"k" * 10_000, b"v" * 10_000)], topic))
             with pytest.raises(Unavailable, match="larger than"):
                 sink.flush()
@@ -160,7 +161,7 @@ def test_what_waits_and_what_is_late_are_written_once(
     bootstrap_servers: str, topic: str, transactions: Transactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a transaction comes after it was waited for; its messages do not go again."""
-    sink = KafkaSink(transactions, topic, topic)
+    sink = KafkaSink(transactions, topic, topic, topic)
     sink.deliver(_delivery([letter(3)], topic))
     with monkeypatch.context() as patched:
         patched.setattr("service.kafka.transactions.ANSWER_SECONDS", 0.0)

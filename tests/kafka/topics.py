@@ -26,6 +26,10 @@ class Names:
         return f"{self.events}.anomalies"
 
     @property
+    def episodes(self) -> str:
+        return f"{self.events}.episodes"
+
+    @property
     def dead_letters(self) -> str:
         return f"{self.events}.dead-letters"
 
@@ -40,6 +44,7 @@ class Names:
             "WAKEFUL_KAFKA__TOPICS": json.dumps([self.events]),
             "WAKEFUL_KAFKA__GROUP_ID": self.events,
             "WAKEFUL_KAFKA__ANOMALIES_TOPIC": self.anomalies,
+            "WAKEFUL_KAFKA__EPISODES_TOPIC": self.episodes,
             "WAKEFUL_KAFKA__DEAD_LETTERS_TOPIC": self.dead_letters,
             "WAKEFUL_KAFKA__MEMORY_TOPIC": self.memory,
             "WAKEFUL_KAFKA__OPTIONS": json.dumps(options),
@@ -52,7 +57,9 @@ class Names:
 @contextmanager
 def made_topics(servers: str, name: str, partitions: int) -> Iterator[Names]:
     names = Names(servers, name, partitions)
-    counts = {names.events: partitions, names.anomalies: 2, names.dead_letters: 1}
+    counts = {
+        names.events: partitions, names.anomalies: 2, names.episodes: 2, names.dead_letters: 1,
+    }  # fmt: skip
     with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
         admin.create_topics(
             {topic: {"num_partitions": n, "configs": FOR_EVER} for topic, n in counts.items()}

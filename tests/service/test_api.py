@@ -63,6 +63,34 @@ def test_scores_come_back_one_an_event_in_order_and_rejections_by_index(client: 
     assert {k: reply[k] for k in ("accepted", "rejected")} == plain
 
 
+def test_a_spike_is_an_episode_that_opens_and_closes(client: TestClient) -> None:
+    lines = wave(400, spikes=[350])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines[:351]), headers=NDJSON)
+    (episode,) = client.get("/api/v1/episodes", params={"state": "open"}).json()["items"]
+    assert episode["id"] == "default:log:0:350" == episode["peak"]
+    assert (episode["change"], episode["alarm"], episode["anomalies"]) == ("opened", True, 1)
+    assert episode["start"] == episode["end"] == "2023-11-15T04:03:20Z"
+    (blamed,) = episode["features"]
+    assert blamed["feature"] == "value"
+    assert blamed["actual"] > blamed["high"]
+
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines[351:]), headers=NDJSON)
+    closed = client.get(f"/api/v1/episodes/{episode['id']}").json()
+    assert (closed["state"], closed["change"], closed["alarm"]) == ("closed", "closed", False)
+    assert closed["end"] == episode["end"]
+    assert closed["features"] == episode["features"]
+    assert client.get("/api/v1/episodes", params={"state": "open"}).json()["items"] == []
+    assert client.get("/api/v1/episodes/default:log:0:3").status_code == 404
+    assert client.get("/api/v1/episodes", params={"start": "never"}).status_code == 400
+
+
+def test_a_stream_says_what_its_last_event_was_told(client: TestClient) -> None:
+    reply = post(client, [{"stream": "s", "time": 1.7e9 + n, "value": n % 7} for n in range(90)])
+    summary = client.get("/api/v1/streams/s").json()
+    for name in ("score", "level", "threshold", "tail_probability", "confidence"):
+        assert summary[name] == pytest.approx(reply["results"][-1][name], rel=1e-4)
+
+
 def test_a_spike_is_an_anomaly_that_says_which_feature_by_how_much(client: TestClient) -> None:
     lines = b"\n".join(wave(400, spikes=[350]))
     reply = client.post("/api/v1/events?scores=true", content=lines, headers=NDJSON).json()

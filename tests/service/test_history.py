@@ -1,6 +1,7 @@
 """What is kept of anomalies and dead letters."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from service.bench.broker import free_port
+from service.clock import parse_time
 from service.errors import SettingsError, Unavailable
-from service.sinks.history import MAX_KEPT_BYTES, AnomalyFilter, History, metadata, url_of
+from service.sinks.history import (
+    MAX_KEPT_BYTES,
+    AnomalyFilter,
+    EpisodeFilter,
+    History,
+    metadata,
+    url_of,
+)
 from tests.postgres import HOW_TO_POSTGRES, programs, running_postgres
 from tests.service.parts import make_pipeline, raw_batch, wave
 
@@ -85,6 +94,48 @@ def test_filters_choose_by_stream_severity_alarm_and_time(history: History) -> N
     ]
     for wanted, keep in cases:
         assert history.anomalies(wanted, 1000)[0] == [a for a in whole if keep(a)]
+
+
+def test_episodes_are_kept_as_they_were_told_last(history: History) -> None:
+    """Each once, with the features of its peak; told again from an earlier event on, as after a
+    crash, they stay as they are."""
+    pipeline, collected = make_pipeline([BATCH])
+    pipeline.run()
+    changes = [episode for delivery in collected.deliveries for episode in delivery.episodes]
+    last = {episode["id"]: episode for episode in changes}
+    peaks = {e["id"]: e["features"] for e in changes if e["features"] is not None}
+    expected = {name: {**one, "features": peaks[name]} for name, one in last.items()}
+    found, _ = history.episodes(EpisodeFilter(), 1000)
+    assert {episode["id"]: episode for episode in found} == expected
+    assert len(found) == len(expected) > 2
+    assert {episode["state"] for episode in found} == {"open", "closed"}
+    assert all(history.anomaly(e["id"]) and history.anomaly(e["peak"]) for e in found)
+    assert all(history.episode(e["id"]) == e for e in found)
+    assert history.episode("nothing") is None
+    for delivery in collected.deliveries:  # the same again, in other parts
+        for change in delivery.episodes:
+            history.deliver(replace(delivery, anomalies=[], episodes=[change], dead_letters=[]))
+    assert history.episodes(EpisodeFilter(), 1000)[0] == found
+
+
+def test_episodes_are_chosen_by_stream_state_severity_and_time(history: History) -> None:
+    whole, _ = history.episodes(EpisodeFilter(), 1000)
+    middle = whole[0]["start"]
+    cases: list[tuple[EpisodeFilter, Callable[[dict[str, Any]], bool]]] = [
+        (EpisodeFilter(stream="a"), lambda e: e["stream"] == "a"),
+        (EpisodeFilter(state="open"), lambda e: e["state"] == "open"),
+        (EpisodeFilter(severity="critical"), lambda e: e["severity"] == "critical"),
+        (EpisodeFilter(detector="none"), lambda _: False),
+        (EpisodeFilter(end=parse_time(middle)), lambda e: e["start"] < middle),
+        (EpisodeFilter(start=parse_time(middle)), lambda e: e["end"] >= middle),
+    ]
+    for wanted, keep in cases:
+        assert history.episodes(wanted, 1000)[0] == [e for e in whole if keep(e)]
+    paged, cursor = history.episodes(EpisodeFilter(), 1)
+    while cursor is not None:
+        more, cursor = history.episodes(EpisodeFilter(before=cursor), 1)
+        paged += more
+    assert paged == whole
 
 
 def test_one_anomaly_is_found_by_its_id_with_its_features(history: History) -> None:

@@ -1,6 +1,9 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import gc, json
 from numba.core.dispatcher import Dispatcher
@@ -33,3 +36,30 @@ def test_after_the_warm_up_nothing_is_compiled() -> None:
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "{}"
+
+
+FULL = """
+import resource
+from model.compiled import compiled
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
+
+@compiled
+def twice(x):
+    return 2.0 * x
+
+print(twice(4.0))
+"""
+
+
+def test_a_full_disk_does_not_keep_compiled_code_from_being_used(tmp_path: Path) -> None:
+    (tmp_path / "full.py").write_text(FULL)  # numba asks for a file
+    done = subprocess.run(
+        [sys.executable, "-c", "import full"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": f"{ROOT}:{tmp_path}"},
+    )
+    assert done.stdout.strip() == "8.0"
+    assert "cannot be kept for the next start" in done.stderr
