@@ -1,12 +1,25 @@
-"""GET /api/v1/episodes: what a person is told of."""
+"""GET /api/v1/episodes and /api/v1/incidents: what a person is told of."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from service.api.paging import End, Limit, Start, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.schemas import Episode, EpisodePage, EpisodeState, Problem, Severity
+from service.api.schemas import (
+    Episode,
+    EpisodePage,
+    EpisodeState,
+    IncidentPage,
+    Problem,
+    Severity,
+)
 from service.bootstrap import Service
+from service.incidents import incidents_of
 from service.sinks.history import EpisodeFilter
+
+MOST_GROUPED = 1000  # episodes
+WITHIN_SECONDS = 300.0
 
 
 def episodes_router(service: Service) -> APIRouter:
@@ -37,5 +50,22 @@ def episodes_router(service: Service) -> APIRouter:
         if body is None:
             raise ProblemError(404, f"no episode {name!r}")
         return Episode.model_validate(body)
+
+    @router.get("/incidents", responses={400: {"model": Problem}})
+    def list_incidents(
+        detector: str | None = None,
+        start: Start = None,
+        end: End = None,
+        within_seconds: Annotated[
+            float,
+            Query(ge=0, le=1e9, description="Between the end of one episode and the next one."),
+        ] = WITHIN_SECONDS,
+    ) -> IncidentPage:
+        """Episodes that overlap, as one, the newest first."""
+        between = time_of("start", start), time_of("end", end)
+        wanted = EpisodeFilter(detector, None, None, None, *between)
+        found, more = history.episodes(wanted, MOST_GROUPED)
+        items = incidents_of(found, within_seconds)
+        return IncidentPage.model_validate({"items": items, "truncated": more is not None})
 
     return router

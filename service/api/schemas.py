@@ -91,6 +91,28 @@ class EpisodePage(BaseModel):
     )
 
 
+class Incident(BaseModel):
+    """Episodes of one or many streams that overlap in time."""
+
+    id: str = Field(description="The name of its earliest episode.")
+    state: EpisodeState = Field(description="open as long as one of its episodes is.")
+    severity: Severity = Field(description="The highest of its episodes.")
+    score: float
+    start: str
+    end: str
+    streams: list[str]
+    features: list[str] = Field(description="Those to blame, the one of most episodes first.")
+    episodes: list[str] = Field(description="Names of its episodes, the earliest first.")
+    worst: str = Field(description="The name of the episode with the highest score.")
+
+
+class IncidentPage(BaseModel):
+    items: list[Incident]
+    truncated: bool = Field(
+        description="Whether there are more episodes than were grouped: the newest are."
+    )
+
+
 class Rejection(BaseModel):
     index: int = Field(description="Of the event in the request, from 0.")
     reason: str

@@ -2,13 +2,23 @@
 
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from kafka.errors import KafkaConnectionError
 from kafka.future import Future
 
-GLANCE_SECONDS = 0.005  # that a poll waits for a meeting where there is something to read
+GLANCE_SECONDS = 0.02  # that a poll waits for a meeting where there is something to read
 ALIVE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Asked for by the client's thread: when it is given, and when it is over."""
+
+    given: Future = field(default_factory=Future)
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 class Meetings:
@@ -18,14 +28,13 @@ class Meetings:
     next heartbeat; and a meeting that ends between two polls is begun once more, so that a busy
     member can keep its whole group from ever coming out. Here poll() gives records meanwhile: a
     cooperative group takes nothing away before it has met. What changes who holds what, and calls
-    the listener, still happens in the client's thread while poll() waits for it.
+    the listener, still happens in the client's thread while poll() waits for it (or close()).
     """
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
         self._meeting: Future | None = None
-        self._turn: Future | None = None
-        self._over = threading.Event()  # that turn
+        self._asked: Turn | None = None
         self._news = threading.Event()  # a turn that is asked for, or the meeting's end
         coordinator = consumer._coordinator
         self._poll_coordinator = coordinator.poll
@@ -40,51 +49,60 @@ class Meetings:
         """Whether the group meets: who holds what is not settled."""
         return self._meeting is not None and not self._meeting.is_done
 
+    def close(self) -> None:
+        """No other meeting begins, whatever the one comes to that is going on."""
+        self._consumer._coordinator.need_rejoin = lambda: False
+
     def _poll(self, timeout_ms: float | None = None) -> bool:
         """Instead of the coordinator's, which comes before records are fetched."""
         self._give_turn()
+        self._take_end()
         ready: bool = self._poll_coordinator(timeout_ms=timeout_ms)
         self._give_turn()
         return ready
 
-    def _meet(self, timeout_ms: float | None = None) -> bool:
+    def _meet(self, timeout_ms: float) -> bool:
         """Instead of the coordinator's, while there is a group to be joined: whether records may be
         fetched."""
+        self._take_end()
         if self._meeting is None:
             self._meeting = self._consumer._manager.call_soon(self._join, None)
-            self._meeting.add_callback(self._end)
-            self._meeting.add_errback(self._end)
+            self._meeting.add_both(lambda _: self._news.set())
         holding = bool(self._consumer.assignment())
-        self._news.wait(GLANCE_SECONDS if holding or timeout_ms is None else timeout_ms / 1000)
+        self._news.wait(GLANCE_SECONDS if holding else timeout_ms / 1000)
         self._news.clear()
         self._give_turn()
-        if not self._meeting.is_done:
-            return holding
+        ended = self._take_end()
+        return ended or holding
+
+    def _take_end(self) -> bool:
+        """Whether the meeting is over; raises what went wrong there."""
+        if self._meeting is None or not self._meeting.is_done:
+            return False
         meeting, self._meeting = self._meeting, None
         if meeting.exception is not None:
             raise meeting.exception
         return True
 
-    def _end(self, _: object) -> None:
-        self._news.set()
-
     async def _in_turn(
         self, change: Callable[..., Awaitable[None]], *args: Any, **options: Any
     ) -> None:
         """In the client's thread: wait for a poll, which then waits for us."""
-        turn = Future()
-        self._over.clear()
-        self._turn = turn
+        turn = Turn()
+        self._asked = turn
         self._news.set()
-        await turn
+        await turn.given
         try:
             await change(*args, **options)
         finally:
-            self._over.set()
+            turn.over.set()
 
     def _give_turn(self) -> None:
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            self._consumer._manager.call_soon(turn.success, None)
-            while not self._over.wait(ALIVE_SECONDS) and self.meeting:
-                """What is called saves memories; that takes its time."""
+        turn = self._asked
+        if turn is None:
+            return
+        self._asked = None  # it asks for no other one before this one is over
+        self._consumer._manager.call_soon(turn.given.success, None)
+        while not turn.over.wait(ALIVE_SECONDS):  # what is called saves memories: it takes its time
+            if self._consumer._net._exception is not None:
+                raise KafkaConnectionError("the client's thread ended")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError
+from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from service.errors import Unavailable, Unsettled
@@ -106,12 +106,14 @@ class Transactions:
 
         The group's offset never goes back: where memories are read again it stays ahead of them.
         Unavailable: they do not, or it is not known yet; then the next call finds out first.
-        Unsettled: nobody will know. What messages raise goes through.
+        Unsettled: nobody will know, or we are in no group that could take it. What messages raise
+        goes through.
         """
         self.settle()
         ahead = {
             partition: max(offset, self.offset(partition)) for partition, offset in offsets.items()
         }
+        member = self._present_member() if ahead else None
         if self._producer is None:
             self.open()
         try:
@@ -124,7 +126,7 @@ class Transactions:
             raise
         self._given_up = time.monotonic() + GIVE_UP_SECONDS
         self._counted = lambda: self._ended(ahead, counted)
-        self._ending = _in_background(lambda: self._commit(sent, ahead))
+        self._ending = _in_background(lambda: self._commit(sent, ahead, member))
         if wait:
             self.settle()
 
@@ -174,7 +176,7 @@ class Transactions:
                 waiting = 0
         return sent
 
-    def _commit(self, sent: list[Any], offsets: dict[Partition, int]) -> None:
+    def _commit(self, sent: list[Any], offsets: dict[Partition, int], member: Any) -> None:
         """End it: in a thread of its own, as the client waits for as long as the broker is away."""
         producer = self._producer
         told = {
@@ -187,7 +189,7 @@ class Transactions:
                 if promise.failed():
                     raise promise.exception
             if told:
-                producer.send_offsets_to_transaction(told, self._present_member())
+                producer.send_offsets_to_transaction(told, member)
             producer.commit_transaction()
         except KafkaError as error:
             try:
@@ -202,10 +204,12 @@ class Transactions:
         counted()
 
     def _present_member(self) -> Any:
-        """Offsets of nobody in particular are taken from anybody: they would fence nothing."""
+        """Our place in the group as the transaction begins: what we hold now can be somebody else's
+        in a later generation alone, and then brokers refuse it, however late it ends. Unsettled
+        where we have none; offsets of nobody in particular would fence nothing."""
         member = self._member()
         if not isinstance(member, str) and member.generation_id < 0:
-            raise CommitFailedError("we are not in the group now")
+            raise Unsettled("kafka: we are not in the group now, what we held may be another's")
         return member
 
     def _discard(self) -> None:

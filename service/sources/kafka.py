@@ -23,7 +23,7 @@ QUIET_SECONDS = 3.0  # without records, before it is asked whether the brokers a
 ANSWER_SECONDS = 5.0
 DEFAULT_PORT = "9092"
 HEARTBEAT_MS = 500  # a meeting of the group takes as long; the client's own are 3 seconds
-CLOSE_MS = 10_000  # to leave the group, at most: one that meets answers when all have come
+CLOSE_MS = 10_000  # to leave the group, at most, for a member that is not a static one
 RECONNECT_MS = 2000  # at most between attempts: a broker that is back is found soon
 
 
@@ -194,6 +194,7 @@ class KafkaSource:
     def close(self) -> None:
         self._closing = True  # closing revokes: too late to save, the sinks may be gone
         if self._consumer is not None:
+            self._meetings.close()
             self._consumer.close(timeout_ms=CLOSE_MS)
 
     def assigned(self, partitions: set[TopicPartition]) -> None:
@@ -226,7 +227,7 @@ class KafkaSource:
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise failed
-        if not self._meetings.meeting:  # at its end we are told
+        if not self._meetings.meeting:  # in the middle of one nothing is settled
             self._joined_again()
 
     def _joined_again(self) -> bool:

@@ -19,15 +19,16 @@ WAIT_SECONDS = 240.0
 class Fleet:
     """Workers 0, 1, …; a data folder for each."""
 
-    def __init__(self, names: Names, folder: Path) -> None:
+    def __init__(self, names: Names, folder: Path, resident: int | None) -> None:
         self.names = names
+        self._more = {"WAKEFUL_LIMITS__MAX_RESIDENT_STREAMS": str(resident)} if resident else {}
         self.workers: dict[int, Wakeful] = {}
         self._folder = folder
 
     def start(self, *numbers: int, module: str = "service") -> None:
         for number in numbers:
             arguments = ("serve", "--data-dir", str(self._folder / f"worker-{number}"), "--port")
-            environment = self.names.environment()
+            environment = self.names.environment(**self._more)
             self.workers[number] = Wakeful(*arguments, "0", environment=environment, module=module)
 
     def kill(self, number: int) -> None:
@@ -83,8 +84,10 @@ class Fleet:
 
 
 @contextmanager
-def fleet(names: Names, folder: Path, numbers: Sequence[int]) -> Iterator[Fleet]:
-    made = Fleet(names, folder)
+def fleet(
+    names: Names, folder: Path, numbers: Sequence[int], resident: int | None = None
+) -> Iterator[Fleet]:
+    made = Fleet(names, folder, resident)
     try:
         made.start(*numbers)
         yield made

@@ -32,10 +32,11 @@ class Size:
     partitions: int
     faults: int
     seed: int
+    resident: int  # streams that a worker keeps in memory: fewer than it may have
 
 
-SHORT = Size(events=55_000, streams=300, partitions=4, faults=11, seed=1)
-LONG = Size(events=1_000_000, streams=10_000, partitions=8, faults=200, seed=2)
+SHORT = Size(events=55_000, streams=300, partitions=4, faults=11, seed=1, resident=60)
+LONG = Size(events=1_000_000, streams=10_000, partitions=8, faults=200, seed=2, resident=3000)
 
 
 class Faults:
@@ -123,7 +124,7 @@ def test_random_faults_change_nothing(request: pytest.FixtureRequest, tmp_path: 
     with (
         running_broker(home, tmp_path / "kafka") as broker,
         made_topics(broker.address, "events", size.partitions) as names,
-        fleet(names, tmp_path, range(WORKERS)) as workers,
+        fleet(names, tmp_path, range(WORKERS), size.resident) as workers,
     ):
         faults = Faults(workers, broker, size.seed)
         events = records(size.events, size.streams, size.seed)

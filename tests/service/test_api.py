@@ -84,6 +84,24 @@ def test_a_spike_is_an_episode_that_opens_and_closes(client: TestClient) -> None
     assert client.get("/api/v1/episodes", params={"start": "never"}).status_code == 400
 
 
+def test_streams_that_break_together_are_one_incident(client: TestClient) -> None:
+    for stream in ("a", "b"):
+        lines = wave(400, stream, spikes=[350])
+        client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    later = wave(400, "c", start=1.7e9 + 1e6, spikes=[350])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(later), headers=NDJSON)
+    page = client.get("/api/v1/incidents").json()
+    assert page["truncated"] is False
+    together = [i["streams"] for i in page["items"] if i["severity"] == "major"]
+    assert together == [["c"], ["a", "b"]]
+    far = client.get("/api/v1/incidents", params={"within_seconds": 1e9}).json()
+    assert [i["streams"] for i in far["items"]] == [["a", "b", "c"]]
+    assert client.get("/api/v1/incidents", params={"within_seconds": -1}).status_code == 422
+    assert client.get("/api/v1/incidents", params={"start": "2030-01-01"}).status_code == 400
+    none = client.get("/api/v1/incidents", params={"start": "2030-01-01T00:00:00Z"}).json()
+    assert none["items"] == []
+
+
 def test_a_stream_says_what_its_last_event_was_told(client: TestClient) -> None:
     reply = post(client, [{"stream": "s", "time": 1.7e9 + n, "value": n % 7} for n in range(90)])
     summary = client.get("/api/v1/streams/s").json()

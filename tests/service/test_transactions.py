@@ -31,6 +31,7 @@ class Client:
         self.pending: list[bytes] = []
         self.offsets: dict[Partition, int] = {}
         self.committed: list[bytes] = []
+        self.members: list[object] = []
         Client.made.append(self)
 
     def init_transactions(self) -> None:
@@ -50,6 +51,7 @@ class Client:
 
     def send_offsets_to_transaction(self, told: dict[Any, Any], member: object) -> None:
         self.offsets = {tuple(place): offset.offset for place, offset in told.items()}
+        self.members.append(member)
 
     def commit_transaction(self) -> None:
         self.answer.wait()
@@ -149,9 +151,24 @@ def test_the_groups_offset_never_goes_back(transactions: Transactions) -> None:
 
 def test_who_is_not_in_the_group_writes_nothing(transactions: Transactions) -> None:
     transactions._member = lambda: SimpleNamespace(generation_id=-1)
-    with pytest.raises(Unavailable, match="not in the group"):
+    with pytest.raises(Unsettled, match="not in the group"):
         transactions.commit([message(b"1")], {HERE: 5}, lambda: None)
-    assert client().committed == []
+    assert not any(client.committed for client in Client.made)
+
+
+def test_whose_offsets_they_are_is_known_as_the_transaction_begins(
+    transactions: Transactions,
+) -> None:
+    """However late it ends: by then we may be another member, or of a later generation, and what
+    was held may be somebody else's."""
+    transactions.open()
+    written = threading.Event()
+    client().flush = written.wait  # type: ignore[method-assign, assignment]
+    transactions.commit([message(b"1")], {HERE: 5}, lambda: None, wait=False)
+    transactions._member = lambda: SimpleNamespace(generation_id=4)
+    written.set()
+    transactions.settle()
+    assert client().members == [MEMBER]
 
 
 def test_what_messages_raise_goes_through(transactions: Transactions) -> None:
