@@ -190,6 +190,10 @@ class Pipeline:
         one name, or of all."""
         return list(chain.from_iterable(self.places(name)))
 
+    def artifacts(self, name: str) -> list[Detector]:
+        """What is configured under a name: the detector, and the one that it replaces if any."""
+        return [detector for detector in self._every if detector.name == name]
+
     def places(self, name: str | None = None) -> list[list[Detector]]:
         """The same, those of one partition together."""
         here = [self._every] if self.assignment is None else list(self.assignment.here.values())

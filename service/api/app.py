@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api import problems
 from service.api.anomalies import anomalies_router
+from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
 from service.api.events import events_router
 from service.api.problems import ProblemError
@@ -32,7 +33,10 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     token = service.settings.api.secret()
     guard = [Depends(_guard(token)), Depends(_known_query)]
-    routers = (events_router, whatif_router, streams_router, episodes_router, anomalies_router)
+    routers = (
+        events_router, whatif_router, streams_router, episodes_router, anomalies_router,
+        detectors_router,
+    )  # fmt: skip
     for made in routers:
         router = made(service)
         app.include_router(router, prefix="/api/v1", dependencies=guard)

@@ -1,6 +1,6 @@
 """What the API answers with, described for OpenAPI."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -176,6 +176,37 @@ class StreamPage(BaseModel):
     unreachable: list[str] = Field(
         [], description="Instances that did not answer: their streams are missing here."
     )
+
+
+class ArtifactBody(BaseModel):
+    """What scores events."""
+
+    fingerprint: str
+    features: list[str] | None = Field(
+        description="Those that are read together; null where any feature is, each for itself."
+    )
+    categories: list[str] = Field(description="Fields that are no numbers, read beside them.")
+    predictor: str
+    hidden: int = Field(description="Units of the network.")
+    views: list[str] = Field(description="In which an event may be surprising.")
+    training: dict[str, Any] = Field(description="What `wakeful train` noted.")
+
+
+class DetectorBody(BaseModel):
+    name: str
+    topics: list[str] = Field(description="That it reads, where events come from Kafka.")
+    features: list[str] = Field(description="That are watched, or were found so far.")
+    false_alarms_per_week: float
+    streams: int = Field(description="With a memory at this instance.")
+    memory_bytes: int = Field(description="Of one stream.")
+    artifact: ArtifactBody
+    replaces: ArtifactBody | None = Field(
+        description="The one that speaks of a stream until the other's memory is warm."
+    )
+
+
+class DetectorPage(BaseModel):
+    items: list[DetectorBody]
 
 
 class DeadLetterBody(BaseModel):

@@ -102,6 +102,20 @@ def test_streams_that_break_together_are_one_incident(client: TestClient) -> Non
     assert none["items"] == []
 
 
+def test_detectors_say_what_they_watch_and_with_which_artifact(client: TestClient) -> None:
+    post(client, {"stream": "s", "cpu": 1.0, "disk": 2.0})
+    (listed,) = client.get("/api/v1/detectors").json()["items"]
+    assert listed == client.get("/api/v1/detectors/default").json()
+    assert (listed["name"], listed["features"]) == ("default", ["cpu", "disk"])
+    assert (listed["streams"], listed["replaces"]) == (1, None)
+    assert listed["false_alarms_per_week"] == 1.0
+    stream = client.get("/api/v1/streams/s").json()
+    assert listed["artifact"]["fingerprint"] == stream["artifact"]
+    assert listed["artifact"]["predictor"] == "lstm"
+    assert listed["memory_bytes"] == stream["memory_bytes"]
+    assert client.get("/api/v1/detectors/none").status_code == 404
+
+
 def test_a_stream_says_what_its_last_event_was_told(client: TestClient) -> None:
     reply = post(client, [{"stream": "s", "time": 1.7e9 + n, "value": n % 7} for n in range(90)])
     summary = client.get("/api/v1/streams/s").json()

@@ -1,0 +1,63 @@
+"""GET /api/v1/detectors: what watches which topics, with which artifacts."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from service.api.events import find_detector
+from service.api.questions import ask
+from service.api.schemas import DetectorBody, DetectorPage, Problem
+from service.bootstrap import Service
+from service.detector import Detector
+from service.upgrade import streams_of
+
+
+def detectors_router(service: Service) -> APIRouter:
+    router = APIRouter(tags=["detectors"])
+
+    @router.get("/detectors", responses={503: {"model": Problem}})
+    async def list_detectors() -> DetectorPage:
+        """Every configured detector."""
+        names = list(service.pipeline.detectors)
+        items = await ask(service, lambda: [_described(service, name) for name in names])
+        return DetectorPage.model_validate({"items": items})
+
+    @router.get("/detectors/{name}", responses={404: {"model": Problem}, 503: {"model": Problem}})
+    async def get_detector(name: str) -> DetectorBody:
+        """One detector: its features, its budget, the artifact that speaks and one it replaces."""
+        found = find_detector(service, name).name
+        return DetectorBody.model_validate(await ask(service, lambda: _described(service, found)))
+
+    return router
+
+
+def _described(service: Service, name: str) -> dict[str, Any]:
+    """In the pipeline's thread. Detectors of one name stand with the newest artifact first."""
+    pipeline = service.pipeline
+    configured = pipeline.detectors[name]
+    here = pipeline.places(name)
+    known = [feature for place in here for feature in place[0].features]
+    artifacts = pipeline.artifacts(name)
+    return {
+        "name": name,
+        "topics": service.settings.topics_of(name),
+        "features": list(dict.fromkeys([*configured.features, *known])),
+        "false_alarms_per_week": configured.scorer.budget_per_week,
+        "streams": sum(map(streams_of, here)),
+        "memory_bytes": (here[0][0] if here else configured).arena.layout.row_bytes,
+        "artifact": _artifact(artifacts[0]),
+        "replaces": _artifact(artifacts[1]) if len(artifacts) > 1 else None,
+    }
+
+
+def _artifact(detector: Detector) -> dict[str, Any]:
+    artifact = detector.artifact
+    return {
+        "fingerprint": artifact.fingerprint_text,
+        "features": list(artifact.config.features) or None,
+        "categories": list(artifact.config.categories),
+        "predictor": artifact.config.cell,
+        "hidden": artifact.config.hidden,
+        "views": list(artifact.config.views),
+        "training": artifact.description.training,
+    }
