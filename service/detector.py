@@ -52,6 +52,11 @@ REFUSED = {
 TOGETHER = 10_000  # memories that are moved at once
 LEAVING = 0.1  # share of the memories that leave together, at least, when there is no more room
 MEMORY_SHARE = 0.5  # of the machine's, for memories, unless a bound is set
+OUTLASTS_RESET = (
+    "origin", "offset", "episode", "episode_start", "lasted", "peak", "peak_after",
+    "episode_anomalies", "quiet", "phase",
+)  # fmt: skip
+"""Of a row's head: what was read, and what was told."""
 NONE = np.empty(0, np.int64)
 NOBODY = Names.of([])
 
@@ -363,6 +368,24 @@ class Detector:
         other = self.another(self.memory, capacity=LEAST_CAPACITY)
         other.arena.take_over(Names.of([name]), np.zeros(1, np.int64), table.bytes)
         return other.process(raw).delivery
+
+    def reset(self, name: str) -> bool:
+        """Let a stream begin anew; False where it is not known. Where its events were read up to,
+        and the episode that was told of, stay."""
+        if self._copy_of(name) is None:
+            return False
+        stream = Names.of([name])
+        if self.arena.names.known(stream)[0] == FREE:
+            self._fetched = self._store.idle(self.memory, [name])
+        slots, _ = self.arena.slots_of(stream)
+        self._recall()
+        head = self.arena.table.head
+        kept = {field: head[field][slots] for field in OUTLASTS_RESET}
+        self.arena.table.bytes[slots] = self.arena.fresh
+        for field, value in kept.items():
+            head[field][slots] = value
+        self.arena.mark(slots)
+        return True
 
     def memory_of(self, streams: Names) -> tuple[F64, F64]:
         """(n,) each: confidence and age of resident memories, -inf where a stream has none."""

@@ -200,6 +200,15 @@ class Pipeline:
         chosen = ([one for one in place if name in (None, one.name)] for place in here)
         return [place for place in chosen if place]
 
+    def reset(self, name: str, stream: str) -> bool:
+        """Let a stream of a detector begin anew, and save it; False where it is not known here.
+        Unavailable where it cannot be saved now: the next checkpoint does."""
+        found = [detector.reset(stream) for detector in self.memories(name)]
+        if any(found):
+            log.info("reset", detector=name, stream=stream)
+            self.checkpoint()
+        return any(found)
+
     def begin(self, partition: Partition, position: int) -> None:
         """The partition is ours, with its memories, and is read from here on."""
         self.positions[partition] = position

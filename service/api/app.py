@@ -15,6 +15,7 @@ from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
 from service.api.events import events_router
 from service.api.problems import ProblemError
+from service.api.reset import reset_router
 from service.api.streams import streams_router
 from service.api.whatif import whatif_router
 from service.bootstrap import Service
@@ -34,8 +35,8 @@ def create_app(service: Service) -> FastAPI:
     token = service.settings.api.secret()
     guard = [Depends(_guard(token)), Depends(_known_query)]
     routers = (
-        events_router, whatif_router, streams_router, episodes_router, anomalies_router,
-        detectors_router,
+        events_router, whatif_router, reset_router, streams_router, episodes_router,
+        anomalies_router, detectors_router,
     )  # fmt: skip
     for made in routers:
         router = made(service)

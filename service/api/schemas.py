@@ -144,6 +144,13 @@ class StreamSummary(BaseModel):
     alarms: int
 
 
+class ResetBody(BaseModel):
+    """A stream that begins anew."""
+
+    stream: str
+    detector: str
+
+
 class FeatureMemory(BaseModel):
     """What a stream is remembered by, for one feature; in input units."""
 
