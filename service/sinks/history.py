@@ -209,7 +209,7 @@ class History:
 
     def anomaly(self, name: str) -> dict[str, Any] | None:
         """One anomaly by its id."""
-        query = sa.select(anomalies.c.body).where(anomalies.c.id == name)
+        query = sa.select(anomalies.c.body).where(_is(anomalies.c.id, name))
         with self._connected() as connection:
             body = connection.execute(query).scalar()
         return None if body is None else msgspec.json.decode(body)
@@ -218,7 +218,7 @@ class History:
         query = sa.select(anomalies.c.number, anomalies.c.body)
         for name in ("detector", "stream", "severity", "alarm"):
             if (value := getattr(wanted, name)) is not None:
-                query = query.where(anomalies.c[name] == value)
+                query = query.where(_is(anomalies.c[name], value))
         if wanted.start is not None:
             query = query.where(anomalies.c.time >= wanted.start)
         if wanted.end is not None:
@@ -228,7 +228,7 @@ class History:
 
     def episode(self, name: str) -> dict[str, Any] | None:
         """One episode by its id."""
-        query = sa.select(episodes.c.body, episodes.c.features).where(episodes.c.id == name)
+        query = sa.select(episodes.c.body, episodes.c.features).where(_is(episodes.c.id, name))
         with self._connected() as connection:
             row = connection.execute(query).first()
         return None if row is None else _episode_body(row)
@@ -237,7 +237,7 @@ class History:
         query = sa.select(episodes.c.number, episodes.c.body, episodes.c.features)
         for name in ("detector", "stream", "severity", "state"):
             if (value := getattr(wanted, name)) is not None:
-                query = query.where(episodes.c[name] == value)
+                query = query.where(_is(episodes.c[name], value))
         if wanted.start is not None:
             query = query.where(episodes.c.end >= wanted.start)
         if wanted.end is not None:
@@ -248,7 +248,7 @@ class History:
     def dead_letters(self, reason: str | None, before: int | None, limit: int) -> Page:
         query = sa.select(dead_letters)
         if reason is not None:
-            query = query.where(dead_letters.c.reason == reason)
+            query = query.where(_is(dead_letters.c.reason, reason))
         rows, cursor = self._page(query, dead_letters, before, limit)
         return [_dead_letter_body(row._mapping) for row in rows], cursor
 
@@ -262,6 +262,11 @@ class History:
             rows = list(connection.execute(query))
         more = len(rows) > limit
         return rows[:limit], int(rows[limit - 1].number) if more else None
+
+
+def _is(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
+    """No text in PostgreSQL has a NUL, and asking for one is an error there."""
+    return sa.false() if isinstance(value, str) and "\0" in value else column == value
 
 
 def _unavailable(error: sa.exc.DBAPIError) -> Unavailable:

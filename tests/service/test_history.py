@@ -154,6 +154,13 @@ def test_dead_letters_keep_their_context_and_a_bounded_part_of_the_record(histor
     assert large["value_bytes"] == 10_000
 
 
+def test_nothing_has_a_name_that_no_database_could_hold(history: History) -> None:
+    assert history.anomaly("\0") is history.episode("\0") is None
+    assert history.anomalies(AnomalyFilter(stream="a\0"), 10) == ([], None)
+    assert history.episodes(EpisodeFilter(stream="a\0"), 10) == ([], None)
+    assert history.dead_letters("\0", None, 10) == ([], None)
+
+
 def test_instances_share_a_database(url: sa.URL) -> None:
     """What one writes the other one finds; written by both, it is there once."""
     both = [History(url), History(url)]
