@@ -167,6 +167,9 @@ class History:
                 connection.execute(self._insert(anomalies).on_conflict_do_nothing(), rows)
             if rows := _episode_rows(delivery.episodes):
                 connection.execute(self._newer(), rows)
+            for change in delivery.episodes:
+                if change["change"] == "opened":
+                    connection.execute(_ends_others(change))
             if rows := [_dead_letter_row(letter) for letter in delivery.dead_letters]:
                 connection.execute(self._insert(dead_letters).on_conflict_do_nothing(), rows)
 
@@ -228,13 +231,16 @@ class History:
 
     def episode(self, name: str) -> dict[str, Any] | None:
         """One episode by its id."""
-        query = sa.select(episodes.c.body, episodes.c.features).where(_is(episodes.c.id, name))
+        query = sa.select(episodes.c.state, episodes.c.body, episodes.c.features).where(
+            _is(episodes.c.id, name)
+        )
         with self._connected() as connection:
             row = connection.execute(query).first()
         return None if row is None else _episode_body(row)
 
     def episodes(self, wanted: EpisodeFilter, limit: int) -> Page:
-        query = sa.select(episodes.c.number, episodes.c.body, episodes.c.features)
+        columns = episodes.c
+        query = sa.select(columns.number, columns.state, columns.body, columns.features)
         for name in ("detector", "stream", "severity", "state"):
             if (value := getattr(wanted, name)) is not None:
                 query = query.where(_is(episodes.c[name], value))
@@ -262,6 +268,14 @@ class History:
             rows = list(connection.execute(query))
         more = len(rows) > limit
         return rows[:limit], int(rows[limit - 1].number) if more else None
+
+
+def _ends_others(opened: Mapping[str, Any]) -> sa.Update:
+    """A stream is in one episode at a time. A memory closes its own; one that was open when another
+    artifact's memory began to speak has nobody else to close it."""
+    same = episodes.c.detector == opened["detector"], episodes.c.stream == opened["stream"]
+    older = episodes.c.offset < opened["offset"], episodes.c.id != opened["id"]
+    return episodes.update().where(*same, *older, episodes.c.state == "open").values(state="closed")
 
 
 def _is(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
@@ -302,7 +316,7 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _episode_body(row: Any) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(row.body)
-    return {**body, "features": msgspec.json.decode(row.features)}
+    return {**body, "state": row.state, "features": msgspec.json.decode(row.features)}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

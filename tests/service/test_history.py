@@ -154,6 +154,21 @@ def test_dead_letters_keep_their_context_and_a_bounded_part_of_the_record(histor
     assert large["value_bytes"] == 10_000
 
 
+def test_an_episode_that_nobody_closes_ends_with_the_next_one(history: History) -> None:
+    """As one of an artifact that was replaced in the middle of it."""
+    (open_one, *_), _ = history.episodes(EpisodeFilter(state="open"), 10)
+    pipeline, collected = make_pipeline([BATCH])
+    pipeline.run()
+    (delivery,) = collected.deliveries
+    (of_it, *_) = [e for e in delivery.episodes if e["id"] == open_one["id"]]
+    later = {**of_it, "id": "another", "artifact": "new", "offset": of_it["offset"] + 1000}
+    history.deliver(replace(delivery, anomalies=[], episodes=[later], dead_letters=[]))
+    left = history.episode(open_one["id"])
+    assert left is not None
+    assert left["state"] == "closed"
+    assert [e["id"] for e in history.episodes(EpisodeFilter(state="open"), 10)[0]] == ["another"]
+
+
 def test_nothing_has_a_name_that_no_database_could_hold(history: History) -> None:
     assert history.anomaly("\0") is history.episode("\0") is None
     assert history.anomalies(AnomalyFilter(stream="a\0"), 10) == ([], None)
