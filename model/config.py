@@ -20,7 +20,7 @@ EVENT_CHANNELS = 2
 CAUTIOUS_STEPS = 40.0
 
 MOST_HORIZONS = 3  # the views near, middle and far
-LEAST_BLOCKS, MOST_BLOCKS = 10, 4096
+LEAST_BLOCKS, MOST_BLOCKS = 10, 254
 
 EMBEDDED = 4
 """Length of the vector that a category's bucket is read as."""

@@ -17,7 +17,8 @@ NONE, OPEN, CLOSED = 0, 1, 2
 UNUSUAL = 0.5  # a score below it is quiet
 QUIET_EVENTS = 10  # in a row that close an episode
 APART_EVENTS = 100  # quiet events in a row, after which the next one is another episode
-STEADY = 65_535  # as far as events since an alarm are counted
+STEADY = 255  # as far as events since an alarm are counted
+FARTHEST = 2**32  # offsets from an episode's first event, at which its peak may be
 
 EPISODE = np.dtype(
     [
@@ -46,15 +47,16 @@ def follow_episode(
         if not alarm:
             return
         before = NONE
-        row["episode"], row["episode_start"], row["lasted"] = offset, time, 0.0
+        row["episode"], row["episode_start"], row["episode_end"] = offset, time, time
         row["peak"], row["peak_after"], row["episode_anomalies"] = score, 0, 0
     if score >= 1.0:
         row["phase"], row["quiet"] = OPEN, 0
         row["episode_anomalies"] += np.uint32(1)
-        row["lasted"] = max(float(row["lasted"]), time - row["episode_start"])
-        if score > row["peak"]:
+        row["episode_end"] = max(row["episode_end"], time)
+        after = offset - row["episode"]
+        if score > row["peak"] and 0 <= after < FARTHEST:
             row["peak"] = np.float32(score)
-            row["peak_after"] = np.uint32(offset - row["episode"])
+            row["peak_after"] = np.uint32(after)
     elif before == CLOSED or score < UNUSUAL:
         row["quiet"] = min(row["quiet"] + 1, APART_EVENTS)
         if before == CLOSED or row["quiet"] < QUIET_EVENTS:
@@ -66,7 +68,7 @@ def follow_episode(
     said["first"] = row["episode"]
     said["peak"] = row["episode"] + row["peak_after"]
     said["start"] = row["episode_start"]
-    said["end"] = row["episode_start"] + row["lasted"]
+    said["end"] = row["episode_end"]
     said["score"] = row["peak"]
     said["anomalies"] = row["episode_anomalies"]
     said["state"] = row["phase"]

@@ -383,7 +383,7 @@ def decide(
     row["scored"] += np.uint64(1)
     total = max(total, 0.0)
     threshold = threshold_of(pace, budget_per_week)
-    score = total / threshold
+    score = float(np.float32(total / threshold))  # as rows keep it, so that all say the same
     anomalous = score >= 1.0
     rested = row["since_alarm"] == 0 or row["since_alarm"] >= REFRACTORY_EVENTS
     # A stream that wakes people more often than the budget says must have something rarer to tell.

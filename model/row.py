@@ -37,7 +37,7 @@ HEAD = np.dtype(
         ("overspent", "<f8"),  # alarms beyond the budget
         ("episode", "<i8"),  # offset of the event that the newest episode began with
         ("episode_start", "<f8"),  # its time, Unix seconds
-        ("lasted", "<f4"),  # seconds from then to the newest anomalous event
+        ("episode_end", "<f8"),  # time of its newest anomalous event
         ("peak", "<f4"),  # the episode's highest score
         ("peak_after", "<u4"),  # offsets from its first event to that of the highest score
         ("episode_anomalies", "<u4"),  # anomalous events of the episode
@@ -58,9 +58,9 @@ HEAD = np.dtype(
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
         ("waiting", "<u4"),  # events since `time` last moved on
         ("late", "<u4"),  # events that came with a time before `time`
-        ("ring", "<u2"),  # how many entries of the ring are in use
-        ("learned", "<u2"),  # 1 + the place of the last anomalous block that was learned; else 0
-        ("since_alarm", "<u2"),  # 1 + events since the last alarm; 0 before the first
+        ("ring", "u1"),  # how many entries of the ring are in use
+        ("learned", "u1"),  # 1 + the place of the last anomalous block that was learned; else 0
+        ("since_alarm", "u1"),  # 1 + events since the last alarm; 0 before the first
         ("quiet", "u1"),  # events in a row that did not belong to the episode
         ("phase", "u1"),  # of the episode, see `model.episodes`
         ("anomalous", "u1"),  # anomalous events of the block in progress

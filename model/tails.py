@@ -167,7 +167,7 @@ def learn_blocks(
     if row["anomalous"] > 0 and row["credit"] >= 1.0:
         row["credit"] = 0.0
     else:
-        learned = np.uint16(place_of(row["blocks"], maxima.shape[1]) + 1)
+        learned = np.uint8(place_of(row["blocks"], maxima.shape[1]) + 1)
         remember(tails, maxima, row, active)
         if row["anomalous"] > 0:
             row["learned"] = learned
@@ -222,7 +222,7 @@ def remember(tails: Structured, maxima: Bytes, row: np.void, active: I64) -> Non
     place = place_of(row["blocks"], maxima.shape[1])
     used = row["ring"]
     row["blocks"] += np.uint32(1)
-    row["ring"] = max(used, np.uint16(place + 1))
+    row["ring"] = max(used, np.uint8(place + 1))
     for k in range(tails.shape[0]):
         if tails[k]["maximum"] >= 0.0:
             maxima[k, place] = byte_of(bounded(tails[k], maxima[k], used, row["blocks"]))

@@ -53,7 +53,7 @@ TOGETHER = 10_000  # memories that are moved at once
 LEAVING = 0.1  # share of the memories that leave together, at least, when there is no more room
 MEMORY_SHARE = 0.5  # of the machine's, for memories, unless a bound is set
 OUTLASTS_RESET = (
-    "origin", "offset", "episode", "episode_start", "lasted", "peak", "peak_after",
+    "origin", "offset", "episode", "episode_start", "episode_end", "peak", "peak_after",
     "episode_anomalies", "quiet", "phase",
 )  # fmt: skip
 """Of a row's head: what was read, and what was told."""

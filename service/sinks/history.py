@@ -17,7 +17,9 @@ from service.records import DeadLetter, Delivery
 WAIT_SECONDS = 30  # for a lock, or a connection
 MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
 
-EPISODE_COLUMNS = ("id", "detector", "stream", "state", "severity", "offset")
+EPISODE_COLUMNS = ("id", "detector", "stream", "state", "severity", "score", "peak", "offset")
+OF_THE_PEAK = ("severity", "score", "peak", "features")
+NEVER_TOLD_AGAIN = {"number", "id"}
 NOT_THE_PEAK = "[]"  # features of a change that tells none
 
 metadata = sa.MetaData()
@@ -47,12 +49,14 @@ anomalies = sa.Table(
 episodes = sa.Table(
     "episodes",
     metadata,
-    sa.Column("number", NUMBER, primary_key=True),  # in the order in which they began
+    sa.Column("number", NUMBER, primary_key=True),  # in the order in which they were told first
     sa.Column("id", sa.String, unique=True, nullable=False),
     sa.Column("detector", sa.String, nullable=False),
     sa.Column("stream", sa.String, nullable=False),
     sa.Column("state", sa.String, nullable=False),
     sa.Column("severity", sa.String, nullable=False),
+    sa.Column("score", sa.Float, nullable=False),  # the highest
+    sa.Column("peak", sa.String, nullable=False),  # its anomaly
     sa.Column("start", sa.Float, nullable=False),  # Unix seconds
     sa.Column("end", sa.Float, nullable=False),  # of the newest anomalous event
     sa.Column("offset", sa.BigInteger, nullable=False),  # of the event that told this last
@@ -60,7 +64,10 @@ episodes = sa.Table(
     sa.Column("features", sa.Text, nullable=False),  # those of its peak, as JSON
     sa.Index("episodes_by_stream", "stream", "number"),
     sa.Index("episodes_by_state", "state", "number"),
-    sa.Index("episodes_by_end", "end"),
+)
+
+EPISODE_READ = tuple(
+    episodes.c[name] for name in ("state", "severity", "score", "peak", "features", "body")
 )
 
 dead_letters = sa.Table(
@@ -177,10 +184,13 @@ class History:
         """An insert of episodes that replaces what was told of them before, and nothing newer."""
         insert = self._insert(episodes)
         told = insert.excluded
-        changed = {name: told[name] for name in ("state", "severity", "end", "offset", "body")}
-        changed["features"] = sa.case(
-            (told.features != NOT_THE_PEAK, told.features), else_=episodes.c.features
-        )
+        known = episodes.c
+        names = (column.name for column in known)
+        changed = {name: told[name] for name in names if name not in NEVER_TOLD_AGAIN}
+        # Another artifact may go on under the same name, with a lower peak of its own.
+        higher = told.score > known.score
+        for name in OF_THE_PEAK:
+            changed[name] = sa.case((higher, told[name]), else_=known[name])
         return insert.on_conflict_do_update(
             index_elements=[episodes.c.id], set_=changed, where=told.offset > episodes.c.offset
         )
@@ -231,21 +241,19 @@ class History:
 
     def episode(self, name: str) -> dict[str, Any] | None:
         """One episode by its id."""
-        query = sa.select(episodes.c.state, episodes.c.body, episodes.c.features).where(
-            _is(episodes.c.id, name)
-        )
+        query = sa.select(*EPISODE_READ).where(_is(episodes.c.id, name))
         with self._connected() as connection:
             row = connection.execute(query).first()
         return None if row is None else _episode_body(row)
 
     def episodes(self, wanted: EpisodeFilter, limit: int) -> Page:
-        columns = episodes.c
-        query = sa.select(columns.number, columns.state, columns.body, columns.features)
+        query = sa.select(episodes.c.number, *EPISODE_READ)
         for name in ("detector", "stream", "severity", "state"):
             if (value := getattr(wanted, name)) is not None:
                 query = query.where(_is(episodes.c[name], value))
         if wanted.start is not None:
-            query = query.where(episodes.c.end >= wanted.start)
+            going_on = sa.or_(episodes.c.end >= wanted.start, episodes.c.state == "open")
+            query = query.where(going_on)
         if wanted.end is not None:
             query = query.where(episodes.c.start < wanted.end)
         rows, cursor = self._page(query, episodes, wanted.before, limit)
@@ -316,7 +324,8 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _episode_body(row: Any) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(row.body)
-    return {**body, "state": row.state, "features": msgspec.json.decode(row.features)}
+    body |= {name: getattr(row, name) for name in ("state", "severity", "score", "peak")}
+    return {**body, "features": msgspec.json.decode(row.features)}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

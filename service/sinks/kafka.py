@@ -9,7 +9,7 @@ from kafka.errors import MessageSizeTooLargeError
 
 from service.errors import Unavailable
 from service.kafka.transactions import Header, Message, Transactions
-from service.records import DeadLetter, Delivery, Partition
+from service.records import DeadLetter, Delivery, Partition, event_id
 
 MAX_KEY_BYTES, MAX_VALUE_BYTES = 1024, 512 * 1024  # of a dead letter; a longer one is cut
 
@@ -105,8 +105,9 @@ class KafkaSink:
 
 
 def _keyed(topic: str, one: Mapping[str, Any]) -> Message:
-    """An anomaly, or a change of an episode."""
-    body, header = msgspec.json.encode(one), ("wakeful.id", one["id"].encode())
+    """An anomaly, or a change of an episode, under the name of the event that it came with."""
+    name = event_id(one["detector"], (one["topic"], one["partition"]), one["offset"])
+    body, header = msgspec.json.encode(one), ("wakeful.id", name.encode())
     return Message(topic, one["stream"].encode(), body, (header,))
 
 

@@ -10,6 +10,7 @@ from model.episodes import (
     APART_EVENTS,
     CLOSED,
     EPISODE,
+    FARTHEST,
     NONE,
     OPEN,
     QUIET_EVENTS,
@@ -21,7 +22,7 @@ from model.row import HEAD
 
 modest = settings(deadline=None, max_examples=100)
 
-START, STEP = 1.7e9, 60.0
+START, STEP = 1.7e9, 60.123
 CALM, STRANGE, ANOMALY = 0.1, 0.7, 1.2
 
 Event = tuple[float, bool]
@@ -89,6 +90,15 @@ def test_an_anomaly_long_after_that_nobody_is_told_of_opens_none() -> None:
     assert changes(events)[-1][2] == CLOSED
 
 
+def test_a_peak_is_told_where_its_place_can_be_kept() -> None:
+    """Its score and its place go together, however many records of others lie between."""
+    row, said = np.zeros(1, HEAD), np.zeros(3, EPISODE)
+    for n, (score, offset) in enumerate([(1.25, 7), (1.5, 7 + FARTHEST), (1.75, 7 + FARTHEST - 1)]):
+        follow_episode(row[0], score, n == 0, offset, START, said[n])
+    assert said["peak"].tolist() == [7, 7, 7 + FARTHEST - 1]
+    assert said["score"].tolist() == [1.25, 1.25, 1.75]
+
+
 def test_a_late_event_does_not_shorten_it() -> None:
     row, said = np.zeros(1, HEAD), np.zeros(3, EPISODE)
     for n, time in enumerate((START, START + 600.0, START - 60.0)):
@@ -97,7 +107,11 @@ def test_a_late_event_does_not_shorten_it() -> None:
     assert said["end"].tolist() == [START, START + 600.0, START + 600.0]
 
 
-scores = st.sampled_from([CALM, UNUSUAL, STRANGE, 1.0, ANOMALY, 3.0])
+def as_rows_keep(score: float) -> float:
+    return float(np.float32(score))
+
+
+scores = st.sampled_from([CALM, UNUSUAL, STRANGE, 1.0, ANOMALY, 1.3, 3.0]).map(as_rows_keep)
 event = scores.flatmap(lambda s: st.tuples(st.just(s), st.booleans() if s >= 1 else st.just(False)))
 runs = st.tuples(event, st.integers(1, APART_EVENTS + 5)).map(lambda one: [one[0]] * one[1])
 streams = st.lists(runs, max_size=12).map(lambda parts: [one for part in parts for one in part])

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from service.bench.broker import free_port
 from service.clock import parse_time
 from service.errors import SettingsError, Unavailable
+from service.records import Delivery
 from service.sinks.history import (
     MAX_KEPT_BYTES,
     AnomalyFilter,
@@ -27,6 +28,7 @@ BATCH = raw_batch(
     + wave(400, "b", spikes=[250, 390])
     + [b"{", b"x" * 10_000]
 )
+PARTS = list(BATCH.cut(7))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.URL]:
 @pytest.fixture
 def history(url: sa.URL) -> Iterator[History]:
     made = History(url)
-    pipeline, _ = make_pipeline([BATCH])
+    pipeline, _ = make_pipeline(PARTS)
     pipeline.sinks = [made]
     pipeline.run()
     yield made
@@ -63,7 +65,7 @@ def history(url: sa.URL) -> Iterator[History]:
 
 def test_what_is_written_twice_is_there_once(history: History) -> None:
     before = history.anomalies(AnomalyFilter(), 1000)
-    pipeline, _ = make_pipeline([BATCH])
+    pipeline, _ = make_pipeline(PARTS)
     pipeline.sinks = [history]
     pipeline.run()
     assert history.anomalies(AnomalyFilter(), 1000) == before
@@ -99,7 +101,7 @@ def test_filters_choose_by_stream_severity_alarm_and_time(history: History) -> N
 def test_episodes_are_kept_as_they_were_told_last(history: History) -> None:
     """Each once, with the features of its peak; told again from an earlier event on, as after a
     crash, they stay as they are."""
-    pipeline, collected = make_pipeline([BATCH])
+    pipeline, collected = make_pipeline(PARTS)
     pipeline.run()
     changes = [episode for delivery in collected.deliveries for episode in delivery.episodes]
     last = {episode["id"]: episode for episode in changes}
@@ -112,10 +114,26 @@ def test_episodes_are_kept_as_they_were_told_last(history: History) -> None:
     assert all(history.anomaly(e["id"]) and history.anomaly(e["peak"]) for e in found)
     assert all(history.episode(e["id"]) == e for e in found)
     assert history.episode("nothing") is None
-    for delivery in collected.deliveries:  # the same again, in other parts
+    for delivery in collected.deliveries:  # the same again, one by one
         for change in delivery.episodes:
             history.deliver(replace(delivery, anomalies=[], episodes=[change], dead_letters=[]))
-    assert history.episodes(EpisodeFilter(), 1000)[0] == found
+            assert history.episodes(EpisodeFilter(), 1000)[0] == found
+
+
+def test_a_lower_peak_of_another_artifact_does_not_replace_a_higher_one(history: History) -> None:
+    """Its memory may have opened the same episode, and goes on with it."""
+    (known, *_), _ = history.episodes(EpisodeFilter(), 1)
+    told = {
+        **known, "offset": known["offset"] + 1, "change": "continued", "state": "open",
+        "artifact": "new", "peak": "lower", "score": 1.1, "severity": "minor", "features": None,
+    }  # fmt: skip
+    delivery = Delivery(BATCH, None, [], [told], [], 0)  # type: ignore[arg-type]
+    history.deliver(delivery)
+    now = history.episode(known["id"])
+    assert now is not None
+    for name in ("peak", "score", "severity", "features"):
+        assert now[name] == known[name]
+    assert (now["state"], now["artifact"]) == ("open", "new")
 
 
 def test_episodes_are_chosen_by_stream_state_severity_and_time(history: History) -> None:
@@ -124,10 +142,13 @@ def test_episodes_are_chosen_by_stream_state_severity_and_time(history: History)
     cases: list[tuple[EpisodeFilter, Callable[[dict[str, Any]], bool]]] = [
         (EpisodeFilter(stream="a"), lambda e: e["stream"] == "a"),
         (EpisodeFilter(state="open"), lambda e: e["state"] == "open"),
-        (EpisodeFilter(severity="critical"), lambda e: e["severity"] == "critical"),
+        (EpisodeFilter(severity="major"), lambda e: e["severity"] == "major"),
         (EpisodeFilter(detector="none"), lambda _: False),
         (EpisodeFilter(end=parse_time(middle)), lambda e: e["start"] < middle),
-        (EpisodeFilter(start=parse_time(middle)), lambda e: e["end"] >= middle),
+        (
+            EpisodeFilter(start=parse_time(middle)),
+            lambda e: e["end"] >= middle or e["state"] == "open",
+        ),
     ]
     for wanted, keep in cases:
         assert history.episodes(wanted, 1000)[0] == [e for e in whole if keep(e)]
@@ -157,10 +178,12 @@ def test_dead_letters_keep_their_context_and_a_bounded_part_of_the_record(histor
 def test_an_episode_that_nobody_closes_ends_with_the_next_one(history: History) -> None:
     """As one of an artifact that was replaced in the middle of it."""
     (open_one, *_), _ = history.episodes(EpisodeFilter(state="open"), 10)
-    pipeline, collected = make_pipeline([BATCH])
+    pipeline, collected = make_pipeline(PARTS)
     pipeline.run()
-    (delivery,) = collected.deliveries
-    (of_it, *_) = [e for e in delivery.episodes if e["id"] == open_one["id"]]
+    delivery = collected.deliveries[0]
+    of_it = next(
+        e for one in collected.deliveries for e in one.episodes if e["id"] == open_one["id"]
+    )
     later = {**of_it, "id": "another", "artifact": "new", "offset": of_it["offset"] + 1000}
     history.deliver(replace(delivery, anomalies=[], episodes=[later], dead_letters=[]))
     left = history.episode(open_one["id"])
@@ -180,7 +203,7 @@ def test_instances_share_a_database(url: sa.URL) -> None:
     """What one writes the other one finds; written by both, it is there once."""
     both = [History(url), History(url)]
     for history in both:
-        pipeline, collected = make_pipeline([BATCH])
+        pipeline, collected = make_pipeline(PARTS)
         pipeline.sinks = [history, collected]
         pipeline.run()
     found = [history.anomalies(AnomalyFilter(), 1000) for history in both]
