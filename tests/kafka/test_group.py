@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaProducer
 
 from service.bench.broker import free_port
-from tests.faults.fleet import fleet
+from tests.faults.fleet import Fleet, fleet
 from tests.kafka.topics import Names, made_topics
 from tests.processes import Wakeful
 
@@ -50,13 +50,17 @@ def listed(worker: Wakeful, limit: int) -> list[str]:
         cursor = f"&cursor={quote(page['next_cursor'])}"
 
 
+def streams_of(workers: Fleet) -> float:
+    """Those of partitions that have come to rest."""
+    return sum(worker.metric("wakeful_streams") for worker in workers.workers.values())
+
+
 def test_every_instance_answers_about_every_stream(names: Names, tmp_path: Path) -> None:
     with fleet(names, tmp_path, range(2)) as workers:
         for worker in workers.workers.values():
             worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
         workers.wait_scored()
-        own = [worker.metric("wakeful_streams") for worker in workers.workers.values()]
-        assert sum(own) == len(STREAMS)
+        workers.workers[0].wait_for(lambda: streams_of(workers) == len(STREAMS), "all memories")
         for worker in workers.workers.values():
             for stream in STREAMS:
                 assert worker.get(f"/api/v1/streams/{quote(stream, safe='')}")["events"] == 3
@@ -69,6 +73,7 @@ def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None
         for worker in workers.workers.values():
             worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
         workers.wait_scored()
+        workers.workers[0].wait_for(lambda: streams_of(workers) == len(STREAMS), "all memories")
         gone = workers.workers[0].address
         workers.kill(0)
         page = workers.workers[1].get("/api/v1/streams")
