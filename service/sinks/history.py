@@ -230,8 +230,7 @@ class History:
     def anomalies(self, wanted: AnomalyFilter, limit: int) -> Page:
         query = sa.select(anomalies.c.number, anomalies.c.body)
         for name in ("detector", "stream", "severity", "alarm"):
-            if (value := getattr(wanted, name)) is not None:
-                query = query.where(_is(anomalies.c[name], value))
+            query = _where(query, anomalies.c[name], getattr(wanted, name))
         if wanted.start is not None:
             query = query.where(anomalies.c.time >= wanted.start)
         if wanted.end is not None:
@@ -249,8 +248,7 @@ class History:
     def episodes(self, wanted: EpisodeFilter, limit: int) -> Page:
         query = sa.select(episodes.c.number, *EPISODE_READ)
         for name in ("detector", "stream", "severity", "state"):
-            if (value := getattr(wanted, name)) is not None:
-                query = query.where(_is(episodes.c[name], value))
+            query = _where(query, episodes.c[name], getattr(wanted, name))
         if wanted.start is not None:
             going_on = sa.or_(episodes.c.end >= wanted.start, episodes.c.state == "open")
             query = query.where(going_on)
@@ -261,8 +259,7 @@ class History:
 
     def dead_letters(self, reason: str | None, before: int | None, limit: int) -> Page:
         query = sa.select(dead_letters)
-        if reason is not None:
-            query = query.where(_is(dead_letters.c.reason, reason))
+        query = _where(query, dead_letters.c.reason, reason)
         rows, cursor = self._page(query, dead_letters, before, limit)
         return [_dead_letter_body(row._mapping) for row in rows], cursor
 
@@ -284,6 +281,11 @@ def _ends_others(opened: Mapping[str, Any]) -> sa.Update:
     same = episodes.c.detector == opened["detector"], episodes.c.stream == opened["stream"]
     older = episodes.c.offset < opened["offset"], episodes.c.id != opened["id"]
     return episodes.update().where(*same, *older, episodes.c.state == "open").values(state="closed")
+
+
+def _where(query: sa.Select[Any], column: sa.Column[Any], value: object) -> sa.Select[Any]:
+    """Only what has this value; everything where none is asked for."""
+    return query if value is None else query.where(_is(column, value))
 
 
 def _is(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
