@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 
 from service.errors import StateError, Unavailable
+from service.kafka.hanging import end_hanging
 from service.kafka.options import client_options
 from service.kafka.transactions import RECONNECT_MS, Message, Transactions
 from service.memory.entries import (
@@ -49,6 +50,7 @@ from service.memory.store import (
     owner_of,
 )
 from service.records import Partition
+from service.telemetry.logging import log
 
 TOPIC_CONFIG = {
     "cleanup.policy": "compact",
@@ -61,6 +63,7 @@ READ_RECORDS = 64
 POLL_MS = 500
 ANSWER_MS = 5000
 CLOSE_MS = 1000
+LOOK_SECONDS = 10.0  # of silence, after which transactions that are over are looked for
 HANGING_SECONDS = 60.0  # that a transaction may take to end: twice what brokers need
 DATABASE = "idle.db"
 TOGETHER = 10_000  # idle memories that are filed at once
@@ -99,7 +102,8 @@ class Kept:
 
 
 class Changelog:
-    """Memories in Kafka; `topic_of` is the topic of a detector's.
+    """Memories in Kafka; `topic_of` is the topic of a detector's, `beside` are those that the same
+    transactions write to.
 
     `make_topics` and `committed` belong to the thread that restores, what is saved to the
     pipeline's. What is `Kept` of a memory's name both use, one after the other.
@@ -113,8 +117,10 @@ class Changelog:
         topic_of: Callable[[str], str],
         transactions: Transactions,
         folder: Path,
+        beside: Sequence[str] = (),
     ) -> None:
         self._servers, self._options = bootstrap_servers, options
+        self._beside = beside
         self._group = group
         self._topic_of = topic_of
         self._transactions = transactions
@@ -222,9 +228,13 @@ class Changelog:
     def committed(self, partition: Partition) -> int | None:
         """The group's offset, once no transaction is open that could still move it."""
         with _telling():
-            offset: int | None = self._read().committed(
-                TopicPartition(*partition), timeout_ms=ANSWER_MS
-            )
+            try:
+                offset: int | None = self._read().committed(
+                    TopicPartition(*partition), timeout_ms=ANSWER_MS
+                )
+            except KafkaTimeoutError:  # that may be why
+                self._end_hanging()
+                raise
         return offset
 
     def make_topics(self, partition: Partition, detectors: Iterable[str]) -> None:
@@ -311,7 +321,7 @@ class Changelog:
             reader.seek(place, first)
             # Behind a transaction that is open there may be what counts: its end is waited for.
             (end,) = self._admin_client().list_partition_offsets({place: LATEST}).values()
-        moved = time.monotonic()
+        moved, looked = time.monotonic(), False
         while self.going_on():
             with _telling():
                 found = reader.poll(timeout_ms=POLL_MS).get(place, ())
@@ -323,7 +333,10 @@ class Changelog:
             if position is not None and position >= end.offset:
                 return
             if found:
-                moved = time.monotonic()
+                moved, looked = time.monotonic(), False
+            elif time.monotonic() > moved + LOOK_SECONDS and not looked:
+                looked = True
+                self._end_hanging()
             elif time.monotonic() > moved + HANGING_SECONDS:
                 raise Unavailable(
                     f"kafka: {place.topic}, partition {place.partition}, offset {position}: a "
@@ -332,6 +345,20 @@ class Changelog:
                     "`abort` ends it"
                 )
         raise Unavailable("kafka: memories are not read to their end: nobody wants them")
+
+    def _end_hanging(self) -> None:
+        """End what workers of the group left behind, if we may; see `service.kafka.hanging`."""
+        topics = [*self._partitions, *self._beside]
+        try:
+            ended = end_hanging(self._admin_client(), f"{self._group}.", topics)
+        except KafkaError as error:
+            log.warning(
+                "cannot end transactions that may hang; kafka-transactions.sh find-hanging can",
+                error=repr(error),
+            )
+        else:
+            if ended:
+                log.warning("ended transactions that were over and hung", where=ended)
 
     def _admin_client(self) -> Any:
         if self._admin is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from service.errors import StateError, Unavailable
@@ -168,6 +168,36 @@ def test_a_transaction_that_nobody_ends_is_named(
             kept(bootstrap_servers, topic)
         producer.abort_transaction()
     assert kept(bootstrap_servers, topic) == ({"s": b"one"}, 7)
+
+
+def test_a_transaction_that_is_over_and_hangs_is_ended(
+    bootstrap_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As brokers leave one that are killed: begun in a partition, and over for its coordinator."""
+    monkeypatch.setattr(changelog, "LOOK_SECONDS", 0.5)
+    place = TopicPartition(topic, 0)
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id="g.other")
+    with closing(producer), unverified(bootstrap_servers):
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer._transaction_manager._partitions_in_transaction.add(place)  # nobody is told
+        producer.send(topic, b"{}", b"other", partition=0).get(WAIT_SECONDS)
+        assert kept(bootstrap_servers, topic) == ({"s": b"one"}, 7)
+
+
+@contextmanager
+def unverified(servers: str) -> Iterator[None]:
+    """Brokers take records of transactions that their coordinator does not know of."""
+    name = "transaction.partition.verification.enable"
+    with closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])
+        for value in ("false", "true"):
+            change = {name: value}
+            admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, broker, change)])
+            if value == "false":
+                yield
 
 
 def test_what_was_written_and_not_committed_does_not_count(

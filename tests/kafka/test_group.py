@@ -1,18 +1,18 @@
 """Several instances are one service: whoever is asked answers about any stream."""
 
 import json
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from kafka import KafkaProducer
 
-from service.bench.broker import free_port
 from tests.faults.fleet import Fleet, fleet
 from tests.kafka.topics import Names, made_topics
 from tests.processes import Wakeful
@@ -82,7 +82,7 @@ def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None
 
 
 def test_workers_of_one_command_share_the_partitions(names: Names, tmp_path: Path) -> None:
-    port = free_port()
+    port = free_ports(2)
     arguments = ("serve", "--workers", "2", "--data-dir", str(tmp_path), "--port", str(port))
     parent = Wakeful(*arguments, environment=names.environment())
     try:
@@ -90,6 +90,16 @@ def test_workers_of_one_command_share_the_partitions(names: Names, tmp_path: Pat
         parent.wait_for(lambda: sorted(listed_by(parent, port)) == sorted(STREAMS), "all is read")
     finally:
         assert parent.stop() == 0
+
+
+def free_ports(count: int) -> int:
+    """The first of so many, one after the other, below those that the system gives away."""
+    for first in range(20_000, 30_000, count):
+        with ExitStack() as held, suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise AssertionError("no ports are free")
 
 
 def listening(parent: Wakeful, first: int, count: int) -> bool:
