@@ -11,6 +11,7 @@ from typing import IO
 from model.artifact import Artifact, folder_of
 from model.errors import ArtifactError
 from service.assignment import Assignment
+from service.blocks.history import StreamHistory
 from service.decoding.json import Fields, JsonDecoder, Limits
 from service.detector import MEMORY_SHARE, Configured, Detector
 from service.errors import SettingsError, StateError
@@ -24,7 +25,9 @@ from service.pipeline import Pipeline
 from service.settings import DetectorSettings, LimitSettings, Settings
 from service.sinks.history import History, url_of
 from service.sinks.kafka import KafkaSink
+from service.sinks.live import Live
 from service.sinks.replies import Replies
+from service.sinks.sink import Sink
 from service.sources.kafka import KafkaSource
 from service.sources.log import EmbeddedLog
 from service.telemetry.metrics import Metrics
@@ -39,6 +42,8 @@ class Service:
     settings: Settings
     pipeline: Pipeline
     history: History
+    curves: StreamHistory
+    live: Live
     replies: Replies
     metrics: Metrics
     log: EmbeddedLog | None
@@ -69,22 +74,27 @@ def build_service(settings: Settings) -> Service:
     url = None if shared is None else url_of(shared)
     held = lock(settings.data_dir)
     history = History.of_file(settings.data_dir / DATABASE) if url is None else History(url)
-    replies, metrics = Replies(), Metrics()
+    curves = StreamHistory(
+        settings.data_dir / "streams", list(settings.detectors), settings.history.max_bytes,
+        settings.history.max_days,
+    )  # fmt: skip
+    live, replies, metrics = Live(), Replies(), Metrics()
+    told: list[Sink] = [curves, history, live]
     if settings.kafka.bootstrap_servers:
-        pipeline = _of_kafka(
-            settings, settings.kafka.bootstrap_servers, detectors, history, metrics
-        )
+        pipeline = _of_kafka(settings, settings.kafka.bootstrap_servers, detectors, told, metrics)
         kafka = settings.kafka
         owners = Owners(settings.kafka.bootstrap_servers, kafka.options, kafka.group_id)
-        return Service(settings, pipeline, history, replies, metrics, None, owners, held)
+        return Service(
+            settings, pipeline, history, curves, live, replies, metrics, None, owners, held
+        )
     database = settings.data_dir / DATABASE
     limits, retention = settings.limits, settings.log.retention_hours * 3600.0
     log = EmbeddedLog(database, limits.batch_events, retention)
     pipeline = Pipeline(
-        log, detectors, _topics(settings), SqliteStore(database), [history, replies], metrics,
+        log, detectors, _topics(settings), SqliteStore(database), [*told, replies], metrics,
         settings.checkpoint.interval_seconds,
     )  # fmt: skip
-    return Service(settings, pipeline, history, replies, metrics, log, None, held)
+    return Service(settings, pipeline, history, curves, live, replies, metrics, log, None, held)
 
 
 def build_detectors(
@@ -197,7 +207,7 @@ def _of_kafka(
     settings: Settings,
     servers: list[str],
     detectors: list[Detector],
-    history: History,
+    sinks: list[Sink],
     metrics: Metrics,
 ) -> Pipeline:
     kafka, topics = settings.kafka, _topics(settings)
@@ -209,16 +219,15 @@ def _of_kafka(
     watched = sorted(set(chain.from_iterable(topics.values())))
     source = KafkaSource(servers, watched, kafka.group_id, options, settings.limits.batch_events)
     transactions = Transactions(servers, kafka.options, f"{kafka.group_id}.{name}", source.member)
+    told = kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic
     changelog = Changelog(
         servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,
-        settings.data_dir / "idle",
+        settings.data_dir / "idle", told,
     )  # fmt: skip
-    sink = KafkaSink(
-        transactions, kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic
-    )
+    sink = KafkaSink(transactions, *told)
     assignment = Assignment(detectors, topics, changelog, transactions, sink)
     pipeline = Pipeline(
-        source, detectors, topics, changelog, [history, sink], metrics,
+        source, detectors, topics, changelog, [*sinks, sink], metrics,
         settings.checkpoint.interval_seconds, assignment,
     )  # fmt: skip
     source.keeper = Moving(pipeline, assignment)

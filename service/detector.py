@@ -345,7 +345,7 @@ class Detector:
             return None
         head = table.head[0]
         return {
-            **self._summary(name, table),
+            **self.summary(name, table),
             "first_time": format_time(float(head["first_time"])),
             "usual_gap_seconds": float(head["gap"]),
             "offset": int(head["offset"]),
@@ -415,12 +415,13 @@ class Detector:
         for name in sorted({*resident, *idle}):
             table = self.arena.row(name) or RowTable(self.arena.layout, idle[name][None])
             if table.head["scored"][0]:
-                known.append(self._summary(name, table))
+                known.append(self.summary(name, table))
             if len(known) == limit:
                 break
         return known
 
-    def _summary(self, name: str, table: RowTable) -> dict[str, Any]:
+    def summary(self, name: str, table: RowTable) -> dict[str, Any]:
+        """A stream's row in short, as a person reads it."""
         head = table.head[0]
         threshold = threshold_of(head["pace"], self.scorer.budget_per_week)
         return {

@@ -53,7 +53,7 @@ def run_service(
         )
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         service.advertise(address)
-        server = _Server(config, lambda: announce(address))
+        server = _Server(config, lambda: announce(address), service.live.close)
         failures: list[BaseException] = []
         thread = threading.Thread(
             target=_run_pipeline, args=(service, server, failures), name="pipeline"
@@ -74,13 +74,22 @@ def run_service(
 class _Server(uvicorn.Server):
     """Says when it listens; a second signal must not cut the last checkpoint short."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listening: Callable[[], None],
+        ending: Callable[[], None],
+    ) -> None:
         super().__init__(config)
-        self._listening = listening
+        self._listening, self._ending = listening, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()  # who listens to what happens would wait for more
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - its signature
         self.should_exit = True

@@ -146,6 +146,12 @@ class HistorySettings(Section):
         description="Database of anomalies and dead letters, such as `postgresql://user:password@host/database`, which instances may share; not set: `wakeful.db`. Better kept in a file: `history.url_file`.",
     )
     url_file: Path | None = Field(None, description="File that holds the database's address.")
+    max_bytes: int = Field(
+        2 * 2**30,
+        gt=0,
+        description="Room in `data_dir` for every stream's values and scores, which the page draws: half of it holds each event, then 2 of 16 are kept, then 2 of 128.",
+    )
+    max_days: float = Field(90.0, gt=0, description="How long they are kept at most.")
 
     @model_validator(mode="after")
     def _readable(self) -> "HistorySettings":
@@ -267,7 +273,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         Path("wakeful-data"),
-        description="Folder of `wakeful.db` (anomalies, dead letters, the embedded log, positions) and of the memories; with Kafka the memories are there, and this is where idle ones are found by name.",
+        description="Folder of `wakeful.db` (anomalies, dead letters, the embedded log, positions), of the memories and of what streams were like; with Kafka the memories are there, and this is where idle ones are found by name.",
     )
     api: ApiSettings = ApiSettings()
     kafka: KafkaSettings = KafkaSettings()

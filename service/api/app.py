@@ -14,8 +14,11 @@ from service.api.anomalies import anomalies_router
 from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
 from service.api.events import events_router
+from service.api.live import live_router
+from service.api.now import now_router
 from service.api.problems import ProblemError
 from service.api.reset import reset_router
+from service.api.scores import scores_router
 from service.api.streams import streams_router
 from service.api.whatif import whatif_router
 from service.bootstrap import Service
@@ -35,8 +38,8 @@ def create_app(service: Service) -> FastAPI:
     token = service.settings.api.secret()
     guard = [Depends(_guard(token)), Depends(_known_query)]
     routers = (
-        events_router, whatif_router, reset_router, streams_router, episodes_router,
-        anomalies_router, detectors_router,
+        events_router, whatif_router, reset_router, scores_router, streams_router,
+        episodes_router, anomalies_router, detectors_router, now_router, live_router,
     )  # fmt: skip
     for made in routers:
         router = made(service)

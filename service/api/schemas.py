@@ -144,6 +144,60 @@ class StreamSummary(BaseModel):
     alarms: int
 
 
+class FeatureCurves(BaseModel):
+    """One number for each time, in input units; null where there was none."""
+
+    actual: list[float | None] = Field(description="To a 64th of the spread.")
+    expected: list[float | None] = Field(description="Null before enough is known.")
+    low: list[float | None]
+    high: list[float | None]
+
+
+class ScoresBody(BaseModel):
+    """What a stream was like, as columns: entry k of each is of the same event."""
+
+    stream: str
+    detector: str
+    times: list[float] = Field(description="Unix seconds, ascending.")
+    scores: list[float] = Field(description="To 2 % downwards, and never across 1.")
+    features: dict[str, FeatureCurves]
+    thinned: bool = Field(description="Whether there were more events than are told.")
+
+
+class HeatmapRow(BaseModel):
+    stream: str
+    scores: list[float | None] = Field(description="Null where there was no event.")
+
+
+class Heatmap(BaseModel):
+    start: float = Field(description="Unix seconds.")
+    end: float
+    columns: int
+    rows: list[HeatmapRow]
+
+
+class BudgetBody(BaseModel):
+    name: str = Field(description="Of the detector.")
+    false_alarms_per_week: float = Field(description="Promised, for a normal stream.")
+    alarms_per_stream_week: float | None = Field(
+        description="So far, true and false ones, of the streams in memory; null before there is "
+        "any event time."
+    )
+
+
+class Now(BaseModel):
+    """How this instance is doing."""
+
+    time: float = Field(description="Unix seconds.")
+    ready: bool
+    waiting_for: str | None
+    events_per_second: float = Field(description="Scored, over the last ten seconds.")
+    lag_records: int
+    streams: int = Field(description="With a memory at this instance.")
+    open_episodes: int
+    detectors: list[BudgetBody]
+
+
 class ResetBody(BaseModel):
     """A stream that begins anew."""
 

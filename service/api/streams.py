@@ -1,8 +1,9 @@
 """GET /api/v1/streams: what each stream is remembered by."""
 
+from heapq import nlargest
 from itertools import chain
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -13,9 +14,10 @@ from service.api.problems import ProblemError
 from service.api.questions import ask
 from service.api.schemas import Problem, StreamDetail, StreamPage
 from service.bootstrap import Service
+from service.overview import loudest
 from service.upgrade import Known, speaking
 
-BY_NAME = itemgetter("stream")
+BY_NAME, BY_SCORE = itemgetter("stream"), itemgetter("score")
 
 
 def streams_router(service: Service) -> APIRouter:
@@ -27,11 +29,29 @@ def streams_router(service: Service) -> APIRouter:
         request: Request,
         detector: str | None = None,
         prefix: str = "",
+        search: Annotated[
+            str, Query(description="A part of the name, large or small letters; by score.")
+        ] = "",
+        sort: Annotated[
+            Literal["name", "score"],
+            Query(
+                description="By score, or with `search`, the first `limit` streams are told whose "
+                "memories are not idle, and no further page."
+            ),
+        ] = "name",
         cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> StreamPage:
-        """Streams with a memory, in the order of their names."""
+        """Streams with a memory, in the order of their names, or with the highest present score
+        first."""
         name = find_detector(service, detector).name
+        if sort == "score" or search:
+            here = await ask(service, lambda: _loudest(service, name, prefix, search, limit))
+            pages = await run_in_threadpool(
+                elsewhere.pages, request, detector=detector, prefix=prefix, search=search,
+                sort="score", limit=limit,
+            )  # fmt: skip
+            return _worst(here, pages, limit)
 
         def find() -> list[dict[str, Any]]:
             return [
@@ -75,6 +95,30 @@ def memory_of(service: Service, detector: str, stream: str) -> Known | None:
         if known:
             return speaking(known)[stream]
     return None
+
+
+def _loudest(
+    service: Service, name: str, prefix: str, search: str, limit: int
+) -> list[dict[str, Any]]:
+    """Ours, from the pipeline's thread."""
+    return [
+        body
+        for place in service.pipeline.places(name)
+        for _, body in speaking(
+            (one, body) for one in place for body in loudest(one, limit, prefix, search.lower())
+        ).values()
+    ]
+
+
+def _worst(
+    here: list[dict[str, Any]], pages: dict[str, dict[str, Any] | None], limit: int
+) -> StreamPage:
+    """Ours, and those of other instances, by score."""
+    theirs = [page["items"] for page in pages.values() if page is not None]
+    unreachable = [address for address, page in pages.items() if page is None]
+    items = nlargest(limit, chain(here, *theirs), key=BY_SCORE)
+    body = {"items": items, "next_cursor": None, "unreachable": unreachable}
+    return StreamPage.model_validate(body)
 
 
 def _merged(

@@ -257,6 +257,12 @@ class History:
         rows, cursor = self._page(query, episodes, wanted.before, limit)
         return [_episode_body(row) for row in rows], cursor
 
+    def open_episodes(self) -> int:
+        """How many there are."""
+        query = sa.select(sa.func.count()).where(episodes.c.state == "open")
+        with self._connected() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def dead_letters(self, reason: str | None, before: int | None, limit: int) -> Page:
         query = sa.select(dead_letters)
         query = _where(query, dead_letters.c.reason, reason)

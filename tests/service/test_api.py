@@ -1,5 +1,6 @@
 """The API, on a running pipeline."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -274,3 +275,88 @@ def test_a_query_that_nobody_asks_for_is_refused(client: TestClient) -> None:
     reply = client.get("/api/v1/anomalies?since=2026")
     assert reply.status_code == 422
     assert "since" in reply.json()["detail"]
+
+
+def test_what_a_stream_was_like_is_told_as_columns(client: TestClient) -> None:
+    lines = wave(400, "web/1", spikes=[350])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    body = client.get("/api/v1/streams/web%2F1/scores", params={"points": 5000}).json()
+    assert (body["stream"], body["detector"], body["thinned"]) == ("web/1", "default", False)
+    assert body["times"] == [1.7e9 + 60 * n for n in range(400)]
+    value = body["features"]["value"]
+    assert [len(column) for column in value.values()] == [400] * 4
+    assert value["expected"][0] is None  # nothing was known yet
+    assert value["actual"][350] > value["high"][350] > value["expected"][350] > value["low"][350]
+    assert [n for n, score in enumerate(body["scores"]) if score >= 1.0][:1] == [350]
+
+    few = client.get("/api/v1/streams/web%2F1/scores", params={"points": 20}).json()
+    assert few["thinned"]
+    assert max(few["scores"]) == max(body["scores"])
+    part = {"start": 1.7e9 + 600, "end": 1.7e9 + 660}
+    assert client.get("/api/v1/streams/web/1/scores", params=part).json()["times"] == [1.7e9 + 600]
+    assert client.get("/api/v1/streams/none/scores").status_code == 404
+    assert client.get("/api/v1/streams/web/1/scores", params={"points": 1}).status_code == 422
+
+
+def test_a_heat_map_has_the_highest_score_of_each_cell(client: TestClient) -> None:
+    lines = wave(400, "a", spikes=[350])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    asked = {"stream": ["a", "none"], "start": 1.7e9, "end": 1.7e9 + 60 * 400, "columns": 40}
+    body = client.get("/api/v1/heatmap", params=asked).json()
+    rows = {row["stream"]: row["scores"] for row in body["rows"]}
+    assert rows["none"] == [None] * 40
+    assert next(cell for cell, score in enumerate(rows["a"]) if score >= 1.0) == 35
+    newest = client.get("/api/v1/heatmap", params={"stream": "a"}).json()
+    assert newest["end"] == 1.7e9 + 60 * 399
+    assert newest["end"] - newest["start"] == 3600.0
+
+
+def test_streams_are_searched_and_come_by_score(client: TestClient) -> None:
+    for stream, spikes in (("Web-a", []), ("web-b", [399]), ("db", [])):
+        lines = wave(400, stream, spikes=spikes)
+        client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+
+    def names(**query: object) -> list[str]:
+        return [s["stream"] for s in client.get("/api/v1/streams", params=query).json()["items"]]
+
+    assert names(sort="score", limit=1) == ["web-b"]
+    assert names() == ["Web-a", "db", "web-b"]
+    assert sorted(names(search="WEB")) == ["Web-a", "web-b"]
+    assert names(search="b", prefix="d") == ["db"]
+    assert client.get("/api/v1/streams", params={"sort": "age"}).status_code == 422
+
+
+def test_now_says_how_it_is_doing(client: TestClient) -> None:
+    lines = wave(400, spikes=[399])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    body = client.get("/api/v1/now").json()
+    assert (body["ready"], body["streams"], body["open_episodes"]) == (True, 1, 1)
+    (budget,) = body["detectors"]
+    assert budget["false_alarms_per_week"] == 1.0
+    weeks = 399 * 60 / (7 * 86_400)
+    assert budget["alarms_per_stream_week"] == pytest.approx(1 / weeks)
+
+
+def test_what_happens_is_told_to_who_listens_and_to_who_comes_back(tmp_path: Path) -> None:
+    for service, client in running(tmp_path):
+        lines = wave(400, spikes=[350])
+        client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+        service.live.close()  # what is told ends with what is known
+        first = f"{service.live.run}-0"
+        told = listened(client, first)
+        assert {event["event"] for event in told} == {"anomaly", "episode"}
+        anomalies = client.get("/api/v1/anomalies").json()["items"]
+        assert json.loads(told[0]["data"]) == anomalies[-1]
+        again = listened(client, told[1]["id"])
+        assert [event["id"] for event in again] == [event["id"] for event in told[2:]]
+        (restart,) = listened(client, "other-3")
+        assert restart["event"] == "restart"
+
+
+def listened(client: TestClient, last_event_id: str) -> list[dict[str, str]]:
+    text = client.get("/api/v1/live", headers={"last-event-id": last_event_id}).text
+    return [
+        dict(line.split(": ", 1) for line in event.splitlines())
+        for event in text.split("\n\n")
+        if event
+    ]

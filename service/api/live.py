@@ -1,0 +1,116 @@
+"""GET /api/v1/live: what happens, as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header
+from fastapi.responses import StreamingResponse
+
+from service.api.now import present
+from service.api.problems import ProblemError
+from service.api.schemas import Problem
+from service.bootstrap import Service
+from service.sinks.live import Live
+
+NOW_SECONDS = 1.0
+DESCRIPTION = """Server-sent events: `anomaly` and `episode`, with the bodies that
+`/anomalies` and `/episodes` have, as they happen at this instance; `now` each second, with the body
+of `/now`. Who comes back with the id of the last event (`Last-Event-ID`, as browsers send it) is
+told what came since; `restart` says that this is not known any more, and lists must be asked for
+again."""
+
+
+def live_router(service: Service) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+    live, glance = service.live, Glance(service)
+
+    @router.get(
+        "/live",
+        description=DESCRIPTION,
+        response_class=StreamingResponse,
+        responses={
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            503: {"model": Problem},
+        },
+    )
+    async def get_live(
+        last_event_id: Annotated[str | None, Header()] = None,
+    ) -> StreamingResponse:
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(woken.set)
+
+        if not live.listen(wake):
+            raise ProblemError(503, "too many listen already; ask /api/v1/episodes now and then")
+
+        async def told() -> AsyncIterator[bytes]:
+            try:
+                async for event in _events(live, glance, woken, last_event_id):
+                    yield event
+            finally:
+                live.leave(wake)
+
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
+
+    return router
+
+
+class Glance:
+    """How the instance is doing, found out once a second for all who listen."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._event, self._until = b"", float("-inf")
+
+    async def event(self, time: float) -> bytes:
+        if time >= self._until:
+            self._until = time + NOW_SECONDS
+            try:
+                self._event = _event("now", await present(self._service))
+            except ProblemError as error:  # the next one may say more
+                self._event = _event("busy", {"detail": error.detail})
+        return self._event
+
+
+async def _events(
+    live: Live, glance: Glance, woken: asyncio.Event, last_event_id: str | None
+) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    seen = _number(live, last_event_id)
+    told_now = float("-inf")
+    while True:
+        woken.clear()
+        events = None if seen is None else live.since(seen)
+        if events is None:
+            seen, events = live.newest(), []
+            yield _event("restart", {}, f"{live.run}-{seen}")
+        for event in events:
+            seen = event.number
+            yield _event(event.name, event.body, f"{live.run}-{seen}")
+        if live.closed:
+            return
+        if loop.time() >= told_now + NOW_SECONDS:
+            told_now = loop.time()
+            yield await glance.event(told_now)
+        try:
+            await asyncio.wait_for(woken.wait(), max(0.0, told_now + NOW_SECONDS - loop.time()))
+        except TimeoutError:
+            """Nothing but the time has changed."""
+
+
+def _number(live: Live, last_event_id: str | None) -> int | None:
+    """Of the last event that a listener has seen, None where it is not one of this run; who comes
+    for the first time has seen all."""
+    if last_event_id is None:
+        return live.newest()
+    run, _, number = last_event_id.rpartition("-")
+    return int(number) if run == live.run and number.isascii() and number.isdigit() else None
+
+
+def _event(name: str, body: Any, number: str | None = None) -> bytes:
+    id_line = b"" if number is None else f"id: {number}\n".encode()
+    return id_line + f"event: {name}\ndata: ".encode() + msgspec.json.encode(body) + b"\n\n"

@@ -1,0 +1,122 @@
+"""GET /api/v1/streams/{id}/scores and /api/v1/heatmap: what streams were like."""
+
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from service.api.elsewhere import Elsewhere
+from service.api.events import find_detector
+from service.api.paging import End, Start, time_of
+from service.api.problems import ProblemError
+from service.api.schemas import Heatmap, Problem, ScoresBody
+from service.blocks.columns import Curves
+from service.bootstrap import Service
+
+FOREVER = float("-inf"), float("inf")
+MOST_ROWS = 50
+CELL_EVENTS = 16  # that are read of a stream for each cell of its row, about
+HOUR_SECONDS = 3600.0
+DIGITS = 7
+F64 = npt.NDArray[np.float64]
+
+
+def scores_router(service: Service) -> APIRouter:
+    router = APIRouter(tags=["streams"])
+    elsewhere = Elsewhere(service)
+
+    @router.get(
+        "/streams/{stream:path}/scores",
+        response_model=ScoresBody,
+        responses={400: {"model": Problem}, 404: {"model": Problem}},
+    )
+    def get_scores(
+        request: Request,
+        stream: str,
+        detector: str | None = None,
+        start: Start = None,
+        end: End = None,
+        points: Annotated[int, Query(ge=10, le=5000, description="At most, about.")] = 1000,
+    ) -> Response:
+        """What a stream was like: its values, what was expected, and its scores, by event time.
+        Where there are more events than `points`, of each so many the first one and the most
+        surprising one are told. Columns, so that a chart can take them as they are."""
+        name = find_detector(service, detector).name
+        since, until = _between(start, end)
+        found = service.curves.curves(name, stream, since, until, points)
+        if found is not None:
+            return _json(_told(name, stream, found))
+        body = elsewhere.find(
+            request, stream, detector=detector, start=start, end=end, points=points
+        )
+        if body is None:
+            raise ProblemError(404, f"detector {name} keeps no scores of {stream!r} of that time")
+        return _json(body)
+
+    @router.get("/heatmap", response_model=Heatmap, responses={400: {"model": Problem}})
+    def get_heatmap(
+        stream: Annotated[list[str], Query(max_length=MOST_ROWS, description="One or more.")],
+        detector: str | None = None,
+        start: Start = None,
+        end: End = None,
+        columns: Annotated[int, Query(ge=1, le=500)] = 60,
+    ) -> Response:
+        """The highest score of streams in each of so many equal spans; of the newest hour where no
+        time is given. Of the streams that this instance watches."""
+        name = find_detector(service, detector).name
+        since, until = _between(start, end)
+        most = CELL_EVENTS * columns
+        found = [(one, service.curves.curves(name, one, since, until, most)) for one in stream]
+        if end is None:
+            until = max((float(c.times[-1]) for _, c in found if c is not None), default=0.0)
+        if start is None:
+            since = until - HOUR_SECONDS
+            found = [(one, service.curves.curves(name, one, since, np.inf, most)) for one in stream]
+        rows = [{"stream": one, "scores": _cells(c, since, until, columns)} for one, c in found]
+        return _json({"start": since, "end": until, "columns": columns, "rows": rows})
+
+    return router
+
+
+def _between(start: str | None, end: str | None) -> tuple[float, float]:
+    since, until = time_of("start", start), time_of("end", end)
+    return FOREVER[0] if since is None else since, FOREVER[1] if until is None else until
+
+
+def _told(detector: str, stream: str, curves: Curves) -> dict[str, Any]:
+    columns = {name: getattr(curves, name).T for name in ("actual", "expected", "low", "high")}
+    return {
+        "stream": stream,
+        "detector": detector,
+        "times": np.round(curves.times, 3).tolist(),
+        "scores": np.round(curves.scores, 3).tolist(),
+        "features": {
+            feature: {name: _short(column[f]) for name, column in columns.items()}
+            for f, feature in enumerate(curves.features)
+        },
+        "thinned": curves.thinned,
+    }
+
+
+def _cells(curves: Curves | None, start: float, end: float, columns: int) -> list[float | None]:
+    """The highest score in each cell, None where there was no event."""
+    highest = np.full(columns, np.nan)
+    if curves is not None and end > start:
+        cells = ((curves.times - start) / (end - start) * columns).astype(np.int64)
+        inside = (cells >= 0) & (curves.times <= end)
+        at = np.minimum(cells[inside], columns - 1)
+        np.fmax.at(highest, at, curves.scores[inside])
+    return [None if np.isnan(score) else round(score, 3) for score in highest.tolist()]
+
+
+def _short(column: F64) -> list[float]:
+    """With the digits that are known."""
+    return [float(f"{x:.{DIGITS}g}") for x in column.tolist()]
+
+
+def _json(body: dict[str, Any]) -> Response:
+    """Numbers that are none become null."""
+    return Response(msgspec.json.encode(body), media_type="application/json")

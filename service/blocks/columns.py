@@ -1,0 +1,187 @@
+"""Scored events as the history keeps them: columns of few bits, finer than an eye sees in a chart.
+
+- A value is rounded to a 64th of the spread that its stream has at that moment, or less.
+- The expected value is kept as its distance from the value, in spreads, on a scale that is even in
+  the logarithm: 4 % of the distance, or a 180th of a spread.
+- The spread is kept to 2 %, the score to 2 % downwards: what is kept of a score is at least 1
+  exactly where the score was.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.compiled import compiled
+from model.judge import BAND
+from service.memory.names import hash_of
+from service.records import Bytes, ScoredBatch
+
+STEPS = 16.0  # an octave of a distance or a spread
+NEAR = 8.0  # the scale of distances is even up to about an eighth of a spread
+SCORE_STEPS = 32.0  # an octave of 1 + score
+FINEST = 64.0  # parts of a spread that a value is rounded to
+LEAST_SPREAD = 1e-9  # of the value: a stream that never moves has none
+NO_BAND = -32768  # in place of a spread, where nothing is expected yet
+
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+I16 = npt.NDArray[np.int16]
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """n events of F features.
+
+    keys: (n,) hashes of the streams' names; times: (n,) Unix seconds; scores: (n,) codes; values:
+    (n, F), NaN where there was none; distances and spreads: (n, F) codes.
+    """
+
+    keys: U64
+    times: F64
+    scores: U8
+    values: F64
+    distances: I16
+    spreads: I16
+
+    @classmethod
+    def empty(cls, capacity: int, features: int) -> "Columns":
+        shape = capacity, features
+        return cls(
+            np.empty(capacity, np.uint64), np.empty(capacity), np.empty(capacity, np.uint8),
+            np.empty(shape), np.empty(shape, np.int16), np.empty(shape, np.int16),
+        )  # fmt: skip
+
+    @classmethod
+    def joined(cls, parts: "list[Columns]") -> "Columns":
+        columns = zip(*(part.all() for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def all(self) -> tuple[npt.NDArray[np.generic], ...]:
+        return (
+            self.keys, self.times, self.scores, self.values, self.distances, self.spreads,
+        )  # fmt: skip
+
+    def only(self, chosen: "I64 | slice | npt.NDArray[np.bool_]") -> "Columns":
+        """Some of the events."""
+        return Columns(*(column[chosen] for column in self.all()))  # type: ignore[arg-type]
+
+    def put(self, at: int, batch: ScoredBatch, seed: np.uint64) -> None:
+        """Write a batch's events from row `at` on."""
+        scores = np.ascontiguousarray(batch.scores["score"])
+        encode(
+            batch.streams.data, batch.streams.spans, seed, batch.times, scores, batch.values,
+            batch.expected, batch.spread, at, self.keys, self.times, self.scores, self.values,
+            self.distances, self.spreads,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What a stream was like: n events, in the order of their times.
+
+    times (n,) are Unix seconds, scores (n,); actual, expected, low and high are (n, F) in input
+    units, NaN where there was no value, or no band yet. `thinned`: not each event is there.
+    """
+
+    features: tuple[str, ...]
+    times: F64
+    scores: F64
+    actual: F64
+    expected: F64
+    low: F64
+    high: F64
+    thinned: bool
+
+
+def curves_of(features: tuple[str, ...], columns: Columns, thinned: bool) -> Curves:
+    """What the codes stand for."""
+    codes = columns.distances.astype(np.float64)
+    known = columns.spreads != NO_BAND
+    spreads = np.where(known, np.exp2(columns.spreads / STEPS), np.nan)
+    away = np.sign(codes) * (np.exp2(np.abs(codes) / STEPS) - 1.0) / NEAR
+    expected = columns.values + away * spreads
+    return Curves(
+        features, columns.times, np.exp2(columns.scores / SCORE_STEPS) - 1.0, columns.values,
+        expected, expected - BAND * spreads, expected + BAND * spreads, thinned,
+    )  # fmt: skip
+
+
+@compiled
+def encode(
+    data: Bytes, spans: I64, seed: np.uint64, times: F64, scores: F64, values: F64, expected: F64,
+    spread: F64, at: int, to_keys: U64, to_times: F64, to_scores: U8, to_values: F64,
+    to_distances: I16, to_spreads: I16,
+) -> None:  # fmt: skip
+    """Events (n,) of F features into rows from `at` on."""
+    for i in range(len(times)):
+        row = at + i
+        to_keys[row] = hash_of(data, spans[i, 0], spans[i, 1], seed)
+        to_times[row] = times[i]
+        to_scores[row] = np.uint8(min(255.0, math.floor(SCORE_STEPS * math.log2(1.0 + scores[i]))))
+        for f in range(values.shape[1]):
+            value, width = values[i, f], spread[i, f]
+            to_values[row, f], to_distances[row, f], to_spreads[row, f] = value, 0, NO_BAND
+            if not (math.isfinite(value) and math.isfinite(expected[i, f] + width)):
+                continue
+            width = max(width, LEAST_SPREAD * max(abs(value), LEAST_SPREAD))
+            octave = math.log2(width)
+            fine = math.pow(2.0, math.floor(octave) - math.log2(FINEST))
+            away = NEAR * (expected[i, f] - value) / width
+            to_values[row, f] = np.rint(value / fine) * fine
+            to_distances[row, f] = np.int16(
+                math.copysign(np.rint(STEPS * math.log2(1.0 + abs(away))), away)
+            )
+            to_spreads[row, f] = np.int16(np.rint(STEPS * octave))
+
+
+@compiled
+def most_surprising(keys: U64, scores: U8, group: int, chosen: npt.NDArray[np.bool_]) -> None:
+    """Of each so many events of a stream, in the order of keys, mark the first one and the first
+    with the highest score."""
+    first = best = 0
+    for i in range(len(keys)):
+        if i == 0 or keys[i] != keys[i - 1] or i - first == group:
+            if i > 0:
+                chosen[best] = True
+            first = best = i
+            chosen[i] = True
+        elif scores[i] > scores[best]:
+            best = i
+    if len(keys) > 0:
+        chosen[best] = True
+
+
+def in_order(columns: Columns) -> Columns:
+    """By stream and time; what is alike in all is there once: after a crash events come again."""
+    ordered = columns.only(np.lexsort((columns.times, columns.keys)))
+    if not _at_once(ordered).any():
+        return ordered
+    values = tuple(columns.values.T)
+    ordered = columns.only(np.lexsort((*values, columns.scores, columns.times, columns.keys)))
+    again = _at_once(ordered) & (ordered.scores[1:] == ordered.scores[:-1])
+    again &= _equal(ordered.values[1:], ordered.values[:-1]).all(axis=1)
+    return ordered.only(np.r_[True, ~again])
+
+
+def _at_once(ordered: Columns) -> npt.NDArray[np.bool_]:
+    """Whether an event has the stream and the time of the one before."""
+    same = ordered.keys[1:] == ordered.keys[:-1]
+    return np.asarray(same & (ordered.times[1:] == ordered.times[:-1]))
+
+
+def _equal(a: F64, b: F64) -> npt.NDArray[np.bool_]:
+    return np.asarray((a == b) | (np.isnan(a) & np.isnan(b)))
+
+
+def thin(columns: Columns, group: int) -> Columns:
+    """Of each so many events of a stream the first one and the most surprising one."""
+    chosen = np.zeros(len(columns), np.bool_)
+    most_surprising(columns.keys, columns.scores, group, chosen)
+    return columns.only(chosen)
