@@ -3,7 +3,7 @@
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,7 @@ from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint
 from service.pipeline import Pipeline
 from service.records import RawBatch
+from service.sinks.sink import Sink
 from service.sources.memory import MemorySource
 from service.telemetry.metrics import Metrics
 
@@ -129,13 +130,13 @@ def events_per_second(work: Workload, streams: int, interval_seconds: float) -> 
     with pipeline_of(work, interval_seconds) as pipeline:
         batches = endless(work, streams)
         for raw in itertools.islice(batches, streams // BATCH + 1):  # every stream is there
-            _feed(pipeline, raw)
+            feed(pipeline, raw)
         pipeline.checkpoint()
         last = checkpoints_of(pipeline) + INTERVALS
         events, started = 0, time.perf_counter()
         while checkpoints_of(pipeline) < last:
             raw = next(batches)
-            _feed(pipeline, raw)
+            feed(pipeline, raw)
             events += len(raw)
             past = time.perf_counter() - started
             if interval_seconds == NEVER and past > INTERVALS * SECONDS_BETWEEN:
@@ -149,15 +150,17 @@ def checkpoints_of(pipeline: Pipeline) -> float:
 
 
 @contextmanager
-def pipeline_of(work: Workload, interval_seconds: float) -> Iterator[Pipeline]:
-    """A pipeline with a SQLite store and no outputs."""
+def pipeline_of(
+    work: Workload, interval_seconds: float, sinks: Sequence[Sink] = ()
+) -> Iterator[Pipeline]:
+    """A pipeline with a SQLite store, and without outputs but these."""
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(SqliteStore(Path(folder) / DATABASE)) as store,
     ):
         detector = work.detector()
         pipeline = Pipeline(
-            MemorySource([]), [detector], {detector.name: ["bench"]}, store, [], Metrics(),
+            MemorySource([]), [detector], {detector.name: ["bench"]}, store, sinks, Metrics(),
             interval_seconds,
         )  # fmt: skip
         pipeline.restore()
@@ -186,6 +189,7 @@ def endless(work: Workload, streams: int) -> Iterator[RawBatch]:
             )
 
 
-def _feed(pipeline: Pipeline, raw: RawBatch) -> None:
+def feed(pipeline: Pipeline, raw: RawBatch) -> None:
+    """Have it read a batch."""
     pipeline.source = MemorySource([raw])
     pipeline.run_once()

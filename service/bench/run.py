@@ -13,7 +13,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from service.bench import checkpoints, kafka, latency, moving, peers, recovery, stages, upgrade
+from service.bench import (
+    checkpoints,
+    history,
+    kafka,
+    latency,
+    moving,
+    peers,
+    recovery,
+    stages,
+    upgrade,
+)
 from service.bench.readers import CONFLUENT, POLL, QUIXSTREAMS, Reader
 from service.bench.result import Result, by_turns
 from service.bench.workload import HIDDEN, Workload, base, joint
@@ -115,6 +125,15 @@ MEASUREMENTS = (
         "with_checkpoints_vs_none",
         "events a second of 100,000 streams with checkpoints, beside none",
         lambda b: [checkpoints.cost_of_checkpoints(b.base, b.changed, 1 if b.quick else 3)],
+    ),
+    Measurement(
+        "with_history_vs_none",
+        "events a second with what streams were like kept, beside none; and its bytes a value",
+        lambda b: [
+            result
+            for work in (b.joint, b.base)
+            for result in history.cost_of_history(work, stages.THOUSAND, b.repeats)
+        ],
     ),
     Measurement(
         "post_to_reply",

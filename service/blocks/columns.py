@@ -21,7 +21,7 @@ from service.records import Bytes, ScoredBatch
 STEPS = 16.0  # an octave of a distance or a spread
 NEAR = 8.0  # the scale of distances is even up to about an eighth of a spread
 SCORE_STEPS = 32.0  # an octave of 1 + score
-FINEST = 64.0  # parts of a spread that a value is rounded to
+FINEST = 6  # octaves below a spread that a value is rounded to
 LEAST_SPREAD = 1e-9  # of the value: a stream that never moves has none
 NO_BAND = -32768  # in place of a spread, where nothing is expected yet
 
@@ -132,13 +132,38 @@ def encode(
                 continue
             width = max(width, LEAST_SPREAD * max(abs(value), LEAST_SPREAD))
             octave = math.log2(width)
-            fine = math.pow(2.0, math.floor(octave) - math.log2(FINEST))
+            fine = math.ldexp(1.0, int(math.floor(octave)) - FINEST)
             away = NEAR * (expected[i, f] - value) / width
             to_values[row, f] = np.rint(value / fine) * fine
             to_distances[row, f] = np.int16(
                 math.copysign(np.rint(STEPS * math.log2(1.0 + abs(away))), away)
             )
             to_spreads[row, f] = np.int16(np.rint(STEPS * octave))
+
+
+@compiled
+def count_streams(keys: U64, places: I64, firsts: I64, counts: I64, streams: I64) -> int:
+    """Number the streams of events (n,) as they are met, and count the events of each; returns how
+    many there are. `places` is empty, and its length a power of two."""
+    mask, many = len(places) - 1, 0
+    for i in range(len(keys)):
+        place = np.int64(keys[i] & np.uint64(mask))
+        while places[place] >= 0 and keys[firsts[places[place]]] != keys[i]:
+            place = (place + 1) & mask
+        if places[place] < 0:
+            places[place], firsts[many] = many, i
+            many += 1
+        streams[i] = places[place]
+        counts[streams[i]] += 1
+    return many
+
+
+@compiled
+def gather(streams: I64, starts: I64, order: I64) -> None:
+    """Where events (n,) are, by the places where those of their streams begin, which move on."""
+    for i in range(len(streams)):
+        order[starts[streams[i]]] = i
+        starts[streams[i]] += 1
 
 
 @compiled
@@ -160,20 +185,33 @@ def most_surprising(keys: U64, scores: U8, group: int, chosen: npt.NDArray[np.bo
 
 def in_order(columns: Columns) -> Columns:
     """By stream and time; what is alike in all is there once: after a crash events come again."""
-    ordered = columns.only(np.lexsort((columns.times, columns.keys)))
-    if not _at_once(ordered).any():
+    ordered = columns.only(_by_stream(columns))
+    again = ordered.keys[1:] == ordered.keys[:-1]
+    steps = np.diff(ordered.times)
+    if not (again & (steps <= 0.0)).any():
         return ordered
     values = tuple(columns.values.T)
     ordered = columns.only(np.lexsort((*values, columns.scores, columns.times, columns.keys)))
-    again = _at_once(ordered) & (ordered.scores[1:] == ordered.scores[:-1])
+    again = ordered.keys[1:] == ordered.keys[:-1]
+    again &= ordered.times[1:] == ordered.times[:-1]
+    again &= ordered.scores[1:] == ordered.scores[:-1]
     again &= _equal(ordered.values[1:], ordered.values[:-1]).all(axis=1)
     return ordered.only(np.r_[True, ~again])
 
 
-def _at_once(ordered: Columns) -> npt.NDArray[np.bool_]:
-    """Whether an event has the stream and the time of the one before."""
-    same = ordered.keys[1:] == ordered.keys[:-1]
-    return np.asarray(same & (ordered.times[1:] == ordered.times[:-1]))
+def _by_stream(columns: Columns) -> I64:
+    """Where the events are, stream by stream, in the order in which they came. Faster than to sort
+    by keys, of which there are few that differ."""
+    n = len(columns)
+    places = np.full(1 << (2 * n + 1).bit_length(), -1, np.int64)
+    firsts, counts, streams = np.empty(n, np.int64), np.zeros(n, np.int64), np.empty(n, np.int64)
+    many = count_streams(columns.keys, places, firsts, counts, streams)
+    keyed = np.argsort(columns.keys[firsts[:many]])
+    starts = np.empty(many, np.int64)
+    starts[keyed] = np.cumsum(counts[keyed]) - counts[keyed]
+    order = np.empty(n, np.int64)
+    gather(streams, starts, order)
+    return order
 
 
 def _equal(a: F64, b: F64) -> npt.NDArray[np.bool_]:

@@ -68,7 +68,7 @@ class DetectorHistory:
         for head in [*self._full, *([self._head] if self._head else [])]:
             head.save()
         if self._head is not None and now() - self._began > HEAD_SECONDS:
-            self._close_head()
+            self.close_head()
 
     @property
     def waiting(self) -> int:
@@ -98,7 +98,7 @@ class DetectorHistory:
         """A stream's events from `start` to `end`, about `most` of them at most; None where there
         are none. Those of another set of features than its newest event's are not shown."""
         name = read_only(stream.encode("utf-8", "surrogatepass"))
-        key = hash_of(name, 0, len(name), self._seed)
+        key = np.uint64(hash_of(name, 0, len(name), self._seed))
         found = list(self._found(key, start, end))
         if not found:
             return None
@@ -139,7 +139,7 @@ class DetectorHistory:
 
     def _head_for(self, features: tuple[str, ...]) -> Head:
         if self._head is not None and (self._head.features != features or not self._head.room):
-            self._close_head()
+            self.close_head()
         if self._head is None:
             number = next(self._numbers)
             most = max(1, HEAD_VALUES // max(1, len(features)))
@@ -149,7 +149,8 @@ class DetectorHistory:
             self._began = now()
         return self._head
 
-    def _close_head(self) -> None:
+    def close_head(self) -> None:
+        """Let it become a block, however little is in it."""
         with self._lock:
             if self._head is not None:
                 self._full = [*self._full, self._head]
@@ -244,6 +245,14 @@ class StreamHistory:
         self._closing = True
         self._wanted.set()
         self._thread.join()
+
+    def finish(self) -> None:
+        """Make blocks of all that came, and leave nothing to do; then it is closed."""
+        self.close()
+        for one in self._of.values():
+            one.close_head()
+            while one.work():
+                """There may be more."""
 
     def _keep_up(self) -> None:
         """Where blocks are made slower than heads are filled, scoring waits for them."""

@@ -301,7 +301,12 @@ def test_what_a_stream_was_like_is_told_as_columns(client: TestClient) -> None:
 def test_a_heat_map_has_the_highest_score_of_each_cell(client: TestClient) -> None:
     lines = wave(400, "a", spikes=[350])
     client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
-    asked = {"stream": ["a", "none"], "start": 1.7e9, "end": 1.7e9 + 60 * 400, "columns": 40}
+    asked: dict[str, Any] = {
+        "stream": ["a", "none"],
+        "start": 1.7e9,
+        "end": 1.7e9 + 60 * 400,
+        "columns": 40,
+    }
     body = client.get("/api/v1/heatmap", params=asked).json()
     rows = {row["stream"]: row["scores"] for row in body["rows"]}
     assert rows["none"] == [None] * 40
@@ -316,7 +321,7 @@ def test_streams_are_searched_and_come_by_score(client: TestClient) -> None:
         lines = wave(400, stream, spikes=spikes)
         client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
 
-    def names(**query: object) -> list[str]:
+    def names(**query: Any) -> list[str]:
         return [s["stream"] for s in client.get("/api/v1/streams", params=query).json()["items"]]
 
     assert names(sort="score", limit=1) == ["web-b"]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.episodes import EPISODE
 from model.judge import BAND, SCORE
 from service.blocks import history as histories
 from service.blocks import upkeep
@@ -35,7 +36,7 @@ def scored(
     return ScoredBatch(
         "default", "a", ("t", 0), ("x",), Names.of(streams), np.arange(n), np.arange(n),
         np.array(times, np.float64), column, told, column + 2.0, np.full((n, 1), 2.0),
-        np.zeros((n, 1)), np.zeros(n), np.zeros(n),
+        np.zeros((n, 1)), np.zeros(n, EPISODE), np.zeros(n),
     )  # fmt: skip
 
 
@@ -147,9 +148,11 @@ def test_a_feature_that_comes_later_has_no_values_before(tmp_path: Path) -> None
     history = at(tmp_path)
     history.put(scored(["a"], [0], [1.0]))
     two = scored(["a"], [1], [2.0])
-    columns = ("values", "expected", "spread", "surprise")
-    wide = {name: np.repeat(getattr(two, name), 2, axis=1) for name in columns}
-    history.put(replace(two, features=("w", "x"), **wide))
+    values, expected, spread = (
+        np.repeat(column, 2, axis=1) for column in (two.values, two.expected, two.spread)
+    )
+    wide = replace(two, features=("w", "x"), values=values, expected=expected, spread=spread)
+    history.put(wide)
     history.save()
     work(history)
     curves = all_of(history, "a")
