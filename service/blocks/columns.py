@@ -132,7 +132,7 @@ def encode(
                 continue
             width = max(width, LEAST_SPREAD * max(abs(value), LEAST_SPREAD))
             octave = math.log2(width)
-            fine = math.ldexp(1.0, int(math.floor(octave)) - FINEST)
+            fine = math.ldexp(1.0, math.floor(octave) - FINEST)
             away = NEAR * (expected[i, f] - value) / width
             to_values[row, f] = np.rint(value / fine) * fine
             to_distances[row, f] = np.int16(
