@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api import problems
 from service.api.anomalies import anomalies_router
+from service.api.description import describe_problems
 from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
 from service.api.events import events_router
@@ -75,6 +76,7 @@ def create_app(service: Service) -> FastAPI:
     def page() -> FileResponse:
         return FileResponse(PAGE)
 
+    describe_problems(app)
     return app
 
 
