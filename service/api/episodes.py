@@ -1,6 +1,6 @@
 """GET /api/v1/episodes and /api/v1/incidents: what a person is told of."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -12,11 +12,13 @@ from service.api.schemas import (
     EpisodeState,
     IncidentPage,
     Problem,
+    Remark,
     Severity,
 )
 from service.bootstrap import Service
 from service.incidents import incidents_of
 from service.sinks.history import EpisodeFilter
+from service.telemetry.logging import log
 
 MOST_GROUPED = 1000  # episodes
 WITHIN_SECONDS = 300.0
@@ -26,12 +28,19 @@ def episodes_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["episodes"])
     history = service.history
 
+    def found(name: str) -> dict[str, Any]:
+        body = history.episode(name) or history.episode(as_stored(name))
+        if body is None:
+            raise ProblemError(404, f"no episode {name!r}")
+        return body
+
     @router.get("/episodes", responses={400: {"model": Problem}})
     def list_episodes(
         stream: str | None = None,
         detector: str | None = None,
         severity: Severity | None = None,
         state: EpisodeState | None = None,
+        acknowledged: bool | None = None,
         start: Start = None,
         end: End = None,
         cursor: str | None = None,
@@ -39,16 +48,26 @@ def episodes_router(service: Service) -> APIRouter:
     ) -> EpisodePage:
         """Episodes, the newest first; with `start` and `end` those that reach into that time."""
         between = time_of("start", start), time_of("end", end)
-        wanted = EpisodeFilter(detector, stream, severity, state, *between, number_of(cursor))
+        wanted = EpisodeFilter(
+            detector, stream, severity, state, acknowledged, *between, number_of(cursor)
+        )
         items, following = history.episodes(wanted, limit)
         return EpisodePage.model_validate({"items": items, "next_cursor": cursor_of(following)})
 
     @router.get("/episodes/{name:path}", responses={404: {"model": Problem}})
     def get_episode(name: str) -> Episode:
         """One episode: since when, how severe, and the features to blame."""
-        body = history.episode(name) or history.episode(as_stored(name))
-        if body is None:
-            raise ProblemError(404, f"no episode {name!r}")
+        return Episode.model_validate(found(name))
+
+    @router.patch("/episodes/{name:path}", responses={404: {"model": Problem}})
+    def remark(name: str, remark: Remark) -> Episode:
+        """Acknowledge an episode, or note something; who listens is told."""
+        episode = found(name)["id"]
+        note = None if remark.note is None else remark.note.replace("\0", "\\0")
+        history.remark(episode, remark.acknowledged, note)
+        body = found(episode)
+        log.info("remark", episode=episode, acknowledged=body["acknowledged"], note=body["note"])
+        service.live.tell([("episode", body)])
         return Episode.model_validate(body)
 
     @router.get("/incidents", responses={400: {"model": Problem}})
@@ -63,7 +82,7 @@ def episodes_router(service: Service) -> APIRouter:
     ) -> IncidentPage:
         """Episodes that overlap, as one, the newest first."""
         between = time_of("start", start), time_of("end", end)
-        wanted = EpisodeFilter(detector, None, None, None, *between)
+        wanted = EpisodeFilter(detector, None, None, None, None, *between)
         found, more = history.episodes(wanted, MOST_GROUPED)
         items = incidents_of(found, within_seconds)
         return IncidentPage.model_validate({"items": items, "truncated": more is not None})

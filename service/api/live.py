@@ -43,10 +43,11 @@ def live_router(service: Service) -> APIRouter:
         def wake() -> None:
             loop.call_soon_threadsafe(woken.set)
 
-        if not live.listen(wake):
+        if live.full:
             raise ProblemError(503, "too many listen already; ask /api/v1/episodes now and then")
 
         async def told() -> AsyncIterator[bytes]:
+            live.listen(wake)  # here, as who leaves before it begins never gets to the end
             try:
                 async for event in _events(live, glance, woken, last_event_id):
                     yield event

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Severity = Literal["minor", "major", "critical"]
 EpisodeState = Literal["open", "closed"]
@@ -82,6 +82,17 @@ class Episode(BaseModel):
     topic: str
     partition: int
     offset: int = Field(description="Of the event that changed it last.")
+    acknowledged: bool = Field(False, description="Whether a person has taken it on.")
+    note: str | None = Field(None, description="What a person says of it.")
+
+
+class Remark(BaseModel):
+    """What a person says of an episode; what is left out, or null, stays as it was."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    acknowledged: bool | None = None
+    note: str | None = Field(None, max_length=2000, description="An empty one takes it away.")
 
 
 class EpisodePage(BaseModel):

@@ -66,9 +66,20 @@ episodes = sa.Table(
     sa.Index("episodes_by_state", "state", "number"),
 )
 
-EPISODE_READ = tuple(
-    episodes.c[name] for name in ("state", "severity", "score", "peak", "features", "body")
+remarks = sa.Table(
+    "remarks",
+    metadata,
+    sa.Column("episode", sa.String, primary_key=True),
+    sa.Column("acknowledged", sa.Boolean, nullable=False),
+    sa.Column("note", sa.Text),
 )
+
+EPISODE_READ = (
+    *(episodes.c[name] for name in ("state", "severity", "score", "peak", "features", "body")),
+    sa.func.coalesce(remarks.c.acknowledged, sa.false()).label("acknowledged"),
+    remarks.c.note,
+)
+WITH_REMARKS = episodes.outerjoin(remarks, remarks.c.episode == episodes.c.id)
 
 dead_letters = sa.Table(
     "dead_letters",
@@ -130,6 +141,7 @@ class EpisodeFilter:
     stream: str | None = None
     severity: str | None = None
     state: str | None = None
+    acknowledged: bool | None = None
     start: float | None = None
     end: float | None = None
     before: int | None = None
@@ -240,15 +252,18 @@ class History:
 
     def episode(self, name: str) -> dict[str, Any] | None:
         """One episode by its id."""
-        query = sa.select(*EPISODE_READ).where(_is(episodes.c.id, name))
+        query = sa.select(*EPISODE_READ).select_from(WITH_REMARKS).where(_is(episodes.c.id, name))
         with self._connected() as connection:
             row = connection.execute(query).first()
         return None if row is None else _episode_body(row)
 
     def episodes(self, wanted: EpisodeFilter, limit: int) -> Page:
-        query = sa.select(episodes.c.number, *EPISODE_READ)
+        query = sa.select(episodes.c.number, *EPISODE_READ).select_from(WITH_REMARKS)
         for name in ("detector", "stream", "severity", "state"):
             query = _where(query, episodes.c[name], getattr(wanted, name))
+        if wanted.acknowledged is not None:
+            seen = sa.func.coalesce(remarks.c.acknowledged, sa.false())
+            query = query.where(seen if wanted.acknowledged else sa.not_(seen))
         if wanted.start is not None:
             going_on = sa.or_(episodes.c.end >= wanted.start, episodes.c.state == "open")
             query = query.where(going_on)
@@ -256,6 +271,19 @@ class History:
             query = query.where(episodes.c.start < wanted.end)
         rows, cursor = self._page(query, episodes, wanted.before, limit)
         return [_episode_body(row) for row in rows], cursor
+
+    def remark(self, episode: str, acknowledged: bool | None, note: str | None) -> None:
+        """Note what a person says of an episode; what is None stays as it was."""
+        given = {"acknowledged": acknowledged, "note": note}
+        changed = {name: value for name, value in given.items() if value is not None}
+        if not changed:
+            return
+        row = {"episode": episode, "acknowledged": False, **changed}
+        insert = self._insert(remarks).values(row)
+        with self._connected() as connection:
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[remarks.c.episode], set_=changed)
+            )
 
     def open_episodes(self) -> int:
         """How many there are."""
@@ -333,6 +361,7 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _episode_body(row: Any) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(row.body)
     body |= {name: getattr(row, name) for name in ("state", "severity", "score", "peak")}
+    body |= {"acknowledged": bool(row.acknowledged), "note": row.note or None}
     return {**body, "features": msgspec.json.decode(row.features)}
 
 

@@ -44,7 +44,7 @@ class Live:
         told = [("anomaly", anomaly) for anomaly in delivery.anomalies]
         told += [("episode", change) for change in delivery.episodes]
         if told:
-            self._tell(told)
+            self.tell(told)
 
     def flush(self, wait: bool = True) -> None:
         """Nothing is buffered."""
@@ -54,14 +54,15 @@ class Live:
         self.closed = True
         self._wake()
 
-    def listen(self, wake: Callable[[], None]) -> bool:
-        """Call `wake` whenever there is something new, from the pipeline's thread; False where too
-        many listen."""
+    @property
+    def full(self) -> bool:
+        """Whether as many listen as can be told."""
+        return len(self._listeners) >= MOST_LISTENERS
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever there is something new, from any thread, until it leaves."""
         with self._lock:
-            if len(self._listeners) >= MOST_LISTENERS:
-                return False
             self._listeners.add(wake)
-            return True
 
     def leave(self, wake: Callable[[], None]) -> None:
         with self._lock:
@@ -92,7 +93,8 @@ class Live:
         else:
             self._scored.append((second, events))
 
-    def _tell(self, told: list[tuple[str, Mapping[str, Any]]]) -> None:
+    def tell(self, told: list[tuple[str, Mapping[str, Any]]]) -> None:
+        """Names and bodies, to all who listen; from any thread."""
         with self._lock:
             for name, body in told:
                 self._events.append(Event(self._next, name, body))

@@ -365,3 +365,28 @@ def listened(client: TestClient, last_event_id: str) -> list[dict[str, str]]:
         for event in text.split("\n\n")
         if event
     ]
+
+
+def test_a_person_acknowledges_an_episode_and_notes_something(client: TestClient) -> None:
+    lines = wave(400, spikes=[350])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    (episode,) = client.get("/api/v1/episodes").json()["items"]
+    assert (episode["acknowledged"], episode["note"]) == (False, None)
+    path = f"/api/v1/episodes/{episode['id']}"
+    told = client.patch(path, json={"acknowledged": True}).json()
+    assert (told["acknowledged"], told["note"]) == (True, None)
+    told = client.patch(path, json={"note": "a test of the pump"}).json()
+    assert (told["acknowledged"], told["note"]) == (True, "a test of the pump")
+    assert (
+        client.get(path).json() == told == {**episode, "acknowledged": True, "note": told["note"]}
+    )
+
+    def listed(acknowledged: bool) -> int:
+        query = {"acknowledged": acknowledged}
+        return len(client.get("/api/v1/episodes", params=query).json()["items"])
+
+    assert (listed(True), listed(False)) == (1, 0)
+    told = client.patch(path, json={"acknowledged": False, "note": ""}).json()
+    assert (told["acknowledged"], told["note"]) == (False, None)
+    assert client.patch(path, json={"acknowleged": True}).status_code == 422
+    assert client.patch("/api/v1/episodes/none", json={}).status_code == 404

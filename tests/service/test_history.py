@@ -29,6 +29,7 @@ BATCH = raw_batch(
     + [b"{", b"x" * 10_000]
 )
 PARTS = list(BATCH.cut(7))
+UNSEEN = {"acknowledged": False, "note": None}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_episodes_are_kept_as_they_were_told_last(history: History) -> None:
     changes = [episode for delivery in collected.deliveries for episode in delivery.episodes]
     last = {episode["id"]: episode for episode in changes}
     peaks = {e["id"]: e["features"] for e in changes if e["features"] is not None}
-    expected = {name: {**one, "features": peaks[name]} for name, one in last.items()}
+    expected = {name: {**one, **UNSEEN, "features": peaks[name]} for name, one in last.items()}
     found, _ = history.episodes(EpisodeFilter(), 1000)
     assert {episode["id"]: episode for episode in found} == expected
     assert len(found) == len(expected) > 2
@@ -118,6 +119,20 @@ def test_episodes_are_kept_as_they_were_told_last(history: History) -> None:
         for change in delivery.episodes:
             history.deliver(replace(delivery, anomalies=[], episodes=[change], dead_letters=[]))
             assert history.episodes(EpisodeFilter(), 1000)[0] == found
+
+
+def test_what_a_person_says_of_an_episode_stays(history: History) -> None:
+    (first, second, *_), _ = history.episodes(EpisodeFilter(), 10)
+    history.remark(first["id"], True, None)
+    history.remark(first["id"], None, "known")
+    history.remark(second["id"], None, "odd")
+    said = {"acknowledged": True, "note": "known"}
+    assert history.episode(first["id"]) == {**first, **said}
+    assert history.episode(second["id"]) == {**second, "note": "odd"}
+    seen, _ = history.episodes(EpisodeFilter(acknowledged=True), 10)
+    assert [one["id"] for one in seen] == [first["id"]]
+    unseen, _ = history.episodes(EpisodeFilter(acknowledged=False), 10)
+    assert second["id"] in {one["id"] for one in unseen}
 
 
 def test_a_lower_peak_of_another_artifact_does_not_replace_a_higher_one(history: History) -> None:
