@@ -18,6 +18,7 @@ import numpy.typing as npt
 from model.episodes import CLOSED, NONE, OPEN
 from model.judge import BAND
 from service.clock import format_time
+from service.words import why
 
 Bytes = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
@@ -211,7 +212,8 @@ class ScoredBatch:
 
     `artifact` is the fingerprint of the one that scored them. `scores` is (n,) of
     `model.judge.SCORE`, `episodes` (n,) of `model.episodes.EPISODE`; expected, spread and surprise
-    are (n, F). `memory_ages` (n,) are the seconds of event time that a stream's memory had seen.
+    are (n, F), views (n, V) of those that `view_names` names. `memory_ages` (n,) are the seconds of
+    event time that a stream's memory had seen.
     """
 
     detector: str
@@ -227,6 +229,8 @@ class ScoredBatch:
     expected: F64
     spread: F64
     surprise: F64
+    views: F64
+    view_names: tuple[str, ...]
     episodes: npt.NDArray[np.void]
     memory_ages: F64
 
@@ -318,6 +322,7 @@ def anomaly_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
         "detector": scored.detector,
         "artifact": scored.artifact,
         "severity": severity_of(result["score"]),
+        "why": _why(scored, i, _blamed(scored, i)),
         **result,
         "topic": topic,
         "partition": partition,
@@ -339,6 +344,7 @@ def episode_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
     topic, partition = scored.partition
     episode, offset = scored.episodes[i], int(scored.offsets[i])
     score, peak = float(episode["score"]), int(episode["peak"])
+    blamed = _blamed(scored, i) if peak == offset else None
     return {
         "id": event_id(scored.detector, scored.partition, int(episode["first"])),
         "detector": scored.detector,
@@ -353,11 +359,17 @@ def episode_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
         "end": format_time(float(episode["end"])),
         "anomalies": int(episode["anomalies"]),
         "peak": event_id(scored.detector, scored.partition, peak),
-        "features": _blamed(scored, i) if peak == offset else None,
+        "why": None if blamed is None else _why(scored, i, blamed),
+        "features": blamed,
         "topic": topic,
         "partition": partition,
         "offset": offset,
     }
+
+
+def _why(scored: ScoredBatch, i: int, blamed: list[dict[str, Any]]) -> str:
+    """Event i in words."""
+    return why(scored.view_names[int(np.argmax(scored.views[i]))], blamed)
 
 
 def _blamed(scored: ScoredBatch, i: int) -> list[dict[str, Any]]:

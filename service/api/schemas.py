@@ -41,6 +41,7 @@ class Anomaly(Result):
     id: str = Field(description="`<detector>:<topic>:<partition>:<offset>`, safe in a URL.")
     detector: str
     severity: Severity = Field(description="minor from a score of 1, major 1.5, critical 2.5.")
+    why: str = Field(description="In words.")
     topic: str = Field(description="Where the event came from; `log` is the embedded log.")
     partition: int
     offset: int = Field(description="Of the event's record in its partition.")
@@ -76,6 +77,7 @@ class Episode(BaseModel):
     end: str = Field(description="Time of the newest anomalous event.")
     anomalies: int = Field(description="Anomalous events so far.")
     peak: str = Field(description="The id of the anomaly with the highest score.")
+    why: str = Field(description="The peak in words.")
     features: list[BlamedFeature] = Field(
         description="Those of the peak, the one to blame most first."
     )

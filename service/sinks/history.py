@@ -19,8 +19,9 @@ MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
 
 EPISODE_COLUMNS = ("id", "detector", "stream", "state", "severity", "score", "peak", "offset")
 OF_THE_PEAK = ("severity", "score", "peak", "features")
+TOLD_OF_THE_PEAK = ("why", "features")
 NEVER_TOLD_AGAIN = {"number", "id"}
-NOT_THE_PEAK = "[]"  # features of a change that tells none
+NOT_THE_PEAK = "{}"  # of a change that tells none
 
 metadata = sa.MetaData()
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -61,7 +62,7 @@ episodes = sa.Table(
     sa.Column("end", sa.Float, nullable=False),  # of the newest anomalous event
     sa.Column("offset", sa.BigInteger, nullable=False),  # of the event that told this last
     sa.Column("body", sa.Text, nullable=False),  # the episode as JSON, as it was told last
-    sa.Column("features", sa.Text, nullable=False),  # those of its peak, as JSON
+    sa.Column("features", sa.Text, nullable=False),  # those of its peak, and why, as JSON
     sa.Index("episodes_by_stream", "stream", "number"),
     sa.Index("episodes_by_state", "state", "number"),
 )
@@ -347,13 +348,13 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for change in changes:
         kept = rows.get(change["id"], {"features": NOT_THE_PEAK})["features"]
-        told = change["features"]
+        told = {name: change[name] for name in TOLD_OF_THE_PEAK}
         rows[change["id"]] = {
             **{name: change[name] for name in EPISODE_COLUMNS},
             "start": parse_time(change["start"]),
             "end": parse_time(change["end"]),
-            "body": msgspec.json.encode({**change, "features": None}).decode(),
-            "features": kept if told is None else msgspec.json.encode(told).decode(),
+            "body": msgspec.json.encode({**change, **dict.fromkeys(TOLD_OF_THE_PEAK)}).decode(),
+            "features": kept if change["why"] is None else msgspec.json.encode(told).decode(),
         }
     return list(rows.values())
 
@@ -362,7 +363,7 @@ def _episode_body(row: Any) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(row.body)
     body |= {name: getattr(row, name) for name in ("state", "severity", "score", "peak")}
     body |= {"acknowledged": bool(row.acknowledged), "note": row.note or None}
-    return {**body, "features": msgspec.json.decode(row.features)}
+    return {**body, **msgspec.json.decode(row.features)}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def scored(
     return ScoredBatch(
         "default", "a", ("t", 0), ("x",), Names.of(streams), np.arange(n), np.arange(n),
         np.array(times, np.float64), column, told, column + 2.0, np.full((n, 1), 2.0),
-        np.zeros((n, 1)), np.zeros(n, EPISODE), np.zeros(n),
+        np.zeros((n, 1)), np.zeros((n, 1)), ("near",), np.zeros(n, EPISODE), np.zeros(n),
     )  # fmt: skip
 
 

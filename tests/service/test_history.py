@@ -106,8 +106,9 @@ def test_episodes_are_kept_as_they_were_told_last(history: History) -> None:
     pipeline.run()
     changes = [episode for delivery in collected.deliveries for episode in delivery.episodes]
     last = {episode["id"]: episode for episode in changes}
-    peaks = {e["id"]: e["features"] for e in changes if e["features"] is not None}
-    expected = {name: {**one, **UNSEEN, "features": peaks[name]} for name, one in last.items()}
+    told = ("why", "features")
+    peaks = {e["id"]: {name: e[name] for name in told} for e in changes if e["why"] is not None}
+    expected = {name: {**one, **UNSEEN, **peaks[name]} for name, one in last.items()}
     found, _ = history.episodes(EpisodeFilter(), 1000)
     assert {episode["id"]: episode for episode in found} == expected
     assert len(found) == len(expected) > 2

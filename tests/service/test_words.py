@@ -1,0 +1,52 @@
+"""An anomaly says why in a sentence."""
+
+from typing import Any
+
+import pytest
+
+from model.views import VIEWS
+from service.words import IN_WORDS, why
+
+
+def told(feature: str, actual: float, share: float = 1.0, low: float | None = 71.0) -> Any:
+    high = None if low is None else low + 25.0
+    expected = None if low is None else low + 12.5
+    return {
+        "feature": feature, "actual": actual, "expected": expected, "low": low, "high": high,
+        "share": share,
+    }  # fmt: skip
+
+
+def test_every_view_has_words() -> None:
+    assert set(IN_WORDS) == set(VIEWS)
+
+
+@pytest.mark.parametrize(
+    ("view", "features", "sentence"),
+    [
+        ("near", [told("heart_rate", 148.0)], "heart_rate 148, expected 71 to 96"),
+        (
+            "near",
+            [told("heart_rate", 148.0, 0.6), told("spo2", 70.5, 0.3), told("resp", 80.0, 0.1)],
+            "heart_rate 148, expected 71 to 96; also spo2 low, 70.5",
+        ),
+        (
+            "day",
+            [told("load", 80.25, 0.7), told("users", 80.0, 0.3)],
+            "load 80.25 is within the expected 71 to 96, but unusual for this time of day; "
+            "also users 80",
+        ),
+        (
+            "jump",
+            [told("load", 1234567.25)],
+            "load 1,234,567, expected 71 to 96: a jump from the values just before",
+        ),
+        (
+            "rare",
+            [told("x", 0.00012345, low=None)],
+            "x 0.0001234, when nothing was expected of it yet: further off than hardly ever",
+        ),
+    ],
+)
+def test_an_anomaly_says_why(view: str, features: list[Any], sentence: str) -> None:
+    assert why(view, features) == sentence
