@@ -14,6 +14,7 @@ from model.compiled import compiled, inlined
 from model.config import VALUE_CHANNELS
 from model.elementary import LN10, exp, log, log10
 from model.episodes import EPISODE, STEADY, follow_episode
+from model.feedback import TOGETHER, eased, tolerated
 from model.normalise import LEVEL_STEPS, Events
 from model.observed import Observed
 from model.population import rarity
@@ -382,14 +383,16 @@ def decide(
     """Score and alarm of one event; the row keeps the last of each."""
     row["scored"] += np.uint64(1)
     total = max(total, 0.0)
-    threshold = threshold_of(pace, budget_per_week)
+    threshold = threshold_of(pace, budget_per_week) * eased(row["tolerance"])
     score = float(np.float32(total / threshold))  # as rows keep it, so that all say the same
     anomalous = score >= 1.0
     rested = row["since_alarm"] == 0 or row["since_alarm"] >= REFRACTORY_EVENTS
     # A stream that wakes people more often than the budget says must have something rarer to tell.
     row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)
     worth = total >= threshold + log10(1.0 + row["overspent"] / TOLERATED)
+    known = score <= tolerated(row["tolerance"]) and row["anomalous"] + 1 < TOGETHER
     alarm = anomalous and worth and (rested or score >= ESCALATION * row["alarm_score"])
+    alarm = alarm and not known
     if alarm:
         row["overspent"] += 1.0
         row["since_alarm"] = 1

@@ -65,6 +65,7 @@ HEAD = np.dtype(
         ("phase", "u1"),  # of the episode, see `model.episodes`
         ("anomalous", "u1"),  # anomalous events of the block in progress
         ("late_run", "u1"),  # events in a row rejected as too late
+        ("tolerance", "i1"),  # what a person said of its anomalies, see `model.feedback`
     ],
     align=True,
 )

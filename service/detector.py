@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from model.admission import LATE, REPEATED, REPLAYED
 from model.artifact import Artifact
+from model.feedback import eased, tolerated
 from model.judge import confidence_of, threshold_of
 from model.row import Bytes, RowLayout, RowTable
 from model.scorer import Scored, Scorer, directions_of
@@ -54,9 +55,9 @@ LEAVING = 0.1  # share of the memories that leave together, at least, when there
 MEMORY_SHARE = 0.5  # of the machine's, for memories, unless a bound is set
 OUTLASTS_RESET = (
     "origin", "offset", "episode", "episode_start", "episode_end", "peak", "peak_after",
-    "episode_anomalies", "quiet", "phase",
+    "episode_anomalies", "quiet", "phase", "tolerance",
 )  # fmt: skip
-"""Of a row's head: what was read, and what was told."""
+"""Of a row's head: what was read, what was told, and what a person said of it."""
 NONE = np.empty(0, np.int64)
 NOBODY = Names.of([])
 
@@ -371,14 +372,10 @@ class Detector:
 
     def reset(self, name: str) -> bool:
         """Let a stream begin anew; False where it is not known. Where its events were read up to,
-        and the episode that was told of, stay."""
-        if self._copy_of(name) is None:
+        the episode that was told of, and what a person said of it stay."""
+        slots = self._held(name)
+        if slots is None:
             return False
-        stream = Names.of([name])
-        if self.arena.names.known(stream)[0] == FREE:
-            self._fetched = self._store.idle(self.memory, [name])
-        slots, _ = self.arena.slots_of(stream)
-        self._recall()
         head = self.arena.table.head
         kept = {field: head[field][slots] for field in OUTLASTS_RESET}
         self.arena.table.bytes[slots] = self.arena.fresh
@@ -386,6 +383,27 @@ class Detector:
             head[field][slots] = value
         self.arena.mark(slots)
         return True
+
+    def tolerate(self, name: str, tolerance: int) -> bool:
+        """Note what a person said of it, see `model.feedback`; False where it is not known."""
+        slots = self._held(name)
+        if slots is None:
+            return False
+        self.arena.table.head["tolerance"][slots] = tolerance
+        self.arena.mark(slots)
+        return True
+
+    def _held(self, name: str) -> I64 | None:
+        """(1,), the slot of a stream, which is back from the store if it was idle; None where it is
+        not known."""
+        if self._copy_of(name) is None:
+            return None
+        stream = Names.of([name])
+        if self.arena.names.known(stream)[0] == FREE:
+            self._fetched = self._store.idle(self.memory, [name])
+        slots, _ = self.arena.slots_of(stream)
+        self._recall()
+        return slots
 
     def memory_of(self, streams: Names) -> tuple[F64, F64]:
         """(n,) each: confidence and age of resident memories, -inf where a stream has none."""
@@ -424,6 +442,7 @@ class Detector:
         """A stream's row in short, as a person reads it."""
         head = table.head[0]
         threshold = threshold_of(head["pace"], self.scorer.budget_per_week)
+        threshold *= eased(int(head["tolerance"]))
         return {
             "stream": name,
             "detector": self.name,
@@ -437,6 +456,7 @@ class Detector:
             "confidence": float(confidence_of(head["scored"])),
             "anomalies": int(head["anomalies"]),
             "alarms": int(head["alarms"]),
+            "tolerated": tolerated(int(head["tolerance"])),
         }
 
     def _scored_batch(self, raw: RawBatch, decoded: Decoded, scored: Scored) -> ScoredBatch:

@@ -203,9 +203,20 @@ class Pipeline:
     def reset(self, name: str, stream: str) -> bool:
         """Let a stream of a detector begin anew, and save it; False where it is not known here.
         Unavailable where it cannot be saved now: the next checkpoint does."""
-        found = [detector.reset(stream) for detector in self.memories(name)]
+        return self._changed(name, stream, "reset", lambda detector: detector.reset(stream))
+
+    def tolerate(self, name: str, stream: str, tolerance: int) -> bool:
+        """Note what a person said of a stream, see `model.feedback`; otherwise as `reset`."""
+        return self._changed(
+            name, stream, "feedback", lambda detector: detector.tolerate(stream, tolerance)
+        )
+
+    def _changed(
+        self, name: str, stream: str, what: str, change: Callable[[Detector], bool]
+    ) -> bool:
+        found = [change(detector) for detector in self.memories(name)]
         if any(found):
-            log.info("reset", detector=name, stream=stream)
+            log.info(what, detector=name, stream=stream)
             self.checkpoint()
         return any(found)
 

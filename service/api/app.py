@@ -15,6 +15,7 @@ from service.api.description import describe_problems
 from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
 from service.api.events import events_router
+from service.api.feedback import feedback_router
 from service.api.live import live_router
 from service.api.now import now_router
 from service.api.problems import ProblemError
@@ -39,7 +40,7 @@ def create_app(service: Service) -> FastAPI:
     token = service.settings.api.secret()
     guard = [Depends(_guard(token)), Depends(_known_query)]
     routers = (
-        events_router, whatif_router, reset_router, scores_router, streams_router,
+        events_router, whatif_router, reset_router, feedback_router, scores_router, streams_router,
         episodes_router, anomalies_router, detectors_router, now_router, live_router,
     )  # fmt: skip
     for made in routers:

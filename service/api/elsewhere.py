@@ -50,12 +50,14 @@ class Elsewhere:
             if address != self._service.address and address.startswith(("http://", "https://")):
                 path = request.scope["raw_path"].decode("ascii")
                 url = f"{address}{path}{'?' if asked else ''}{asked}"
-                yield address, _get(url, body, request.headers)
+                yield address, _asked(request.method, url, body, request.headers)
 
 
-def _get(url: str, body: bytes | None, given: Mapping[str, str]) -> dict[str, Any] | None:
-    headers = {name: given[name] for name in PASSED_ON if name in given}
-    request = urllib.request.Request(url, body, {**headers, FORWARDED: "1"})  # noqa: S310 - ours
+def _asked(
+    method: str, url: str, body: bytes | None, given: Mapping[str, str]
+) -> dict[str, Any] | None:
+    headers = {**{name: given[name] for name in PASSED_ON if name in given}, FORWARDED: "1"}
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - ours
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as reply:  # noqa: S310
             answer: dict[str, Any] = json.load(reply)

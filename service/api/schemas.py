@@ -97,6 +97,37 @@ class Remark(BaseModel):
     note: str | None = Field(None, max_length=2000, description="An empty one takes it away.")
 
 
+class Feedback(BaseModel):
+    """What a person says of an event of a stream: give the episode that was no anomaly, or the time
+    from which on an anomaly was missed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["false", "missed"]
+    episode: str | None = Field(None, description="Its id; for `false`.")
+    time: str | None = Field(None, description="RFC 3339 or Unix seconds; for `missed`.")
+    seconds: float = Field(
+        60.0, gt=0, le=86_400, description="After `time`, in which the event was."
+    )
+
+
+class FeedbackBody(BaseModel):
+    id: str
+    detector: str
+    stream: str
+    kind: Literal["false", "missed"]
+    score: float = Field(description="Of the event, had nothing been said before.")
+    episode: str | None
+    time: str = Field(description="Of the event.")
+    said: str = Field(description="When.")
+    undone: bool
+
+
+class FeedbackPage(BaseModel):
+    items: list[FeedbackBody]
+    next_cursor: str | None
+
+
 class EpisodePage(BaseModel):
     items: list[Episode]
     next_cursor: str | None = Field(
@@ -155,6 +186,10 @@ class StreamSummary(BaseModel):
     confidence: float
     anomalies: int
     alarms: int
+    tolerated: float = Field(
+        description="The score up to which a single event does not alarm, as a person said of one "
+        "that it was no anomaly; 0 where nobody did."
+    )
 
 
 class FeatureCurves(BaseModel):

@@ -75,6 +75,21 @@ remarks = sa.Table(
     sa.Column("note", sa.Text),
 )
 
+feedback = sa.Table(
+    "feedback",
+    metadata,
+    sa.Column("number", NUMBER, primary_key=True),  # in the order in which it was said
+    sa.Column("detector", sa.String, nullable=False),
+    sa.Column("stream", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("score", sa.Float, nullable=False),  # of the event, had nothing been said before
+    sa.Column("episode", sa.String),  # that was no anomaly
+    sa.Column("time", sa.Float, nullable=False),  # of the event
+    sa.Column("said", sa.Float, nullable=False),  # when
+    sa.Column("undone", sa.Boolean, nullable=False),
+    sa.Index("feedback_by_stream", "detector", "stream", "number"),
+)
+
 EPISODE_READ = (
     *(episodes.c[name] for name in ("state", "severity", "score", "peak", "features", "body")),
     sa.func.coalesce(remarks.c.acknowledged, sa.false()).label("acknowledged"),
@@ -286,6 +301,38 @@ class History:
                 insert.on_conflict_do_update(index_elements=[remarks.c.episode], set_=changed)
             )
 
+    def say(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Note feedback; the same of the same event is one, and counts again if it was undone."""
+        table = feedback.c
+        same = [table[name] == said[name] for name in ("detector", "stream", "kind", "time")]
+        with self._connected() as connection:
+            known = connection.execute(sa.select(feedback).where(*same)).first()
+            if known is None:
+                row = {**said, "undone": False}
+                number = connection.execute(sa.insert(feedback).values(row)).inserted_primary_key
+                return _feedback_body({**row, "number": None if number is None else number[0]})
+            one = table.number == known.number
+            connection.execute(sa.update(feedback).where(one).values(undone=False))
+            return _feedback_body({**known._mapping, "undone": False})
+
+    def undo(self, number: int) -> dict[str, Any] | None:
+        """Take feedback back; None where there is none."""
+        one = feedback.c.number == number
+        with self._connected() as connection:
+            connection.execute(sa.update(feedback).where(one).values(undone=True))
+            row = connection.execute(sa.select(feedback).where(one)).first()
+        return None if row is None else _feedback_body(row._mapping)
+
+    def feedback(
+        self, detector: str | None, stream: str | None, before: int | None, limit: int
+    ) -> Page:
+        """What was said, the newest first, also what was taken back."""
+        query = sa.select(feedback)
+        query = _where(query, feedback.c.detector, detector)
+        query = _where(query, feedback.c.stream, stream)
+        rows, cursor = self._page(query, feedback, before, limit)
+        return [_feedback_body(row._mapping) for row in rows], cursor
+
     def open_episodes(self) -> int:
         """How many there are."""
         query = sa.select(sa.func.count()).where(episodes.c.state == "open")
@@ -364,6 +411,12 @@ def _episode_body(row: Any) -> dict[str, Any]:
     body |= {name: getattr(row, name) for name in ("state", "severity", "score", "peak")}
     body |= {"acknowledged": bool(row.acknowledged), "note": row.note or None}
     return {**body, **msgspec.json.decode(row.features)}
+
+
+def _feedback_body(row: Mapping[Any, Any]) -> dict[str, Any]:
+    body = {str(name): value for name, value in row.items()}
+    times = {name: format_time(body[name]) for name in ("time", "said")}
+    return {**body, **times, "id": str(body.pop("number"))}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The API, on a running pipeline."""
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -390,3 +391,69 @@ def test_a_person_acknowledges_an_episode_and_notes_something(client: TestClient
     assert (told["acknowledged"], told["note"]) == (False, None)
     assert client.patch(path, json={"acknowleged": True}).status_code == 422
     assert client.patch("/api/v1/episodes/none", json={}).status_code == 404
+
+
+def test_what_a_person_says_changes_what_alarms_and_can_be_taken_back(client: TestClient) -> None:
+    """The same spike again alarms only where nothing was said, and only if it comes alone."""
+    lines = wave(610, spikes=[350])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    (episode,) = client.get("/api/v1/episodes").json()["items"]
+    assert alarms(client, 1) == [True]
+    path = "/api/v1/streams/s/feedback"
+    asked = {"kind": "false", "episode": episode["id"]}
+    said = client.post(path, json=asked).json()
+    assert (said["kind"], said["score"], said["undone"]) == ("false", episode["score"], False)
+    assert client.post(path, json=asked).json() == said
+    assert client.get("/api/v1/feedback", params={"stream": "s"}).json()["items"] == [said]
+    tolerated = client.get("/api/v1/streams/s").json()["tolerated"]
+    assert 2 * episode["score"] <= tolerated <= 2.2 * episode["score"]
+    assert alarms(client, 1) == [False]
+    assert alarms(client, 4) == [False, False, True, False]
+    undone = client.delete(f"{path}/{said['id']}").json()
+    assert undone == {**said, "undone": True}
+    assert client.get("/api/v1/streams/s").json()["tolerated"] == 0.0
+    assert alarms(client, 1) == [True]
+
+
+def alarms(client: TestClient, spikes: int) -> list[bool]:
+    """Whether each of so many spikes in a row would alarm."""
+    events = [{"time": 1.7e9 + 60 * (610 + n), "value": 30.0 * (-1) ** n} for n in range(spikes)]
+    results = client.post("/api/v1/streams/s/whatif", json=events).json()["results"]
+    assert all(result["score"] > 1.0 for result in results)
+    return [result["alarm"] for result in results]
+
+
+def test_a_missed_anomaly_lowers_the_threshold(client: TestClient) -> None:
+    lines = wave(400, spikes=[])
+    client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    scores = client.get("/api/v1/streams/s/scores", params={"points": 5000}).json()
+    loudest = max(range(300, 400), key=lambda n: scores["scores"][n])
+    before = client.get("/api/v1/streams/s").json()
+    path = "/api/v1/streams/s/feedback"
+    asked = {"kind": "missed", "time": str(scores["times"][loudest]), "seconds": 1}
+    said = client.post(path, json=asked).json()
+    assert said["score"] == pytest.approx(scores["scores"][loudest], rel=0.01)
+    after = client.get("/api/v1/streams/s").json()
+    lowered = math.log10(after["threshold"]) / math.log10(before["threshold"])
+    assert lowered <= said["score"] * 0.99
+    client.delete(f"{path}/{said['id']}")
+    assert client.get("/api/v1/streams/s").json() == before
+
+
+@pytest.mark.parametrize(
+    ("feedback", "status"),
+    [
+        ({"kind": "false"}, 400),
+        ({"kind": "missed"}, 400),
+        ({"kind": "false", "episode": "none"}, 404),
+        ({"kind": "missed", "time": "2001-01-01T00:00:00Z"}, 404),
+        ({"kind": "odd"}, 422),
+    ],
+)
+def test_feedback_on_nothing_is_refused(
+    client: TestClient, feedback: dict[str, str], status: int
+) -> None:
+    client.post("/api/v1/events?scores=true", content=b"\n".join(wave(5)), headers=NDJSON)
+    assert client.post("/api/v1/streams/s/feedback", json=feedback).status_code == status
+    assert client.post("/api/v1/streams/none/feedback", json=feedback).status_code in {404, 422}
+    assert client.get("/api/v1/feedback").json()["items"] == []

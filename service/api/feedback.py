@@ -1,0 +1,144 @@
+"""POST /api/v1/streams/{id}/feedback: what was no anomaly, and what was missed."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from model.feedback import Said, eased, tolerance_of
+from service.api.elsewhere import Elsewhere
+from service.api.events import find_detector
+from service.api.paging import Limit, as_stored, cursor_of, number_of, time_of
+from service.api.problems import ProblemError
+from service.api.questions import ask
+from service.api.schemas import Feedback, FeedbackBody, FeedbackPage, Problem
+from service.api.streams import memory_of
+from service.bootstrap import Service
+from service.clock import now, parse_time
+from service.errors import Unavailable
+
+MOST_SAID = 10_000  # of a stream, that count
+MOST_POINTS = 5000  # of a stream's past, in which a missed event is looked for
+
+
+def feedback_router(service: Service) -> APIRouter:
+    router = APIRouter(tags=["feedback"])
+    elsewhere = Elsewhere(service)
+    history = service.history
+
+    @router.post(
+        "/streams/{stream:path}/feedback",
+        responses={code: {"model": Problem} for code in (400, 404, 503)},
+    )
+    async def say(
+        request: Request, stream: str, feedback: Feedback, detector: str | None = None
+    ) -> FeedbackBody:
+        """`false`: from now on an event of this stream alarms by itself only with more than twice
+        the score of the episode that was marked; the third anomalous event of a block of 50 alarms
+        as before. `missed`: the stream's threshold is lowered so that the same event would pass it.
+        Saved before the answer, and reversible."""
+        name = find_detector(service, detector).name
+        known = await ask(service, lambda: memory_of(service, name, stream))
+        if known is None:
+            given = feedback.model_dump_json().encode()
+            body = await run_in_threadpool(
+                elsewhere.find, request, stream, given, detector=detector
+            )
+            if body is None:
+                raise ProblemError(404, f"detector {name} has no stream {stream!r}")
+            return FeedbackBody.model_validate(body)
+        score, time = await run_in_threadpool(_event_of, service, name, stream, feedback)
+        said = {
+            "detector": name, "stream": stream, "kind": feedback.kind, "score": score,
+            "episode": feedback.episode, "time": time, "said": now(),
+        }  # fmt: skip
+        body = await run_in_threadpool(history.say, said)
+        await _follow(service, name, stream)
+        return FeedbackBody.model_validate(body)
+
+    @router.delete(
+        "/streams/{stream:path}/feedback/{number}",
+        responses={code: {"model": Problem} for code in (400, 404, 503)},
+    )
+    async def take_back(
+        request: Request, stream: str, number: str, detector: str | None = None
+    ) -> FeedbackBody:
+        """Take feedback back: the stream is as if it had never been given."""
+        name = find_detector(service, detector).name
+        known = await ask(service, lambda: memory_of(service, name, stream))
+        if known is None:
+            body = await run_in_threadpool(elsewhere.find, request, stream, detector=detector)
+            if body is None:
+                raise ProblemError(404, f"detector {name} has no stream {stream!r}")
+            return FeedbackBody.model_validate(body)
+        wanted = number_of(number)
+        body = None if wanted is None else await run_in_threadpool(history.undo, wanted)
+        if body is None or (body["detector"], body["stream"]) != (name, stream):
+            raise ProblemError(404, f"stream {stream!r} has no feedback {number!r}")
+        await _follow(service, name, stream)
+        return FeedbackBody.model_validate(body)
+
+    @router.get("/feedback", responses={400: {"model": Problem}})
+    def list_feedback(
+        stream: str | None = None,
+        detector: str | None = None,
+        cursor: str | None = None,
+        limit: Limit = 100,
+    ) -> FeedbackPage:
+        """What was said, the newest first, also what was taken back."""
+        items, following = history.feedback(detector, stream, number_of(cursor), limit)
+        return FeedbackPage.model_validate({"items": items, "next_cursor": cursor_of(following)})
+
+    return router
+
+
+def _event_of(service: Service, name: str, stream: str, feedback: Feedback) -> tuple[float, float]:
+    """Score and time of the event that feedback is about, as it would be had nothing been said."""
+    if feedback.kind == "false":
+        return _peak_of(service, name, stream, feedback.episode)
+    start = time_of("time", feedback.time)
+    if start is None:
+        raise ProblemError(400, "time: say when the anomaly that was missed was")
+    end = start + feedback.seconds
+    curves = service.curves.curves(name, stream, start, end, MOST_POINTS)
+    if curves is None:
+        raise ProblemError(404, f"no event of {stream!r} is kept from that time")
+    loudest = int(curves.scores.argmax())
+    return float(curves.scores[loudest]) * _factor(service, name, stream), float(
+        curves.times[loudest]
+    )
+
+
+def _peak_of(service: Service, name: str, stream: str, episode: str | None) -> tuple[float, float]:
+    if episode is None:
+        raise ProblemError(400, "episode: say which one was no anomaly")
+    history = service.history
+    body = history.episode(episode) or history.episode(as_stored(episode))
+    if body is None or (body["detector"], body["stream"]) != (name, stream):
+        raise ProblemError(404, f"stream {stream!r} has no episode {episode!r}")
+    return body["score"] * _factor(service, name, stream), parse_time(body["start"])
+
+
+def _factor(service: Service, name: str, stream: str) -> float:
+    """What the stream's threshold is multiplied with now, by what was said before."""
+    return eased(tolerance_of(_said(service, name, stream)))
+
+
+def _said(service: Service, name: str, stream: str) -> list[Said]:
+    """All that counts, the oldest first."""
+    items, _ = service.history.feedback(name, stream, None, MOST_SAID)
+    return [Said(one["kind"], one["score"]) for one in reversed(items) if not one["undone"]]
+
+
+async def _follow(service: Service, name: str, stream: str) -> None:
+    """Let the stream's memory be as what was said has it."""
+    said: list[Said] = await run_in_threadpool(_said, service, name, stream)
+    tolerance = tolerance_of(said)
+
+    def note() -> Any:
+        return service.pipeline.tolerate(name, stream, tolerance)
+
+    try:
+        await ask(service, note)
+    except Unavailable as error:
+        raise ProblemError(503, f"noted, not saved yet: {error}; say it again") from None
