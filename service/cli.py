@@ -198,6 +198,9 @@ def train(
 @direction_option
 @click.option("--key", metavar="COL", help="Column that names the stream [the first in _id].")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@click.option(
+    "--feedback", is_flag=True, help="What it changes to mark each stream's first false alarm."
+)
 @click.option("--together", is_flag=True, help="Train once on all series of a set, as streams.")
 @click.option("--quick", is_flag=True, help="Three series of a set, 100 streams of a series.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -210,13 +213,14 @@ def evaluate(
     direction: dict[str, str],
     key: str | None,
     jobs: int,
+    feedback: bool,
     together: bool,
     quick: bool,
     seed: int,
 ) -> None:
     """Measure detectors on folders of labelled series. Needs: pip install 'wakeful[evaluate]'."""
     from model.artifact import folder_of
-    from service.evaluate import EvaluateOptions, write_figures
+    from service.evaluate import EvaluateOptions, worth_of_feedback, write_figures
     from service.evaluate import evaluate as run
 
     if artifact and detectors and "wakeful" not in detectors:
@@ -231,6 +235,10 @@ def evaluate(
         seed,
         together,
     )
+    if feedback:
+        for line in worth_of_feedback(folders, options):
+            click.echo(line)
+        return
     figures = run(folders, options, click.echo)
     if file:
         write_figures(figures, file)

@@ -1,15 +1,17 @@
 """`wakeful evaluate`: detectors on folders of labelled series, figures printed and written."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from model.artifact import BASE, Artifact
 from model.errors import EvaluationError
 from model.evaluation.detector import Options
 from model.evaluation.detectors import BUILDERS, require
+from model.evaluation.feedback import worth_of
 from model.evaluation.run import asked, run_set, workers
 from model.evaluation.sets import LabelledSet, Task, read_labelled_set, tasks_of
 from model.evaluation.table import SetFigures, to_json, to_text
@@ -44,6 +46,17 @@ def evaluate(
     directions = _directions(options.direction or {}, sets)
     tasks = [tasks_of(one, directions, options.together) for one in sets]
     return _run(sets, tasks, names, options, show)
+
+
+def worth_of_feedback(folders: Sequence[Path], options: EvaluateOptions) -> Iterator[str]:
+    """Of each set, whose series are a stream each, what it changes to mark false alarms."""
+    artifact = Artifact(options.artifact or BASE)
+    for folder in folders:
+        labelled = read_labelled_set(folder, options.key, options.quick)
+        if labelled.key is not None:
+            raise SettingsError(f"--feedback: series of {folder} have many streams each")
+        series = tqdm(labelled.series, desc=labelled.name, unit=" series", disable=None)
+        yield f"{labelled.name}: {worth_of(artifact, series).to_text()}"
 
 
 def write_figures(figures: Sequence[SetFigures], file: Path) -> None:
