@@ -35,7 +35,7 @@ from service.errors import SettingsError
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 DETECTOR_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-FOREIGN = {"test_bootstrap_servers"}  # WAKEFUL_ variables that are no settings
+FOREIGN = {"test_bootstrap_servers", "test_data"}  # WAKEFUL_ variables that are no settings
 DIRECTIONS = {"low": -1, "both": 0, "high": 1}
 
 

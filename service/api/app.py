@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.staticfiles import StaticFiles
 
 from service.api import problems
 from service.api.anomalies import anomalies_router
@@ -26,7 +27,12 @@ from service.api.whatif import whatif_router
 from service.bootstrap import Service
 from service.settings import LOOPBACK
 
-PAGE = Path(__file__).parent.parent / "web" / "index.html"
+WEB = Path(__file__).parent.parent / "web"
+CONTENT_POLICY = (
+    "default-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+PAGE_HEADERS = {"Content-Security-Policy": CONTENT_POLICY, "Cache-Control": "no-cache"}
 
 
 def create_app(service: Service) -> FastAPI:
@@ -75,7 +81,9 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
-        return FileResponse(PAGE)
+        return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
+
+    app.mount("/web", StaticFiles(directory=WEB))
 
     describe_problems(app)
     return app

@@ -12,6 +12,7 @@ from service.api.now import present
 from service.api.problems import ProblemError
 from service.api.schemas import Problem
 from service.bootstrap import Service
+from service.errors import Unavailable
 from service.sinks.live import Live
 
 NOW_SECONDS = 1.0
@@ -72,8 +73,8 @@ class Glance:
             self._until = time + NOW_SECONDS
             try:
                 self._event = _event("now", await present(self._service))
-            except ProblemError as error:  # the next one may say more
-                self._event = _event("busy", {"detail": error.detail})
+            except (ProblemError, Unavailable) as error:  # the next one may say more
+                self._event = _event("busy", {"detail": str(error)})
         return self._event
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -181,6 +182,7 @@ class History:
         )
         self._insert = INSERTS[self._engine.dialect.name]
         self._made = False
+        self._making = Lock()
 
     @property
     def made(self) -> bool:
@@ -227,8 +229,9 @@ class History:
     def _connected(self) -> Iterator[sa.Connection]:
         """A transaction, in a database that has the tables."""
         try:
-            if not self._made:
-                self._make()
+            with self._making:  # by one thread: two that find no tables would both make them
+                if not self._made:
+                    self._make()
             with self._engine.begin() as connection:
                 yield connection
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:

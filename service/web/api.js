@@ -1,0 +1,55 @@
+// The service's JSON. Addresses are relative: the page may stand behind a prefix.
+
+export const API = "api/v1/";
+
+export class ApiError extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export const token = {
+  get: () => sessionStorage.getItem("token"),
+  set: text => sessionStorage.setItem("token", text),
+  forget: () => sessionStorage.removeItem("token"),
+};
+
+/** Told of each refusal for want of a token. */
+export const refused = new EventTarget();
+
+/** GET; an answer that is an error is an ApiError with the problem's own words (RFC 9457). */
+export async function request(path, options = {}) {
+  const sent = token.get();
+  const headers = { ...options.headers, ...(sent ? { Authorization: `Bearer ${sent}` } : {}) };
+  let reply;
+  try {
+    reply = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "the service does not answer");
+  }
+  if (reply.ok) return reply;
+  if (reply.status === 401 && sent === token.get()) refused.dispatchEvent(new Event("refused"));
+  throw new ApiError(reply.status, await detailOf(reply));
+}
+
+async function detailOf(reply) {
+  const problem = await reply.json().catch(() => ({}));
+  return problem.detail ?? `${reply.status} ${reply.statusText}`;
+}
+
+/** The body of a GET below api/v1; parameters without a value are left out, lists are repeated. */
+export async function get(path, parameters = {}, signal = undefined) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const one of [value].flat()) {
+      if (one !== null && one !== undefined && one !== "") query.append(name, one);
+    }
+  }
+  const asked = query.size ? `?${query}` : "";
+  return (await request(`${API}${path}${asked}`, { signal })).json();
+}
+
+export const streamPath = name => `streams/${encodeURIComponent(name)}`;
+export const episodePath = id => `episodes/${encodeURIComponent(id)}`;

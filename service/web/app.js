@@ -1,0 +1,117 @@
+// The shell: which page is shown, the state line, the token, the shortcuts.
+
+import { refused, token } from "./api.js";
+import { el, nothing, refill, trouble } from "./dom.js";
+import { count } from "./format.js";
+import * as keys from "./keys.js";
+import { again, live, start } from "./live.js";
+import { parse } from "./route.js";
+
+import * as deadLetters from "./deadletters.js";
+import * as episode from "./episode.js";
+import * as episodes from "./episodes.js";
+import * as now from "./now.js";
+import * as settings from "./settings.js";
+import * as stream from "./stream.js";
+import * as streams from "./streams.js";
+
+/** A page is {title(route), show(place, route, signal)}; the signal ends its requests and listeners. */
+const PAGES = { now, streams, stream, episodes, episode, "dead-letters": deadLetters, settings, missing: missing() };
+const OF = { stream: "streams", episode: "episodes" }; // which entry of the navigation it belongs to
+
+const main = document.getElementById("main");
+const state = document.getElementById("state");
+const form = document.getElementById("token");
+const help = document.getElementById("help");
+
+let shown = null; // {page, name, ends}
+let link = "connecting";
+
+function missing() {
+  return {
+    title: () => "No such page",
+    show: place => refill(place, el("h1", {}, "No such page"), nothing("There is nothing at this address. ", el("a", { href: "#/" }, "To the start"))),
+  };
+}
+
+async function show() {
+  const route = parse(location.hash);
+  const moved = shown !== null && (shown.page !== route.page || shown.name !== route.name);
+  shown?.ends.abort();
+  shown = { ...route, ends: new AbortController() };
+  const { signal } = shown.ends;
+  const page = PAGES[route.page];
+  mark(OF[route.page] ?? route.page);
+  retitle(page.title(route));
+  if (moved) {
+    main.replaceChildren();
+    window.scrollTo(0, 0);
+    main.focus({ preventScroll: true }); // where a screen reader goes on
+  }
+  try {
+    await page.show(main, route, signal);
+  } catch (error) {
+    if (!signal.aborted) refill(main, el("h1", {}, page.title(route)), trouble(error));
+  }
+}
+
+function mark(page) {
+  for (const entry of document.querySelectorAll("header nav a")) {
+    if (entry.dataset.page === page) entry.setAttribute("aria-current", "page");
+    else entry.removeAttribute("aria-current");
+  }
+}
+
+let title = "";
+let openEpisodes = 0;
+
+function retitle(text = title) {
+  title = text;
+  document.title = `${openEpisodes ? `(${openEpisodes}) ` : ""}${title} · Wakeful`;
+}
+
+function say(kind, text) {
+  state.dataset.state = kind;
+  if (state.textContent !== text) state.textContent = text; // each change is read aloud
+}
+
+function tellState({ now: told, error }) {
+  openEpisodes = told?.open_episodes ?? 0;
+  retitle();
+  if (error?.status === 401) return say("trouble", "waiting for the token");
+  if (error?.status === 0) return say("trouble", "no connection: the service does not answer");
+  const how = link === "live" ? "live" : "live updates are away: asking every 2 s";
+  if (told === null) return say("waiting", how);
+  if (!told.ready) return say("trouble", `not ready: ${told.waiting_for ?? "starting"}`);
+  const open = told.open_episodes;
+  if (!open) return say(link === "live" ? "good" : "waiting", `watching · ${how}`);
+  say("open", `${count(open)} ${open === 1 ? "episode" : "episodes"} open · ${how}`);
+}
+
+live.addEventListener("link", ({ detail }) => { link = detail; });
+live.addEventListener("now", ({ detail }) => tellState(detail));
+
+refused.addEventListener("refused", () => {
+  if (!form.hidden) return;
+  form.hidden = false;
+  form.elements["token-field"].focus();
+});
+form.addEventListener("submit", event => {
+  event.preventDefault();
+  token.set(form.elements["token-field"].value);
+  form.hidden = true;
+  form.reset();
+  show();
+  again();
+});
+
+document.getElementById("help-button").addEventListener("click", () => help.showModal());
+document.getElementById("skip").addEventListener("click", event => { // its # is no page
+  event.preventDefault();
+  main.focus();
+});
+
+keys.listen(help);
+window.addEventListener("hashchange", show);
+start();
+show();

@@ -1,0 +1,95 @@
+// One episode: what happened, since when, and what is to blame.
+
+import { episodePath, get } from "./api.js";
+import { Charts, meter } from "./charts.js";
+import { el, facts, nameOf, refill, svg } from "./dom.js";
+import { duration, stateOf } from "./episodes.js";
+import { ago, count, number, percent, scoreText, secondsOf, when, zone } from "./format.js";
+import { keepFresh } from "./fresh.js";
+import { href, streamLink } from "./route.js";
+import { badge } from "./severity.js";
+import { blame, told } from "./words.js";
+
+const LEAST_ROOM = 1800; // seconds before and after it that the chart shows
+const WIDTH = 240;
+
+export const title = () => "Episode";
+
+export async function show(place, { name }, signal) {
+  const parts = { story: el("div", {}), charts: el("section", { "aria-label": "Charts around it" }) };
+  const first = await get(episodePath(name), {}, signal);
+  refill(place, el("p", { class: "trail" }, el("a", { href: "#/episodes" }, "Episodes")), el("h1", {}, nameOf(first.stream)), parts.story,
+    el("h2", {}, "Around it"), parts.charts);
+  const charts = new Charts(parts.charts, {
+    stream: first.stream, detector: first.detector, signal, range: { ...around(first), span: null },
+    zoom: (start, end) => { location.hash = streamLink(first.stream, { detector: first.detector, start: start.toFixed(3), end: end.toFixed(3) }); },
+  });
+  keepFresh({
+    place: parts.story, signal,
+    load: end => get(episodePath(name), {}, end),
+    draw: episode => { charts.mark([episode]); refill(parts.story, story(episode)); },
+  });
+}
+
+/** Its time with three times as much on each side. */
+function around(episode) {
+  const [start, end] = [secondsOf(episode.start), secondsOf(episode.end)];
+  const room = Math.max(LEAST_ROOM, 3 * (end - start));
+  return { start: start - room, end: end + room };
+}
+
+function story(episode) {
+  const start = secondsOf(episode.start);
+  const { start: from, end: until } = around(episode);
+  return [
+    el("p", { class: "verdict" }, badge(episode.severity), " ", el("span", { class: `badge state-${episode.state}` }, stateOf(episode)), " ", blame(episode.features)),
+    facts([
+      ["Since", `${when(start)} ${zone()} ${ago(start) && `(${ago(start)})`}`],
+      ["Newest anomalous event", `${when(secondsOf(episode.end))} ${zone()}`],
+      ["Lasted", duration(episode)],
+      ["Peak score", `${scoreText(episode.score)} of the threshold 1`],
+      ["Anomalous events", count(episode.anomalies)],
+      ["Last change", episode.change],
+      ["Detector", nameOf(episode.detector)],
+      ["Artifact", el("code", {}, episode.artifact)],
+      ["Peak event", el("code", {}, episode.peak)],
+    ]),
+    el("p", { class: "actions" },
+      el("a", { class: "button", href: streamLink(episode.stream, { detector: episode.detector, start: from.toFixed(3), end: until.toFixed(3) }) }, "The stream at this time"),
+      el("a", { class: "button", href: href("episodes", null, { stream: episode.stream }) }, "All episodes of this stream"), copyButton()),
+    el("h2", {}, "To blame, at the peak"),
+    el("p", { class: "soft" }, "The most blamed feature first. The bar is the band that holds 99 % of normal values, the stroke in it what was expected, the diamond what came."),
+    el("ol", { class: "blamed" }, episode.features.map(blamed)),
+  ];
+}
+
+function blamed(feature) {
+  return el("li", {},
+    el("p", {}, el("strong", {}, nameOf(feature.feature)), ` ${told(feature)}`, el("span", { class: "share" }, ` · ${percent(feature.share)} of the surprise`, meter(feature.share))),
+    feature.expected !== null && picture(feature));
+}
+
+/** The expected band, the expected value in it, and where the actual one was. */
+function picture({ actual, expected, low, high }) {
+  const [least, most] = [Math.min(actual, low), Math.max(actual, high)];
+  const at = value => 8 + ((value - least) / (most - least || 1)) * (WIDTH - 16);
+  const off = actual < low || actual > high;
+  return svg("svg", { viewBox: `0 0 ${WIDTH} 24`, class: "bandpicture", role: "img", "aria-label": `${number(actual)} beside the band ${number(low)} to ${number(high)}` },
+    svg("rect", { class: "axis", x: 0, y: 11.5, width: WIDTH, height: 1 }),
+    svg("rect", { class: "band", x: at(low), y: 5, width: Math.max(2, at(high) - at(low)), height: 14, rx: 2 }),
+    svg("rect", { class: "expected", x: at(expected) - 0.75, y: 5, width: 1.5, height: 14 }),
+    svg("path", { class: off ? "actual off" : "actual", d: `M${at(actual)} 5l6 7-6 7-6-7Z` }));
+}
+
+function copyButton() {
+  const button = el("button", { type: "button", click: copy }, "Copy the link");
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      button.textContent = "Copied";
+    } catch {
+      button.replaceWith(el("input", { readonly: true, "aria-label": "Link to this episode", value: location.href })); // no clipboard without TLS: to be copied by hand
+    }
+  }
+  return button;
+}

@@ -1,0 +1,63 @@
+// Numbers and times as a person reads them. The API's times are RFC 3339; ours are Unix seconds.
+
+const PLAIN = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const DAY = 86400;
+const UNITS = [[DAY, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+export const isLocal = () => localStorage.getItem("times") === "local";
+
+/** "UTC", or the offset from it. */
+export function zone() {
+  if (!isLocal()) return "UTC";
+  const minutes = -new Date().getTimezoneOffset();
+  const sign = minutes < 0 ? "−" : "+";
+  const two = n => String(Math.trunc(Math.abs(n))).padStart(2, "0");
+  return `UTC${sign}${two(minutes / 60)}:${two(minutes % 60)}`;
+}
+
+export const secondsOf = text => Date.parse(text) / 1000;
+
+/** Four digits; a value that is not known is a dash. */
+export function number(value) {
+  if (value === null || value === undefined) return "–";
+  const size = Math.abs(value);
+  return size !== 0 && (size >= 1e7 || size < 1e-4) ? exponent(value) : PLAIN.format(value);
+}
+
+const exponent = value => value.toExponential(3).replace(/\.?0*e\+?/, "e");
+
+/** 1 event, 2 events. */
+export const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+export const count = value => (value === null || value === undefined ? "–" : WHOLE.format(value));
+export const scoreText = value => (value === null || value === undefined ? "–" : value.toFixed(2));
+export const percent = share => `${Math.round(100 * share)} %`;
+
+export function bytes(size) {
+  return size < 1024 ? `${count(size)} B` : `${PLAIN.format(size / 1024)} KiB`;
+}
+
+/** 2026-11-21 07:00:00, in the zone that the reader chose. */
+export function when(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
+  const shifted = isLocal() ? seconds - 60 * new Date(seconds * 1000).getTimezoneOffset() : seconds;
+  return new Date(shifted * 1000).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** 1 h 5 min: the two largest units. */
+export function lasted(seconds) {
+  const whole = Math.round(seconds);
+  const first = UNITS.findIndex(([size]) => whole >= size);
+  if (first < 0) return "0 s";
+  const [size, unit] = UNITS[first];
+  const [next, nextUnit] = UNITS[first + 1] ?? [1, ""];
+  const rest = Math.floor((whole % size) / next);
+  return `${Math.floor(whole / size)} ${unit}${rest && nextUnit ? ` ${rest} ${nextUnit}` : ""}`;
+}
+
+/** "12 min ago"; nothing for the old times of a replay, where the wall clock tells nothing. */
+export function ago(seconds) {
+  const since = Date.now() / 1000 - seconds;
+  return since >= 0 && since < 7 * DAY ? `${lasted(since)} ago` : "";
+}

@@ -1,0 +1,124 @@
+// The first page: what is wrong, since when, and how the service itself does.
+
+import { get } from "./api.js";
+import { el, nameOf, nothing, refill } from "./dom.js";
+import { episodeCard, episodeTable } from "./episodes.js";
+import { count, number, secondsOf, when, zone } from "./format.js";
+import { keepFresh } from "./fresh.js";
+import { HeatMap } from "./heatmap.js";
+import { live } from "./live.js";
+import { href } from "./route.js";
+import { symbol } from "./severity.js";
+import { empty } from "./streams.js";
+
+const MOST_OPEN = 50; // shown; more are counted
+const LATELY = 5;
+const ROWS = 20;
+const COLUMNS = 60;
+const MUCH = 2; // times the budget: true alarms count too
+const SPANS = { "1h": ["1 h", 3600], "6h": ["6 h", 21600], "1d": ["1 d", 86400], "7d": ["7 d", 604800] };
+const ORDER = ["critical", "major", "minor"];
+
+export const title = () => "Now";
+
+export function show(place, { query }, signal) {
+  const parts = Object.fromEntries(["headline", "open", "tiles", "heat", "lately"].map(name => [name, el("div", { class: `part-${name}` })]));
+  const span = query.get("span") in SPANS ? query.get("span") : "1d";
+  refill(place, parts.headline, parts.open, parts.tiles,
+    el("section", {}, el("div", { class: "title" }, el("h2", {}, "Most surprising streams"), spans(span)), parts.heat),
+    el("section", {}, el("h2", {}, "Lately"), parts.lately));
+  live.addEventListener("now", ({ detail }) => refill(parts.tiles, tiles(detail)), { signal });
+  keepFresh({ place: parts.open, signal, load: openOnes, draw: found => { refill(parts.headline, headline(found)); refill(parts.open, opened(found)); } });
+  keepFresh({
+    place: parts.lately, signal,
+    load: end => get("episodes", { state: "closed", limit: LATELY }, end),
+    draw: ({ items }) => refill(parts.lately, items.length ? episodeTable(items) : nothing("No episode has ended so far.")),
+  });
+  heat(parts.heat, span, signal);
+}
+
+/** Open episodes, the most severe first, in the incidents that they are part of. */
+async function openOnes(signal) {
+  const { items, next_cursor: more } = await get("episodes", { state: "open", limit: MOST_OPEN }, signal);
+  const start = items.map(one => one.start).sort()[0];
+  const incidents = items.length > 1 ? (await get("incidents", { start }, signal)).items : [];
+  return { items, more: more !== null, incidents };
+}
+
+function headline({ items, more }) {
+  const worst = ORDER.find(name => items.some(one => one.severity === name)) ?? "normal";
+  const counted = ORDER.map(name => [name, items.filter(one => one.severity === name).length]).filter(([, n]) => n);
+  const words = items.length
+    ? `${more ? "More than " : ""}${items.length} ${items.length === 1 ? "episode" : "episodes"} open: ${counted.map(([name, n]) => `${n} ${name}`).join(", ")}`
+    : "No episode is open";
+  return el("h1", { class: `headline ${worst}` }, symbol(worst), words);
+}
+
+function opened({ items, more, incidents }) {
+  const left = new Map(items.map(one => [one.id, one]));
+  const groups = [];
+  for (const { episodes, streams } of incidents) {
+    const group = episodes.map(id => left.get(id)).filter(Boolean);
+    for (const one of group) left.delete(one.id);
+    if (group.length) groups.push({ group, streams });
+  }
+  groups.push(...[...left.values()].map(one => ({ group: [one], streams: [one.stream] })));
+  for (const { group } of groups) group.sort((a, b) => b.score - a.score);
+  groups.sort((a, b) => b.group[0].score - a.group[0].score);
+  return [
+    groups.length > 0 && el("h2", { class: "unseen" }, "Open episodes"),
+    ...groups.map(({ group }) => (group.length === 1 ? episodeCard(group[0]) : incident(group))),
+    more && el("p", {}, el("a", { href: href("episodes", null, { state: "open" }) }, "All open episodes")),
+  ];
+}
+
+function incident(group) {
+  const start = group.map(one => one.start).sort()[0];
+  return el("section", { class: "incident" },
+    el("h3", {}, `${group.length} episodes at the same time`, el("span", { class: "soft" }, ` since ${when(secondsOf(start))} ${zone()}`)),
+    group.map(episodeCard));
+}
+
+function tiles({ now, error }) {
+  if (now === null) return el("p", { class: "trouble" }, `Rates of the service are not available: ${error.message}`);
+  return el("dl", { class: "tiles" },
+    tile("State", now.ready ? "ready" : "not ready", now.ready ? "reading events" : now.waiting_for ?? "starting", now.ready ? "good" : "critical"),
+    tile("Events per second", number(now.events_per_second)),
+    tile("Lag", count(now.lag_records), now.lag_records === 1 ? "record waits to be read" : "records wait to be read"),
+    tile("Streams", count(now.streams)),
+    now.detectors.map(budget));
+}
+
+function tile(term, value, more = null, kind = null) {
+  return el("div", {}, el("dt", {}, term), el("dd", { class: kind }, value), more !== null && el("dd", { class: "soft" }, more));
+}
+
+/** Achieved beside promised. */
+function budget(detector, _, all) {
+  const achieved = detector.alarms_per_stream_week;
+  const over = achieved !== null && achieved > MUCH * detector.false_alarms_per_week;
+  const name = all.length > 1 ? [" · ", nameOf(detector.name)] : [];
+  return el("div", {}, el("dt", {}, "Alarms per stream and week", name),
+    el("dd", { class: over ? "major" : null }, achieved === null ? "–" : achieved.toFixed(2)),
+    el("dd", { class: "soft" }, `true and false; promised are at most ${number(detector.false_alarms_per_week)} false`));
+}
+
+function spans(chosen) {
+  return el("nav", { class: "segments", "aria-label": "Time of the heat map" }, Object.entries(SPANS).map(([key, [text]]) => (
+    el("a", { href: `#/?span=${key}`, "aria-current": key === chosen ? "true" : null }, text))));
+}
+
+function heat(place, span, signal) {
+  const map = new HeatMap(place, signal);
+  keepFresh({
+    place, signal, period: 5000,
+    load: async end => {
+      const { items } = await get("streams", { sort: "score", limit: ROWS }, end);
+      if (!items.length) return { items };
+      const newest = Math.max(...items.map(one => secondsOf(one.time))) + 1; // its own cell holds it
+      const asked = { stream: items.map(one => one.stream), start: newest - SPANS[span][1], end: newest, columns: COLUMNS };
+      return { items, told: await get("heatmap", asked, end) };
+    },
+    draw: ({ items, told }) => (items.length ? map.draw(items, told, null, span) : refill(place, empty())),
+  });
+}

@@ -1,0 +1,36 @@
+// What happened, in a sentence.
+
+import { nameOf } from "./dom.js";
+import { number } from "./format.js";
+
+/** How far a value is outside of its band, in half bands; negative below, 0 within. */
+export function outside({ actual, low, high }) {
+  if ([actual, low, high].some(value => value === null || value === undefined)) return 0;
+  const half = (high - low) / 2 || Number.MIN_VALUE;
+  return actual > high ? (actual - high) / half : Math.min(0, (actual - low) / half);
+}
+
+function farness(distance) {
+  const size = Math.abs(distance);
+  const how = size > 4 ? "far " : size > 1 ? "well " : "";
+  return `${how}${distance > 0 ? "above" : "below"} what was expected`;
+}
+
+const bandText = ({ low, high }) => `${number(low)} to ${number(high)}`;
+
+/** The rest of a sentence that begins with the feature's name. */
+export function told(feature) {
+  if (feature.expected === null || feature.low === null) return `was ${number(feature.actual)}, before anything could be expected`;
+  const distance = outside(feature);
+  if (distance) return `${farness(distance)}: ${number(feature.actual)}, not ${bandText(feature)}`;
+  return `was ${number(feature.actual)}, within the expected ${bandText(feature)}, but unusual for its time, its run or its mean`;
+}
+
+/** The feature to blame most, as nodes; others that matter are named. */
+export function blame(features) {
+  if (!features?.length) return ["nothing is noted of its features"];
+  const [first, ...others] = features;
+  const also = others.filter(one => one.share >= 0.2).slice(0, 2);
+  const more = also.length ? ["; also ", ...also.flatMap((one, n) => [n ? " and " : "", nameOf(one.feature)])] : [];
+  return [nameOf(first.feature), ` ${told(first)}`, ...more];
+}

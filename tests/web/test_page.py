@@ -1,0 +1,396 @@
+"""The page, in a browser, on a running service: each view, by mouse, by keys and by its links."""
+
+import csv
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from axe_playwright_python import base as axe
+from playwright.sync_api import expect
+
+from tests.processes import Wakeful, wakeful
+from tests.web.conftest import HOSTILE, START, Looked, send, stream_view, waves
+
+VIEWS = {
+    "now": ("#/", "open"),
+    "streams": ("#/streams", "Streams"),
+    "one stream": ("#/streams/web-1?range=1h", "web-1"),
+    "episodes": ("#/episodes", "Episodes"),
+    "dead letters": ("#/dead-letters", "Dead letters"),
+    "settings": ("#/settings", "Settings"),
+}
+FILLED = {  # what is there once the view is whole
+    "now": "table.heat canvas",
+    "streams": "tbody a",
+    "one stream": "figure canvas",
+    "episodes": "tbody a",
+    "dead letters": "tbody details",
+    "settings": "article code",
+}
+LARGEST_FIRST_VIEW = 200 * 1024
+
+
+def open_view(looked: Looked, name: str) -> None:
+    looked.open(*VIEWS[name])
+    looked.page.locator(FILLED[name]).first.wait_for()
+
+
+def worst_episode(served: Wakeful, stream: str = "web-1") -> dict[str, Any]:
+    episode: dict[str, Any] = served.get(f"/api/v1/episodes?stream={quote(stream)}")["items"][0]
+    return episode
+
+
+def violations(page: Any) -> list[str]:
+    """What axe finds; injected by the debugger, so that the content policy stays as it is."""
+    page.evaluate(axe.AXE_SCRIPT)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_view_is_accessible_and_fits(
+    looked: Looked, view: str, scheme: str, width: int
+) -> None:
+    looked.page.emulate_media(color_scheme=scheme)
+    looked.page.set_viewport_size({"width": width, "height": 800})
+    open_view(looked, view)
+    assert violations(looked.page) == []
+    assert looked.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_episodes_view_says_what_since_when_and_what_is_to_blame(
+    looked: Looked, served: Wakeful
+) -> None:
+    episode = worst_episode(served)
+    looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "web-1")
+    looked.page.locator("figure canvas").first.wait_for()
+    verdict = looked.page.locator(".verdict")
+    expect(verdict).to_contain_text(episode["severity"])
+    expect(verdict).to_contain_text("cpu far above what was expected")
+    expect(looked.page.locator(".facts")).to_contain_text(
+        episode["start"].replace("T", " ").replace("Z", " UTC")
+    )
+    shares = looked.page.locator(".blamed li").all_inner_texts()
+    assert [text.split()[0] for text in shares] == [one["feature"] for one in episode["features"]]
+    assert violations(looked.page) == []
+
+
+def test_the_first_view_shows_open_episodes_the_worst_first(
+    looked: Looked, served: Wakeful
+) -> None:
+    open_view(looked, "now")
+    episodes = served.get("/api/v1/episodes?state=open")["items"]
+    expect(looked.page.locator(".episode")).to_have_count(len(episodes))
+    headline = looked.page.locator("h1").inner_text()
+    assert headline.startswith(f"{len(episodes)} episodes open")
+    expect(looked.page.locator("#state")).to_contain_text(f"{len(episodes)} episodes open")
+    words = looked.page.locator(".episode .word").all_inner_texts()
+    assert words.count("critical") == sum(one["severity"] == "critical" for one in episodes)
+    assert words == sorted(words, key=["critical", "major", "minor"].index)
+    expect(looked.page.locator(".tiles")).to_contain_text("Events per second")
+    assert "web-1" in " ".join(looked.page.locator(".episode").all_inner_texts())
+
+
+def test_nothing_is_asked_of_another_host_and_little_is_sent(looked: Looked) -> None:
+    sizes: dict[str, int] = {}
+    looked.page.on(
+        "response",
+        lambda reply: sizes.update({reply.url: int(reply.headers.get("content-length", 0))}),
+    )
+    open_view(looked, "now")
+    assert all(url.startswith(looked.address) for url in sizes)
+    assert 20_000 < sum(sizes.values()) < LARGEST_FIRST_VIEW
+
+
+def test_the_content_policy_holds(looked: Looked) -> None:
+    reply = looked.page.goto(looked.address)
+    policy = reply.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    looked.expected = ("Content Security Policy", "Content-Security-Policy")
+    looked.page.evaluate(
+        """const script = document.createElement("script");
+        script.text = "window.ran = 1";
+        document.body.append(script);"""
+    )
+    assert looked.page.evaluate("window.ran") is None
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_only_ever_a_name(looked: Looked, name: str) -> None:
+    looked.open(f"#/streams?search={quote(name)}", "Streams")
+    link = looked.page.locator("tbody th a")
+    expect(link).to_have_count(1)
+    assert link.inner_text() == name
+    link.click()
+    looked.page.locator("figure canvas").first.wait_for()
+    assert looked.page.locator("h1").inner_text() == name
+    address = looked.page.url
+    looked.page.reload()
+    looked.page.locator("h1", has_text=name[:20]).wait_for()
+    assert looked.page.url == address
+    assert looked.page.evaluate("document.querySelectorAll('img').length") == 0
+    looked.page.set_viewport_size({"width": 360, "height": 740})
+    assert looked.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_streams_are_searched_and_a_link_restores_the_search(looked: Looked) -> None:
+    open_view(looked, "streams")
+    looked.page.keyboard.press("/")
+    looked.page.keyboard.type("WEB-")
+    names = looked.page.locator("tbody th")
+    expect(names).to_have_count(2)
+    expect(looked.page.locator("#find-search")).to_be_focused()
+    assert "search=WEB-" in looked.page.url
+    looked.page.reload()
+    expect(names).to_have_count(2)
+    expect(looked.page.locator("#find-search")).to_have_value("WEB-")
+    looked.page.locator("#find-search").fill("nobody has this name")
+    expect(looked.page.locator(".nothing")).to_be_visible()
+
+
+def test_streams_come_page_by_page(looked: Looked) -> None:
+    looked.open("#/streams", "Streams")
+    names = looked.page.locator("tbody th")
+    expect(names).to_have_count(50)
+    first = names.all_inner_texts()
+    looked.page.get_by_role("link", name="Next page").click()
+    expect(names.first).not_to_have_text(first[0])
+    assert not set(first) & set(names.all_inner_texts())
+    looked.page.get_by_role("link", name="First page").click()
+    expect(names.first).to_have_text(first[0])
+
+
+def test_streams_are_sorted_by_score(looked: Looked, served: Wakeful) -> None:
+    open_view(looked, "streams")
+    looked.page.get_by_label("Sort by").select_option("score")
+    told = served.get("/api/v1/streams?sort=score&limit=50")["items"]
+    assert told[0]["score"] > 1 > told[-1]["score"]
+    rows = looked.page.locator("tbody tr td:nth-child(3)")
+    expect(rows).to_have_text([f"{one['score']:.2f}" for one in told])
+
+
+def test_a_charts_cursor_moves_by_keys_and_is_read_aloud(looked: Looked, served: Wakeful) -> None:
+    open_view(looked, "one stream")
+    told = looked.page.locator(".readout")
+    plots = looked.page.get_by_role("application")
+    expect(plots).to_have_count(3)  # the score, and two features
+    plots.nth(1).focus()
+    looked.page.keyboard.press("Home")
+    expect(told).not_to_contain_text("newest")
+    expect(told).to_have_attribute("aria-live", "polite")
+    first = told.inner_text()
+    looked.page.keyboard.press("ArrowRight")
+    expect(told).not_to_have_text(first)
+    looked.page.keyboard.press("End")
+    last = served.get("/api/v1/streams/web-1")["time"].replace("T", " ").replace("Z", "")
+    expect(told).to_contain_text(last)
+    expect(looked.page.locator("figcaption .share").first).to_contain_text("of the surprise")
+    lefts = looked.page.evaluate(
+        "[...document.querySelectorAll('.u-cursor-x')].map(line => line.style.transform)"
+    )
+    assert len(set(lefts)) == 1, "all charts have one cursor"
+
+
+def test_a_drag_puts_its_time_into_the_link(looked: Looked) -> None:
+    open_view(looked, "one stream")
+    box = looked.page.locator(".u-over").first.bounding_box()
+    y = box["y"] + box["height"] / 2
+    looked.page.mouse.move(box["x"] + box["width"] * 0.25, y)
+    looked.page.mouse.down()
+    looked.page.mouse.move(box["x"] + box["width"] * 0.75, y, steps=4)
+    looked.page.mouse.up()
+    looked.page.wait_for_url(re.compile("start="))
+    start, end = (float(x) for x in re.findall(r"(?:start|end)=([\d.]+)", looked.page.url))
+    assert end - start == pytest.approx(1800, rel=0.02)
+    assert start == pytest.approx(START + 60 * 599 - 2700, abs=60)
+    looked.page.reload()
+    looked.page.locator("figure canvas").first.wait_for()
+    looked.page.get_by_text("Show as table").first.click()
+    rows = looked.page.locator("figure details[open] tbody tr")
+    expect(rows).to_have_count(30)
+
+
+def test_ranges_count_from_the_streams_newest_event(looked: Looked) -> None:
+    open_view(looked, "one stream")
+    looked.page.get_by_role("link", name="15 min").click()
+    looked.page.wait_for_url(re.compile("range=15m"))
+    looked.page.locator("figure canvas").first.wait_for()
+    looked.page.get_by_text("Show as table").first.click()
+    expect(looked.page.locator("figure details[open] tbody tr")).to_have_count(16)
+
+
+def test_a_time_without_events_says_so(looked: Looked) -> None:
+    looked.expected = ("404",)
+    looked.open(stream_view("web-1", "?start=1&end=1000"), "web-1")
+    expect(looked.page.locator(".nothing").first).to_contain_text("Choose a longer range")
+
+
+def test_new_events_appear_by_themselves(looked: Looked, served: Wakeful) -> None:
+    stream = "growing"
+    events = waves(stream, 320)
+    send(served, events[:300])
+    looked.open(stream_view(stream, "?range=1h"), stream)
+    told = looked.page.locator(".readout")
+    expect(told).to_contain_text("newest")
+    before = told.inner_text()
+    send(served, events[300:])
+    expect(told).not_to_have_text(before)
+    expect(looked.page.locator("dl.facts").first).to_contain_text("320")
+
+
+def test_an_episode_that_opens_appears_on_the_first_view(looked: Looked, served: Wakeful) -> None:
+    events = waves("breaks", 400, broken=2)
+    send(served, events[:-2])
+    open_view(looked, "now")
+    expect(looked.page.locator("#state")).to_contain_text("· live")
+    cards = looked.page.locator(".episode", has_text="breaks")
+    expect(cards).to_have_count(0)
+    send(served, events[-2:])
+    expect(cards).to_have_count(1)
+
+
+def test_without_the_live_route_the_page_asks_and_says_so(looked: Looked, served: Wakeful) -> None:
+    looked.expected = ("ERR_FAILED", "Failed to load resource")
+    looked.page.route("**/api/v1/live", lambda route: route.abort())
+    open_view(looked, "now")
+    expect(looked.page.locator("#state")).to_contain_text("live updates are away")
+    send(served, waves("polled", 400, broken=2))
+    expect(looked.page.locator(".episode", has_text="polled")).to_have_count(1)
+
+
+def test_an_error_is_shown_where_its_data_would_be(looked: Looked) -> None:
+    looked.expected = ("503",)
+    problem = {"title": "Service Unavailable", "status": 503, "detail": "history: locked"}
+    looked.page.route(
+        "**/api/v1/heatmap*",
+        lambda route: route.fulfill(
+            status=503, content_type="application/problem+json", body=json.dumps(problem)
+        ),
+    )
+    looked.open("#/", "open")
+    expect(looked.page.locator(".part-heat .trouble")).to_contain_text("history: locked")
+    expect(looked.page.locator(".episode").first).to_be_visible()
+
+
+def test_keys_open_the_views_and_the_help(looked: Looked) -> None:
+    open_view(looked, "now")
+    for key, heading in (("s", "Streams"), ("e", "Episodes"), ("n", "open")):
+        looked.page.keyboard.press("g")
+        looked.page.keyboard.press(key)
+        looked.page.locator("h1", has_text=heading).wait_for()
+    looked.page.keyboard.press("?")
+    dialog = looked.page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert violations(looked.page) == []
+    looked.page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    looked.page.keyboard.press("/")
+    expect(looked.page.locator("#find-search")).to_be_focused()
+    looked.page.keyboard.type("gs?")
+    expect(looked.page.locator("#find-search")).to_have_value("gs?")
+    expect(dialog).to_be_hidden()
+
+
+def test_the_heat_map_is_walked_by_keys_and_opens_a_stream(looked: Looked) -> None:
+    open_view(looked, "now")
+    links = looked.page.locator("table.heat th a")
+    links.first.focus()
+    looked.page.keyboard.press("ArrowLeft")
+    expect(looked.page.locator(".part-heat .readout")).to_contain_text(links.first.inner_text())
+    looked.page.keyboard.press("ArrowDown")
+    expect(links.nth(1)).to_be_focused()
+    name = links.nth(1).inner_text()
+    looked.page.keyboard.press("Enter")
+    looked.page.locator("h1", has_text=name).wait_for()
+
+
+def test_episodes_are_filtered_and_the_link_keeps_the_filter(
+    looked: Looked, served: Wakeful
+) -> None:
+    open_view(looked, "episodes")
+    looked.page.get_by_label("Stream (whole name)").fill("web-2")
+    rows = looked.page.locator("tbody tr")
+    mine = served.get("/api/v1/episodes?stream=web-2")["items"]
+    expect(rows).to_have_count(len(mine))
+    looked.page.reload()
+    expect(rows).to_have_count(len(mine))
+    looked.page.get_by_label("State").select_option("closed")
+    expect(looked.page.locator(".nothing")).to_be_visible()
+    assert "state=closed" in looked.page.url
+
+
+def test_dead_letters_are_filtered_and_shown_as_they_came(looked: Looked) -> None:
+    open_view(looked, "dead letters")
+    looked.page.get_by_label("Reason").select_option("bad_time")
+    expect(looked.page.locator("tbody tr")).to_have_count(1)
+    looked.page.locator("tbody summary").click()
+    expect(looked.page.locator("pre")).to_contain_text("yesterday")
+
+
+def test_the_theme_is_chosen_and_kept(looked: Looked) -> None:
+    looked.page.emulate_media(color_scheme="light")
+    open_view(looked, "settings")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = looked.page.evaluate(background)
+    looked.page.get_by_label("Dark").check()
+    dark = looked.page.evaluate(background)
+    assert dark != light
+    looked.page.reload()
+    looked.page.locator(FILLED["settings"]).first.wait_for()
+    assert looked.page.evaluate(background) == dark
+
+
+def test_a_missing_stream_and_a_wrong_address_are_said(looked: Looked) -> None:
+    looked.expected = ("404",)
+    looked.open(stream_view("nobody"), "nobody")
+    expect(looked.page.locator(".trouble")).to_contain_text("no stream 'nobody'")
+    looked.open("#/nowhere", "No such page")
+    looked.open("#/streams/%E0%A4%A", "No such page")
+
+
+def test_a_service_with_a_token_is_opened_with_it(looked: Looked, tmp_path: Path) -> None:
+    looked.expected = ("401",)
+    token = {"WAKEFUL_API__TOKEN": "a-token-of-sixteen-or-more"}
+    with wakeful("serve", "--port", "0", "--data-dir", str(tmp_path), environment=token) as closed:
+        looked.page.goto(closed.address)
+        field = looked.page.get_by_label("The API asks for its token")
+        expect(field).to_be_focused()
+        field.fill("wrong")
+        looked.page.keyboard.press("Enter")
+        expect(field).to_have_value("")
+        expect(field).to_be_visible()
+        field.fill(token["WAKEFUL_API__TOKEN"])
+        looked.page.keyboard.press("Enter")
+        expect(looked.page.locator("h1")).to_contain_text("No episode is open")
+        expect(looked.page.locator("#state")).to_have_text("watching · live")
+        expect(field).to_be_hidden()
+        empty = looked.page.locator(".part-heat .nothing")
+        expect(empty).to_contain_text("POST it to api/v1/events")
+        assert violations(looked.page) == []
+        looked.page.goto("about:blank")  # or its live connection breaks with the service
+
+
+def test_a_real_series_is_drawn_whole_with_its_episodes(
+    looked: Looked, served: Wakeful, labelled_data: Path
+) -> None:
+    file = labelled_data / "nab" / "realKnownCause__nyc_taxi.csv.gz"
+    with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
+        rows = list(csv.DictReader(text))
+    events = [
+        {"stream": "taxi", "time": float(row["timestamp"]), "value": float(row["value"])}
+        for row in rows
+    ]
+    send(served, events)
+    looked.open(stream_view("taxi", "?range=all"), "taxi")
+    expect(looked.page.locator(".readout")).to_contain_text("thinned")
+    expect(looked.page.locator("figure")).to_have_count(2)
+    told = served.get("/api/v1/episodes?stream=taxi")["items"]
+    listed = looked.page.get_by_role("table", name="Episodes").locator("tbody tr")
+    expect(listed).to_have_count(min(len(told), 50))
+    assert len(told) > 5
