@@ -18,7 +18,7 @@ export const token = {
 /** Told of each refusal for want of a token. */
 export const refused = new EventTarget();
 
-/** GET; an answer that is an error is an ApiError with the problem's own words (RFC 9457). */
+/** An answer that is an error is an ApiError with the problem's own words (RFC 9457). */
 export async function request(path, options = {}) {
   const sent = token.get();
   const headers = { ...options.headers, ...(sent ? { Authorization: `Bearer ${sent}` } : {}) };
@@ -49,6 +49,12 @@ export async function get(path, parameters = {}, signal = undefined) {
   }
   const asked = query.size ? `?${query}` : "";
   return (await request(`${API}${path}${asked}`, { signal })).json();
+}
+
+/** The answer to what changes something below api/v1. */
+export async function send(method, path, body = undefined) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  return (await request(`${API}${path}`, { method, headers, body: JSON.stringify(body) })).json();
 }
 
 export const streamPath = name => `streams/${encodeURIComponent(name)}`;

@@ -7,8 +7,9 @@ import { duration, stateOf } from "./episodes.js";
 import { ago, count, number, percent, scoreText, secondsOf, when, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { href, streamLink } from "./route.js";
+import { ofEpisode, saidOf } from "./feedback.js";
 import { badge } from "./severity.js";
-import { blame, told } from "./words.js";
+import { told } from "./words.js";
 
 const LEAST_ROOM = 1800; // seconds before and after it that the chart shows
 const WIDTH = 240;
@@ -16,10 +17,10 @@ const WIDTH = 240;
 export const title = () => "Episode";
 
 export async function show(place, { name }, signal) {
-  const parts = { story: el("div", {}), charts: el("section", { "aria-label": "Charts around it" }) };
+  const parts = { story: el("div", {}), said: el("div", {}), charts: el("section", { "aria-label": "Charts around it" }) };
   const first = await get(episodePath(name), {}, signal);
   refill(place, el("p", { class: "trail" }, el("a", { href: "#/episodes" }, "Episodes")), el("h1", {}, nameOf(first.stream)), parts.story,
-    el("h2", {}, "Around it"), parts.charts);
+    el("section", { "aria-label": "What you say of it" }, el("h2", {}, "What you say of it"), parts.said), el("h2", {}, "Around it"), parts.charts);
   const charts = new Charts(parts.charts, {
     stream: first.stream, detector: first.detector, signal, range: { ...around(first), span: null },
     zoom: (start, end) => { location.hash = streamLink(first.stream, { detector: first.detector, start: start.toFixed(3), end: end.toFixed(3) }); },
@@ -29,7 +30,18 @@ export async function show(place, { name }, signal) {
     load: end => get(episodePath(name), {}, end),
     draw: episode => { charts.mark([episode]); refill(parts.story, story(episode)); },
   });
+  const again = keepFresh({
+    place: parts.said, signal,
+    load: async end => {
+      const { acknowledged, note } = await get(episodePath(name), {}, end);
+      return { acknowledged, note, said: await saidOf(first.stream, first.detector, end) };
+    },
+    draw: ({ said, ...remark }) => { if (!writing(parts.said)) refill(parts.said, ofEpisode({ ...first, ...remark }, said, () => again())); },
+  });
 }
+
+/** Whether somebody writes a note just now: then it stays as it is. */
+const writing = place => place.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA";
 
 /** Its time with three times as much on each side. */
 function around(episode) {
@@ -42,7 +54,7 @@ function story(episode) {
   const start = secondsOf(episode.start);
   const { start: from, end: until } = around(episode);
   return [
-    el("p", { class: "verdict" }, badge(episode.severity), " ", el("span", { class: `badge state-${episode.state}` }, stateOf(episode)), " ", blame(episode.features)),
+    el("p", { class: "verdict" }, badge(episode.severity), " ", el("span", { class: `badge state-${episode.state}` }, stateOf(episode)), " ", nameOf(episode.why)),
     facts([
       ["Since", `${when(start)} ${zone()} ${ago(start) && `(${ago(start)})`}`],
       ["Newest anomalous event", `${when(secondsOf(episode.end))} ${zone()}`],

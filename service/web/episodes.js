@@ -7,11 +7,11 @@ import { keepFresh } from "./fresh.js";
 import { episodeLink, streamLink } from "./route.js";
 import { badge, symbol } from "./severity.js";
 import { Filters, pager, table } from "./table.js";
-import { blame } from "./words.js";
 
 const PAGE = "episodes";
 const LIMIT = 50;
-const FILTERS = ["state", "severity", "stream", "detector", "start", "end", "cursor"];
+const ACKNOWLEDGED = [["", "Any"], ["false", "No"], ["true", "Yes"]];
+const FILTERS = ["state", "severity", "acknowledged", "stream", "detector", "start", "end", "cursor"];
 const STATES = [["", "Any"], ["open", "Open"], ["closed", "Closed"]];
 const SEVERITIES = [["", "Any"], ["critical", "Critical"], ["major", "Major"], ["minor", "Minor"]];
 
@@ -23,6 +23,7 @@ export function show(place, { query }, signal) {
   const detectors = el("span", { class: "contents" });
   const form = el("div", { class: "filters" },
     filters.choice("State", "state", STATES), filters.choice("Severity", "severity", SEVERITIES),
+    filters.choice("Acknowledged", "acknowledged", ACKNOWLEDGED),
     filters.search("Stream (whole name)", "stream"), detectors);
   refill(place, el("h1", {}, "Episodes"), form, list);
   addDetectors(detectors, filters, signal);
@@ -59,23 +60,24 @@ export function episodeTable(items, withStream = true) {
     { title: "Severity", cell: one => badge(one.severity) },
     { title: "State", cell: one => stateOf(one) },
     ...(withStream ? [stream] : []),
-    { title: "What, at the peak", kind: "long", cell: one => blame(one.features) },
+    { title: "What, at the peak", kind: "long", cell: one => [nameOf(one.why), one.note && el("p", { class: "soft" }, nameOf(one.note))] },
     { title: "Lasted", kind: "n", cell: duration },
     { title: "Peak score", kind: "n", cell: one => scoreText(one.score) },
     { title: "Anomalous events", kind: "n", cell: one => count(one.anomalies) },
   ], items);
 }
 
-export const stateOf = episode => el("span", { class: `state-${episode.state}` }, episode.state);
+export const stateOf = episode => el("span", { class: `state-${episode.state}` }, episode.state, episode.acknowledged && el("span", { class: "soft" }, ", acknowledged"));
 
 /** An open episode, as large as it is urgent. */
 export function episodeCard(episode) {
   const start = secondsOf(episode.start);
   return el("article", { class: `card episode ${episode.severity}` },
     el("h3", {}, symbol(episode.severity), el("span", { class: "word" }, episode.severity), el("a", { href: episodeLink(episode.id) }, nameOf(episode.stream))),
-    el("p", { class: "what" }, blame(episode.features)),
+    el("p", { class: "what" }, nameOf(episode.why)),
+    episode.note && el("p", { class: "soft" }, "noted: ", nameOf(episode.note)),
     el("p", { class: "soft" },
       "since ", el("strong", {}, `${when(start)} ${zone()}`), ago(start) && ` (${ago(start)})`,
       episode.anomalies > 1 && ` · ${duration(episode)} so far`, ` · peak score ${scoreText(episode.score)}`,
-      ` · ${plural(episode.anomalies, "anomalous event")}`));
+      ` · ${plural(episode.anomalies, "anomalous event")}`, episode.acknowledged && " · acknowledged"));
 }

@@ -5,6 +5,7 @@ import { Charts } from "./charts.js";
 import { el, facts, nameOf, nothing, refill, trouble } from "./dom.js";
 import { episodeTable } from "./episodes.js";
 import { bytes, count, lasted, number, percent, plural, scoreText, secondsOf, when, zone } from "./format.js";
+import { ofStream, saidOf } from "./feedback.js";
 import { keepFresh } from "./fresh.js";
 import { picker, rangeOf } from "./range.js";
 import { href } from "./route.js";
@@ -17,7 +18,7 @@ export const title = ({ name }) => name;
 
 export async function show(place, { name, query }, signal) {
   const detector = query.get("detector");
-  const parts = Object.fromEntries(["verdict", "charts", "episodes", "memory"].map(part => [part, el("div", {})]));
+  const parts = Object.fromEntries(["verdict", "charts", "episodes", "said", "memory"].map(part => [part, el("div", {})]));
   const heading = el("h1", {}, nameOf(name));
   const detail = await get(streamPath(name), { detector }, signal);
   const newest = secondsOf(detail.time);
@@ -26,6 +27,7 @@ export async function show(place, { name, query }, signal) {
     el("p", { class: "trail" }, el("a", { href: "#/streams" }, "Streams")), heading, parts.verdict,
     picker("streams", name, query, range, newest), el("h2", { class: "unseen" }, "Charts"), parts.charts,
     el("section", {}, el("h2", {}, "Episodes in this time"), parts.episodes),
+    el("section", {}, el("h2", {}, "What was said of its alarms"), parts.said),
     el("section", {}, el("h2", {}, "What the memory holds"), parts.memory));
   addDetectors(place.querySelector(".picker"), name, query, signal);
 
@@ -39,6 +41,7 @@ export async function show(place, { name, query }, signal) {
     load: end => get(streamPath(name), { detector }, end),
     draw: told => { refill(parts.verdict, verdict(told)); refill(parts.memory, memory(told)); },
   });
+  showSaid(parts.said, name, detail.detector, { ...range, end: range.end ?? newest + 1 }, signal);
   keepFresh({
     place: parts.episodes, signal,
     load: end => get("episodes", { stream: name, detector: detail.detector, start: range.start, end: range.end, limit: EPISODES }, end),
@@ -46,6 +49,14 @@ export async function show(place, { name, query }, signal) {
       charts.mark(items);
       refill(parts.episodes, items.length ? episodeTable(items, false) : nothing("No episode in this time."), more !== null && el("p", {}, el("a", { href: href("episodes", null, { stream: name }) }, "All of them")));
     },
+  });
+}
+
+function showSaid(place, stream, detector, range, signal) {
+  const again = keepFresh({
+    place, signal,
+    load: end => saidOf(stream, detector, end),
+    draw: said => refill(place, ofStream(stream, detector, said, range, () => again())),
   });
 }
 
@@ -79,6 +90,7 @@ function memory(told) {
       ["Confidence", `${percent(told.confidence)}: how much is its own history`],
       ["Level", `${scoreText(told.level)} (1 is its usual)`],
       ["Threshold", `tail probability ${number(told.threshold)}`],
+      ["Tolerated", told.tolerated > 0 ? `single events up to a score of ${scoreText(told.tolerated)}` : null],
       ["Usually between two events", lasted(told.usual_gap_seconds)],
       ["Came too late", count(told.late)],
       ["Current to offset", count(told.offset)],

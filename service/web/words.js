@@ -1,6 +1,5 @@
 // What happened, in a sentence.
 
-import { nameOf } from "./dom.js";
 import { number } from "./format.js";
 
 /** How far a value is outside of its band, in half bands; negative below, 0 within. */
@@ -24,13 +23,4 @@ export function told(feature) {
   const distance = outside(feature);
   if (distance) return `${farness(distance)}: ${number(feature.actual)}, not ${bandText(feature)}`;
   return `was ${number(feature.actual)}, within the expected ${bandText(feature)}, but unusual for its time, its run or its mean`;
-}
-
-/** The feature to blame most, as nodes; others that matter are named. */
-export function blame(features) {
-  if (!features?.length) return ["nothing is noted of its features"];
-  const [first, ...others] = features;
-  const also = others.filter(one => one.share >= 0.2).slice(0, 2);
-  const more = also.length ? ["; also ", ...also.flatMap((one, n) => [n ? " and " : "", nameOf(one.feature)])] : [];
-  return [nameOf(first.feature), ` ${told(first)}`, ...more];
 }

@@ -71,7 +71,7 @@ def test_an_episodes_view_says_what_since_when_and_what_is_to_blame(
     looked.page.locator("figure canvas").first.wait_for()
     verdict = looked.page.locator(".verdict")
     expect(verdict).to_contain_text(episode["severity"])
-    expect(verdict).to_contain_text("cpu far above what was expected")
+    expect(verdict).to_contain_text(episode["why"])
     expect(looked.page.locator(".facts")).to_contain_text(
         episode["start"].replace("T", " ").replace("Z", " UTC")
     )
@@ -394,3 +394,42 @@ def test_a_real_series_is_drawn_whole_with_its_episodes(
     listed = looked.page.get_by_role("table", name="Episodes").locator("tbody tr")
     expect(listed).to_have_count(min(len(told), 50))
     assert len(told) > 5
+
+
+def test_a_person_says_what_an_episode_was(looked: Looked, served: Wakeful) -> None:
+    """Acknowledged, noted, marked as no anomaly and not; it stays for the next one who looks."""
+    episode = worst_episode(served, "web-2")
+    view = f"#/episodes/{quote(episode['id'], safe='')}"
+    looked.open(view, "web-2")
+    page = looked.page
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator("#acknowledge")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Note").fill("<b>the pump</b>")
+    page.get_by_role("button", name="Save the note").click()
+    page.get_by_role("button", name="Not an anomaly").click()
+    undo = page.get_by_role("button", name="Take back")
+    expect(undo).to_be_visible()
+    assert violations(page) == []
+    looked.open(stream_view("web-2"), "web-2")
+    expect(page.locator(".said")).to_contain_text("was no anomaly")
+    expect(page.locator(".facts").last).to_contain_text("single events up to a score of")
+    page.get_by_role("button", name="Take back").click()
+    expect(page.locator(".said")).to_contain_text("taken back")
+    expect(page.locator(".facts").last).not_to_contain_text("single events up to")
+    looked.open("#/episodes?acknowledged=true", "Episodes")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody")).to_contain_text("<b>the pump</b>")
+    looked.open(view, "web-2")
+    page.get_by_role("button", name="Acknowledged").click()
+    expect(page.locator("#acknowledge")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_missed_anomaly_is_said_where_it_is_seen(looked: Looked, served: Wakeful) -> None:
+    start, end = START + 60 * 560, START + 60 * 600
+    looked.open(stream_view("calm", f"?start={start}&end={end}"), "calm")
+    looked.page.get_by_role("button", name="missed anomaly").click()
+    expect(looked.page.locator(".said")).to_contain_text("was a missed anomaly")
+    (said,) = served.get("/api/v1/feedback?stream=calm")["items"]
+    assert said["kind"] == "missed"
+    looked.page.get_by_role("button", name="Take back").click()
+    expect(looked.page.locator(".said")).to_contain_text("taken back")

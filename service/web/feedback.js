@@ -1,0 +1,87 @@
+// What a person says: of an episode, and of what a stream's alarms should be.
+
+import { episodePath, get, send, streamPath } from "./api.js";
+import { el, trouble } from "./dom.js";
+import { scoreText, secondsOf, when, zone } from "./format.js";
+import { href } from "./route.js";
+
+const LONGEST_SECONDS = 86400; // in which a missed anomaly is looked for
+const NOTE_CHARACTERS = 2000;
+
+/** A button that does something elsewhere; what went wrong is said beside it. */
+function action(text, does, attributes = {}) {
+  const said = el("span", { role: "alert" });
+  async function click() {
+    button.disabled = true;
+    said.replaceChildren();
+    try {
+      await does();
+    } catch (error) {
+      said.replaceChildren(trouble(error));
+    }
+    button.disabled = false;
+  }
+  const button = el("button", { type: "button", click, ...attributes }, text);
+  return [button, said];
+}
+
+/**
+ * What can be said of an episode: that somebody has seen it, a note, that it was no anomaly.
+ * `changed` is called when something was said.
+ */
+export function ofEpisode(episode, said, changed) {
+  const marked = said.find(one => one.kind === "false" && one.episode === episode.id && !one.undone);
+  const remark = body => send("PATCH", episodePath(episode.id), body).then(changed);
+  return [
+    el("div", { class: "actions" },
+      action(episode.acknowledged ? "Acknowledged" : "Acknowledge", () => remark({ acknowledged: !episode.acknowledged }), { "aria-pressed": String(episode.acknowledged), id: "acknowledge" }),
+      marked ? takeBack(episode, marked, changed) : action("Not an anomaly", () => mark(episode).then(changed), { id: "no-anomaly" })),
+    el("p", { class: "soft" }, marked
+      ? `Marked as no anomaly: since then a single event of this stream alarms only above a score of ${scoreText(2 * episode.score)}. The third anomalous one of a block of 50 events alarms as ever.`
+      : `“Not an anomaly” lets a single event of this stream alarm only above twice this score, ${scoreText(2 * episode.score)}. It can be taken back.`),
+    note(episode, remark),
+  ];
+}
+
+const mark = episode => send("POST", feedbackPath(episode), { kind: "false", episode: episode.id });
+
+const takeBack = (of, said, changed) =>
+  action("Take back: it was an anomaly", () => send("DELETE", `${streamPath(of.stream)}/feedback/${said.id}?detector=${encodeURIComponent(of.detector)}`).then(changed));
+
+const feedbackPath = of => `${streamPath(of.stream)}/feedback?detector=${encodeURIComponent(of.detector)}`;
+
+function note(episode, remark) {
+  const field = el("textarea", { id: "note", rows: 2, maxlength: NOTE_CHARACTERS });
+  field.value = episode.note ?? "";
+  return el("div", { class: "note" },
+    el("label", {}, "Note", field),
+    el("div", { class: "actions" }, action("Save the note", () => remark({ note: field.value }), { id: "save-note" })));
+}
+
+/** What was said of a stream, and that an anomaly in the time shown was missed. */
+export function ofStream(stream, detector, said, range, changed) {
+  const seconds = range.end - range.start;
+  const missed = () => send("POST", feedbackPath({ stream, detector }), { kind: "missed", time: String(range.start), seconds }).then(changed);
+  return [
+    said.length
+      ? el("ul", { class: "said" }, said.map(one => el("li", {}, sentence(one), " ", !one.undone && takeBackOf(one, changed))))
+      : el("p", { class: "soft" }, "Nothing was said of its alarms. On an episode's page: “Not an anomaly”."),
+    seconds > 0 && seconds <= LONGEST_SECONDS
+      ? el("div", { class: "actions" }, action("The highest score shown was a missed anomaly", missed, { id: "missed" }))
+      : el("p", { class: "soft" }, "To say that an anomaly was missed, zoom to it: a day at most."),
+  ];
+}
+
+const takeBackOf = (one, changed) =>
+  action("Take back", () => send("DELETE", `${streamPath(one.stream)}/feedback/${one.id}?detector=${encodeURIComponent(one.detector)}`).then(changed));
+
+function sentence(one) {
+  const at = el("strong", {}, `${when(secondsOf(one.time))} ${zone()}`);
+  const what = one.kind === "false"
+    ? el("a", { href: href("episodes", one.episode) }, "was no anomaly")
+    : "was a missed anomaly";
+  return [el("span", { class: one.undone ? "undone" : null }, at, ` (score ${scoreText(one.score)}) `, what), one.undone && " · taken back"];
+}
+
+/** What was said of a stream, the newest first. */
+export const saidOf = (stream, detector, signal) => get("feedback", { stream, detector, limit: 50 }, signal).then(({ items }) => items);
