@@ -156,7 +156,7 @@ def _decompressed(
 ) -> Columns:
     footer, shape = block.footer, (n, features)
     kinds = (
-        (np.uint32, (n,)), (np.uint8, (n,)), (np.float64, shape), (np.int16, shape),
+        (np.uint32, (n,)), (np.uint8, (n,)), (np.float64, shape), (np.float64, shape),
         (np.int16, shape),
     )  # fmt: skip
     try:

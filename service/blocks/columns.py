@@ -1,8 +1,7 @@
 """Scored events as the history keeps them: columns of few bits, finer than an eye sees in a chart.
 
-- A value is rounded to a 64th of the spread that its stream has at that moment, or less.
-- The expected value is kept as its distance from the value, in spreads, on a scale that is even in
-  the logarithm: 4 % of the distance, or a 180th of a spread.
+- Values, and what was expected, are rounded to a 64th of the spread that their stream has at that
+  moment, or less.
 - The spread is kept to 2 %, the score to 2 % downwards: what is kept of a score is at least 1
   exactly where the score was.
 """
@@ -18,10 +17,9 @@ from model.judge import BAND
 from service.memory.names import hash_of
 from service.records import Bytes, ScoredBatch
 
-STEPS = 16.0  # an octave of a distance or a spread
-NEAR = 8.0  # the scale of distances is even up to about an eighth of a spread
+STEPS = 16.0  # an octave of a spread
 SCORE_STEPS = 32.0  # an octave of 1 + score
-FINEST = 6  # octaves below a spread that a value is rounded to
+FINEST = 6  # octaves below a spread that values are rounded to
 LEAST_SPREAD = 1e-9  # of the value: a stream that never moves has none
 NO_BAND = -32768  # in place of a spread, where nothing is expected yet
 
@@ -37,14 +35,14 @@ class Columns:
     """n events of F features.
 
     keys: (n,) hashes of the streams' names; times: (n,) Unix seconds; scores: (n,) codes; values:
-    (n, F), NaN where there was none; distances and spreads: (n, F) codes.
+    and expected: (n, F), NaN where there was none; spreads: (n, F) codes.
     """
 
     keys: U64
     times: F64
     scores: U8
     values: F64
-    distances: I16
+    expected: F64
     spreads: I16
 
     @classmethod
@@ -52,7 +50,7 @@ class Columns:
         shape = capacity, features
         return cls(
             np.empty(capacity, np.uint64), np.empty(capacity), np.empty(capacity, np.uint8),
-            np.empty(shape), np.empty(shape, np.int16), np.empty(shape, np.int16),
+            np.empty(shape), np.empty(shape), np.empty(shape, np.int16),
         )  # fmt: skip
 
     @classmethod
@@ -65,7 +63,7 @@ class Columns:
 
     def all(self) -> tuple[npt.NDArray[np.generic], ...]:
         return (
-            self.keys, self.times, self.scores, self.values, self.distances, self.spreads,
+            self.keys, self.times, self.scores, self.values, self.expected, self.spreads,
         )  # fmt: skip
 
     def only(self, chosen: "I64 | slice | npt.NDArray[np.bool_]") -> "Columns":
@@ -78,7 +76,7 @@ class Columns:
         encode(
             batch.streams.data, batch.streams.spans, seed, batch.times, scores, batch.values,
             batch.expected, batch.spread, at, self.keys, self.times, self.scores, self.values,
-            self.distances, self.spreads,
+            self.expected, self.spreads,
         )  # fmt: skip
 
 
@@ -102,14 +100,12 @@ class Curves:
 
 def curves_of(features: tuple[str, ...], columns: Columns, thinned: bool) -> Curves:
     """What the codes stand for."""
-    codes = columns.distances.astype(np.float64)
     known = columns.spreads != NO_BAND
-    spreads = np.where(known, np.exp2(columns.spreads / STEPS), np.nan)
-    away = np.sign(codes) * (np.exp2(np.abs(codes) / STEPS) - 1.0) / NEAR
-    expected = columns.values + away * spreads
+    reach = np.where(known, BAND * np.exp2(columns.spreads / STEPS), np.nan)
+    expected = columns.expected
     return Curves(
         features, columns.times, np.exp2(columns.scores / SCORE_STEPS) - 1.0, columns.values,
-        expected, expected - BAND * spreads, expected + BAND * spreads, thinned,
+        expected, expected - reach, expected + reach, thinned,
     )  # fmt: skip
 
 
@@ -117,7 +113,7 @@ def curves_of(features: tuple[str, ...], columns: Columns, thinned: bool) -> Cur
 def encode(
     data: Bytes, spans: I64, seed: np.uint64, times: F64, scores: F64, values: F64, expected: F64,
     spread: F64, at: int, to_keys: U64, to_times: F64, to_scores: U8, to_values: F64,
-    to_distances: I16, to_spreads: I16,
+    to_expected: F64, to_spreads: I16,
 ) -> None:  # fmt: skip
     """Events (n,) of F features into rows from `at` on."""
     for i in range(len(times)):
@@ -127,17 +123,14 @@ def encode(
         to_scores[row] = np.uint8(min(255.0, math.floor(SCORE_STEPS * math.log2(1.0 + scores[i]))))
         for f in range(values.shape[1]):
             value, width = values[i, f], spread[i, f]
-            to_values[row, f], to_distances[row, f], to_spreads[row, f] = value, 0, NO_BAND
+            to_values[row, f], to_expected[row, f], to_spreads[row, f] = value, np.nan, NO_BAND
             if not (math.isfinite(value) and math.isfinite(expected[i, f] + width)):
                 continue
             width = max(width, LEAST_SPREAD * max(abs(value), LEAST_SPREAD))
             octave = math.log2(width)
             fine = math.ldexp(1.0, math.floor(octave) - FINEST)
-            away = NEAR * (expected[i, f] - value) / width
             to_values[row, f] = np.rint(value / fine) * fine
-            to_distances[row, f] = np.int16(
-                math.copysign(np.rint(STEPS * math.log2(1.0 + abs(away))), away)
-            )
+            to_expected[row, f] = np.rint(expected[i, f] / fine) * fine
             to_spreads[row, f] = np.int16(np.rint(STEPS * octave))
 
 

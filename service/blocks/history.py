@@ -334,7 +334,7 @@ def _with(columns: Columns, has: tuple[str, ...], wanted: tuple[str, ...]) -> Co
     other = Columns.empty(len(columns), len(wanted))
     for new, old in zip(other.all()[:3], columns.all()[:3], strict=True):
         new[:] = old
-    other.values[:], other.distances[:], other.spreads[:] = np.nan, 0, NO_BAND
+    other.values[:], other.expected[:], other.spreads[:] = np.nan, np.nan, NO_BAND
     for f, name in enumerate(wanted):
         if name in has:
             for new, old in zip(other.all()[3:], columns.all()[3:], strict=True):

@@ -124,8 +124,7 @@ def test_codes_are_as_fine_as_they_say(
     curves = all_of(history, "a")
     width = max(spread, 1e-9 * abs(value))
     assert abs(curves.actual[0, 0] - value) <= width / 64
-    apart = abs(expected - value) / width
-    assert abs(curves.expected[0, 0] - expected) <= width * (1 / 64 + 0.045 * apart + 1 / 100)
+    assert abs(curves.expected[0, 0] - expected) <= width / 64
     reach = curves.high[0, 0] - curves.low[0, 0]
     assert reach == pytest.approx(2 * BAND * width, rel=0.03)
     assert curves.scores[0] <= score * (1 + 1e-12)
