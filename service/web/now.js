@@ -11,7 +11,8 @@ import { href } from "./route.js";
 import { symbol } from "./severity.js";
 import { empty } from "./streams.js";
 
-const MOST_OPEN = 50; // shown; more are counted
+const MOST_OPEN = 50; // looked at; more are counted
+const CARDS = 5; // of an incident, the worst ones
 const LATELY = 5;
 const ROWS = 20;
 const COLUMNS = 60;
@@ -42,19 +43,21 @@ async function openOnes(signal) {
   const { items, next_cursor: more } = await get("episodes", { state: "open", limit: MOST_OPEN }, signal);
   const start = items.map(one => one.start).sort()[0];
   const incidents = items.length > 1 ? (await get("incidents", { start }, signal)).items : [];
-  return { items, more: more !== null, incidents };
+  const total = more === null ? items.length : (await get("now", {}, signal)).open_episodes;
+  return { items, total, incidents };
 }
 
-function headline({ items, more }) {
+function headline({ items, total }) {
   const worst = ORDER.find(name => items.some(one => one.severity === name)) ?? "normal";
   const counted = ORDER.map(name => [name, items.filter(one => one.severity === name).length]).filter(([, n]) => n);
+  const newest = total > items.length ? `, of the newest ${items.length}` : ":";
   const words = items.length
-    ? `${more ? "More than " : ""}${items.length} ${items.length === 1 ? "episode" : "episodes"} open: ${counted.map(([name, n]) => `${n} ${name}`).join(", ")}`
+    ? `${count(total)} ${total === 1 ? "episode" : "episodes"} open${newest} ${counted.map(([name, n]) => `${n} ${name}`).join(", ")}`
     : "No episode is open";
   return el("h1", { class: `headline ${worst}` }, symbol(worst), words);
 }
 
-function opened({ items, more, incidents }) {
+function opened({ items, total, incidents }) {
   const left = new Map(items.map(one => [one.id, one]));
   const groups = [];
   for (const { episodes, streams } of incidents) {
@@ -68,7 +71,7 @@ function opened({ items, more, incidents }) {
   return [
     groups.length > 0 && el("h2", { class: "unseen" }, "Open episodes"),
     ...groups.map(({ group }) => (group.length === 1 ? episodeCard(group[0]) : incident(group))),
-    more && el("p", {}, el("a", { href: href("episodes", null, { state: "open" }) }, "All open episodes")),
+    total > items.length && el("p", {}, el("a", { href: href("episodes", null, { state: "open" }) }, `All ${count(total)} open episodes`)),
   ];
 }
 
@@ -76,7 +79,8 @@ function incident(group) {
   const start = group.map(one => one.start).sort()[0];
   return el("section", { class: "incident" },
     el("h3", {}, `${group.length} episodes at the same time`, el("span", { class: "soft" }, ` since ${when(secondsOf(start))} ${zone()}`)),
-    group.map(episodeCard));
+    group.slice(0, CARDS).map(episodeCard),
+    group.length > CARDS && el("p", {}, el("a", { href: href("episodes", null, { state: "open" }) }, `and ${count(group.length - CARDS)} more`)));
 }
 
 function tiles({ now, error }) {
