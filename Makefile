@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults lint types docs check clean
+.PHONY: demo test faults lint types docs pictures check clean
 
 demo: $(VENV)/.serve
 	$(BIN)/wakeful demo --dir .demo
@@ -26,6 +26,9 @@ check: lint types test
 
 docs: $(VENV)/.test  # writes the tables that are made from the code
 	$(BIN)/python -m docs.generate
+
+pictures: $(VENV)/.test  # of the page, taken from the demo in chromium
+	$(BIN)/python -m docs.pictures
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
