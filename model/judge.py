@@ -19,7 +19,15 @@ from model.normalise import LEVEL_STEPS, Events
 from model.observed import Observed
 from model.population import rarity
 from model.row import Bytes, RowTable
-from model.tails import BLOCK_EVENTS, combined, combined_in_population, learn_blocks
+from model.tails import (
+    BLOCK_EVENTS,
+    combined,
+    combined_in_population,
+    count_block,
+    learn_blocks,
+    loudest_in_population,
+    loudest_view,
+)
 from model.views import (
     AWAY,
     COARSE_NEAR,
@@ -78,6 +86,7 @@ SCORE = np.dtype(
         ("tail_probability", "<f8"),
         ("confidence", "<f8"),
         ("alarm", "?"),
+        ("view", "u1"),  # of an anomalous event: the loudest, a place among the config's
     ],
     align=True,
 )
@@ -180,12 +189,18 @@ def judge(
             total = combined_in_population(row, terms.view_tails, terms.active, views)
         out = verdicts.scores[i]
         decide(row, total, level, seen.paces[i], terms.budget_per_week, out)
+        if out["score"] >= 1.0 and alone:
+            out["view"] = loudest_view(tails)
+        elif out["score"] >= 1.0:
+            out["view"] = loudest_in_population(terms.view_tails, terms.active, views)
         follow_episode(
             row, out["score"], out["alarm"], events.offsets[i], events.times[i],
             verdicts.episodes[i],
         )  # fmt: skip
         if alone:
             learn_blocks(tails, maxima, row, terms.active, views, out["score"] >= 1.0)
+        else:
+            count_block(row, out["score"] >= 1.0)
 
 
 @inlined

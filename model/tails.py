@@ -109,6 +109,27 @@ def combined_in_population(row: np.void, view_tails: F64, active: I64, views: F6
 
 
 @compiled
+def loudest_view(tails: Structured) -> int:
+    """The one, of those whose tails are kept, in which the last event was rarest for its stream."""
+    loudest = 0
+    for k in range(tails.shape[0]):
+        if tails[k]["surprise"] > tails[loudest]["surprise"]:
+            loudest = k
+    return loudest
+
+
+@compiled
+def loudest_in_population(view_tails: F64, active: I64, views: F64) -> int:
+    """The same of an event in a population."""
+    loudest, most = 0, -1.0
+    for k in range(active.shape[0]):
+        decade = RARE_DECADE if active[k] == RARE else NEAR_DECADE
+        if views[active[k]] >= 0.0 and rarity(view_tails[k], views[active[k]], decade) > most:
+            loudest, most = k, rarity(view_tails[k], views[active[k]], decade)
+    return loudest
+
+
+@compiled
 def grouped(tails: Structured, active: I64) -> float:
     """One surprise of those of the views (V,), each at least 0 or ABSENT.
 
@@ -138,6 +159,14 @@ def echoed(row: np.void, surprise: float) -> float:
     if surprise <= ECHO_LEAST:
         return surprise
     return surprise + min(ECHO_SHARE * before, ECHO_LIMIT)
+
+
+@compiled
+def count_block(row: np.void, anomalous: bool) -> None:
+    """Count the anomalous events of the block in progress, in a population: nothing is learned."""
+    row["anomalous"] += np.uint8(anomalous)
+    if row["scored"] % np.uint64(BLOCK_EVENTS) == 0:
+        row["anomalous"] = 0
 
 
 @compiled

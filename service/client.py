@@ -1,5 +1,6 @@
 """A client of the REST API: `pip install 'wakeful[client]'`.
 
+>>> from service.client import Client
 >>> with Client("http://127.0.0.1:8080") as wakeful:  # doctest: +SKIP
 ...     wakeful.send([{"stream": "web-1", "cpu": 0.42}])
 ...     for episode in wakeful.episodes(state="open"):
@@ -92,6 +93,35 @@ class Client:
         """Acknowledge an episode, or note something."""
         body = {"acknowledged": acknowledged, "note": note}
         return self._ask("PATCH", f"/episodes/{quote(episode, safe=':')}", {}, json=body)
+
+    def say(
+        self, stream: str, kind: str, detector: str | None = None, **event: Any
+    ) -> dict[str, Any]:
+        """Feedback: `"false"` with `episode`, or `"missed"` with `time`."""
+        path = f"/streams/{quote(stream, safe='')}/feedback"
+        return self._ask("POST", path, {"detector": detector}, json={"kind": kind, **event})
+
+    def take_back(self, stream: str, number: str, detector: str | None = None) -> dict[str, Any]:
+        """Feedback, by its id."""
+        path = f"/streams/{quote(stream, safe='')}/feedback/{number}"
+        return self._ask("DELETE", path, {"detector": detector})
+
+    def feedback(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """What was said, the newest first, also what was taken back."""
+        return self._all("/feedback", query)
+
+    def dead_letters(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """Records that were rejected, the newest first."""
+        return self._all("/dead-letters", query)
+
+    def incidents(self, **query: Any) -> list[dict[str, Any]]:
+        """Episodes that overlap, as one."""
+        items: list[dict[str, Any]] = self._ask("GET", "/incidents", query)["items"]
+        return items
+
+    def now(self) -> dict[str, Any]:
+        """How the instance is doing."""
+        return self._ask("GET", "/now", {})
 
     def live(self, last_event_id: str | None = None) -> Iterator[tuple[str | None, str, Any]]:
         """What happens, as it happens: (id, name, body). Ends where the service does; an id is

@@ -477,7 +477,6 @@ class Detector:
             expected=scored.expected,
             spread=scored.spread,
             surprise=scored.surprise,
-            views=scored.views,
             view_names=self.artifact.config.views,
             episodes=scored.episodes,
             memory_ages=scored.ages,

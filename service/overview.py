@@ -18,9 +18,9 @@ def alarms_per_stream_week(detectors: Iterable[Detector]) -> float | None:
     they span none."""
     alarms, seconds = 0, 0.0
     for detector in detectors:
-        head = detector.arena.table.head[_scored(detector)]
-        alarms += int(head["alarms"].sum())
-        seconds += float(np.maximum(head["time"] - head["first_time"], 0.0).sum())
+        head, slots = detector.arena.table.head, _scored(detector)
+        alarms += int(head["alarms"][slots].sum())  # a field alone: rows are large
+        seconds += float(np.maximum(head["time"][slots] - head["first_time"][slots], 0.0).sum())
     return alarms / (seconds / WEEK_SECONDS) if seconds > 0.0 else None
 
 

@@ -212,8 +212,8 @@ class ScoredBatch:
 
     `artifact` is the fingerprint of the one that scored them. `scores` is (n,) of
     `model.judge.SCORE`, `episodes` (n,) of `model.episodes.EPISODE`; expected, spread and surprise
-    are (n, F), views (n, V) of those that `view_names` names. `memory_ages` (n,) are the seconds of
-    event time that a stream's memory had seen.
+    are (n, F). `view_names` are those that the view of a score is a place in. `memory_ages` (n,)
+    are the seconds of event time that a stream's memory had seen.
     """
 
     detector: str
@@ -229,7 +229,6 @@ class ScoredBatch:
     expected: F64
     spread: F64
     surprise: F64
-    views: F64
     view_names: tuple[str, ...]
     episodes: npt.NDArray[np.void]
     memory_ages: F64
@@ -369,7 +368,7 @@ def episode_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
 
 def _why(scored: ScoredBatch, i: int, blamed: list[dict[str, Any]]) -> str:
     """Event i in words."""
-    return why(scored.view_names[int(np.argmax(scored.views[i]))], blamed)
+    return why(scored.view_names[int(scored.scores[i]["view"])], blamed)
 
 
 def _blamed(scored: ScoredBatch, i: int) -> list[dict[str, Any]]:

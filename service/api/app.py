@@ -54,12 +54,12 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(router, prefix="/api/v1", dependencies=guard)
 
     @app.get("/livez", tags=["operations"])
-    def livez() -> dict[str, str]:
+    async def livez() -> dict[str, str]:  # in no thread: those may all be busy
         """The process answers; whether Kafka does is no matter here."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["operations"], response_model=None)
-    def readyz(verbose: str | None = None) -> JSONResponse:
+    async def readyz(verbose: str | None = None) -> JSONResponse:
         """Memories are restored and events are being read; `?verbose` says what is waited for."""
         pipeline = service.pipeline
         body: dict[str, object] = {"status": "ready" if pipeline.ready else "not ready"}

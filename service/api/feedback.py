@@ -1,6 +1,6 @@
 """POST /api/v1/streams/{id}/feedback: what was no anomaly, and what was missed."""
 
-from typing import Any
+import asyncio
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +18,7 @@ from service.clock import now, parse_time
 from service.errors import Unavailable
 
 MOST_SAID = 10_000  # of a stream, that count
+LEAST_MISSED = 0.25  # score
 MOST_POINTS = 5000  # of a stream's past, in which a missed event is looked for
 
 
@@ -25,6 +26,7 @@ def feedback_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["feedback"])
     elsewhere = Elsewhere(service)
     history = service.history
+    in_turn = asyncio.Lock()  # a memory follows all that was said before it
 
     @router.post(
         "/streams/{stream:path}/feedback",
@@ -47,13 +49,14 @@ def feedback_router(service: Service) -> APIRouter:
             if body is None:
                 raise ProblemError(404, f"detector {name} has no stream {stream!r}")
             return FeedbackBody.model_validate(body)
-        score, time = await run_in_threadpool(_event_of, service, name, stream, feedback)
-        said = {
-            "detector": name, "stream": stream, "kind": feedback.kind, "score": score,
-            "episode": feedback.episode, "time": time, "said": now(),
-        }  # fmt: skip
-        body = await run_in_threadpool(history.say, said)
-        await _follow(service, name, stream)
+        async with in_turn:
+            score, time = await run_in_threadpool(_event_of, service, name, stream, feedback)
+            said = {
+                "detector": name, "stream": stream, "kind": feedback.kind, "score": score,
+                "episode": feedback.episode, "time": time, "said": now(),
+            }  # fmt: skip
+            body = await run_in_threadpool(history.say, said)
+            await _follow(service, name, stream)
         return FeedbackBody.model_validate(body)
 
     @router.delete(
@@ -71,11 +74,12 @@ def feedback_router(service: Service) -> APIRouter:
             if body is None:
                 raise ProblemError(404, f"detector {name} has no stream {stream!r}")
             return FeedbackBody.model_validate(body)
-        wanted = number_of(number)
-        body = None if wanted is None else await run_in_threadpool(history.undo, wanted)
-        if body is None or (body["detector"], body["stream"]) != (name, stream):
-            raise ProblemError(404, f"stream {stream!r} has no feedback {number!r}")
-        await _follow(service, name, stream)
+        async with in_turn:
+            wanted = number_of(number) or 0
+            body = await run_in_threadpool(history.undo, name, stream, wanted)
+            if body is None:
+                raise ProblemError(404, f"stream {stream!r} has no feedback {number!r}")
+            await _follow(service, name, stream)
         return FeedbackBody.model_validate(body)
 
     @router.get("/feedback", responses={400: {"model": Problem}})
@@ -104,6 +108,13 @@ def _event_of(service: Service, name: str, stream: str, feedback: Feedback) -> t
     if curves is None:
         raise ProblemError(404, f"no event of {stream!r} is kept from that time")
     loudest = int(curves.scores.argmax())
+    if curves.scores[loudest] < LEAST_MISSED:
+        raise ProblemError(
+            400,
+            f"the highest score of {stream!r} in that time is {curves.scores[loudest]:.2f}, of a "
+            f"threshold of 1: below {LEAST_MISSED} there is nothing that a threshold could tell "
+            "from what is normal",
+        )
     return float(curves.scores[loudest]) * _factor(service, name, stream), float(
         curves.times[loudest]
     )
@@ -135,10 +146,9 @@ async def _follow(service: Service, name: str, stream: str) -> None:
     said: list[Said] = await run_in_threadpool(_said, service, name, stream)
     tolerance = tolerance_of(said)
 
-    def note() -> Any:
-        return service.pipeline.tolerate(name, stream, tolerance)
-
     try:
-        await ask(service, note)
+        here = await ask(service, lambda: service.pipeline.tolerate(name, stream, tolerance))
     except Unavailable as error:
         raise ProblemError(503, f"noted, not saved yet: {error}; say it again") from None
+    if not here:
+        raise ProblemError(503, "noted, but the stream has just moved elsewhere; say it again")

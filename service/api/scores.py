@@ -12,7 +12,9 @@ from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.paging import End, Start, time_of
 from service.api.problems import ProblemError
+from service.api.questions import ANSWER_SECONDS
 from service.api.schemas import Heatmap, Problem, ScoresBody
+from service.api.streams import memory_of
 from service.blocks.columns import Curves
 from service.bootstrap import Service
 
@@ -31,7 +33,7 @@ def scores_router(service: Service) -> APIRouter:
     @router.get(
         "/streams/{stream:path}/scores",
         response_model=ScoresBody,
-        responses={400: {"model": Problem}, 404: {"model": Problem}},
+        responses={code: {"model": Problem} for code in (400, 404, 503)},
     )
     def get_scores(
         request: Request,
@@ -46,15 +48,16 @@ def scores_router(service: Service) -> APIRouter:
         surprising one are told. Columns, so that a chart can take them as they are."""
         name = find_detector(service, detector).name
         since, until = _between(start, end)
+        if service.owners is not None and not _is_here(service, name, stream):
+            body = elsewhere.find(  # who has it now knows more of it
+                request, stream, detector=detector, start=start, end=end, points=points
+            )
+            if body is not None:
+                return _json(body)
         found = service.curves.curves(name, stream, since, until, points)
-        if found is not None:
-            return _json(_told(name, stream, found))
-        body = elsewhere.find(
-            request, stream, detector=detector, start=start, end=end, points=points
-        )
-        if body is None:
+        if found is None:
             raise ProblemError(404, f"detector {name} keeps no scores of {stream!r} of that time")
-        return _json(body)
+        return _json(_told(name, stream, found))
 
     @router.get("/heatmap", response_model=Heatmap, responses={400: {"model": Problem}})
     def get_heatmap(
@@ -79,6 +82,15 @@ def scores_router(service: Service) -> APIRouter:
         return _json({"start": since, "end": until, "columns": columns, "rows": rows})
 
     return router
+
+
+def _is_here(service: Service, detector: str, stream: str) -> bool:
+    """Whether this instance has the stream's memory."""
+    question = service.pipeline.ask(lambda: memory_of(service, detector, stream) is not None)
+    try:
+        return question.result(ANSWER_SECONDS)
+    except TimeoutError:
+        raise ProblemError(503, "the pipeline is busy or restoring; try again") from None
 
 
 def _between(start: str | None, end: str | None) -> tuple[float, float]:

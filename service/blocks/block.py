@@ -16,14 +16,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service.blocks.columns import Columns, in_order
+from service.blocks.columns import MILLISECONDS, Columns
 from service.errors import StateError
 
 MAGIC = b"WAKEFUL1"
 PIECE = 16_384  # events
 EFFORT = 1  # of zlib: more takes longer and saves little
-FINEST_SECONDS = 1e-3
-TICKS = 2**32 - 2
 TAIL_BYTES = 4 + 4 + len(MAGIC)
 LARGEST_FOOTER = 2**26
 
@@ -65,7 +63,7 @@ def write(
     with new.open("wb") as out:
         pieces = []
         for first in range(0, len(columns), PIECE):
-            parts = _compressed(columns.only(slice(first, first + PIECE)), start, end)
+            parts = _compressed(columns.only(slice(first, first + PIECE)), start)
             places = [out.tell(), *(len(part) for part in parts)]
             pieces.append(list(itertools.accumulate(places)))
             out.writelines(parts)
@@ -122,13 +120,11 @@ def everything(block: Block) -> Columns:
         index = os.pread(source.fileno(), 12 * footer.streams, footer.keys)
     keys = np.frombuffer(index[: 8 * footer.streams], np.uint64)
     first_rows = np.frombuffer(index[8 * footer.streams :], np.uint32)
-    columns.keys[:] = np.repeat(keys, np.diff(np.r_[first_rows, footer.events]))
+    try:
+        columns.keys[:] = np.repeat(keys, np.diff(np.r_[first_rows, footer.events]))
+    except ValueError as error:
+        raise StateError(f"{block.file}: its index is damaged; delete it") from error
     return columns
-
-
-def merged(blocks: list[Block]) -> Columns:
-    """What blocks of the same features hold, in order."""
-    return in_order(Columns.joined([everything(block) for block in blocks]))
 
 
 def _rows(block: Block, descriptor: int, first: int, following: int, key: np.uint64) -> Columns:
@@ -144,11 +140,11 @@ def _rows(block: Block, descriptor: int, first: int, following: int, key: np.uin
     return Columns.joined(parts) if len(parts) > 1 else parts[0]
 
 
-def _compressed(columns: Columns, start: float, end: float) -> list[bytes]:
-    ticks = np.rint((columns.times - start) / _tick(start, end)).astype(np.uint32)
-    steps = np.diff(ticks, prepend=np.uint32(0))  # they come round where another stream begins
-    _, _, *others = columns.all()
-    return [zlib.compress(_planes(column), EFFORT) for column in (steps, *others)]
+def _compressed(columns: Columns, start: float) -> list[bytes]:
+    ticks = np.rint((columns.times - start) * MILLISECONDS).astype(np.int64)
+    _, offsets, _, *others = columns.all()
+    steps = (np.diff(numbers, prepend=0) for numbers in (offsets, ticks))
+    return [zlib.compress(_planes(column), EFFORT) for column in (*steps, *others)]
 
 
 def _decompressed(
@@ -156,23 +152,18 @@ def _decompressed(
 ) -> Columns:
     footer, shape = block.footer, (n, features)
     kinds = (
-        (np.uint32, (n,)), (np.uint8, (n,)), (np.float64, shape), (np.float64, shape),
-        (np.int16, shape),
+        (np.int64, (n,)), (np.int64, (n,)), (np.uint8, (n,)), (np.float64, shape),
+        (np.float64, shape), (np.int16, shape),
     )  # fmt: skip
     try:
-        steps, *others = (
+        offsets, ticks, *others = (
             _of_planes(zlib.decompress(part), np.dtype(kind), of)
             for part, (kind, of) in zip(packed, kinds, strict=True)
         )
     except (zlib.error, ValueError) as error:
         raise StateError(f"{block.file}: is damaged: {error}; delete it") from error
-    ticks = np.cumsum(steps, dtype=np.uint32)
-    times = footer.start + ticks * _tick(footer.start, footer.end)
-    return Columns(np.full(n, key), times, *others)  # type: ignore[arg-type]
-
-
-def _tick(start: float, end: float) -> float:
-    return max(FINEST_SECONDS, (end - start) / TICKS)
+    times = np.rint(footer.start * MILLISECONDS) + np.cumsum(ticks)
+    return Columns(np.full(n, key), np.cumsum(offsets), times / MILLISECONDS, *others)  # type: ignore[arg-type]
 
 
 def _planes(column: Array) -> bytes:

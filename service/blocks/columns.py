@@ -2,11 +2,13 @@
 
 - Values, and what was expected, are rounded to a 64th of the spread that their stream has at that
   moment, or less.
+- Times are kept to the millisecond.
 - The spread is kept to 2 %, the score to 2 % downwards: what is kept of a score is at least 1
   exactly where the score was.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ from service.records import Bytes, ScoredBatch
 STEPS = 16.0  # an octave of a spread
 SCORE_STEPS = 32.0  # an octave of 1 + score
 FINEST = 6  # octaves below a spread that values are rounded to
+MILLISECONDS = 1000.0  # of a second
 LEAST_SPREAD = 1e-9  # of the value: a stream that never moves has none
 NO_BAND = -32768  # in place of a spread, where nothing is expected yet
 
@@ -34,11 +37,13 @@ F64 = npt.NDArray[np.float64]
 class Columns:
     """n events of F features.
 
-    keys: (n,) hashes of the streams' names; times: (n,) Unix seconds; scores: (n,) codes; values:
-    and expected: (n, F), NaN where there was none; spreads: (n, F) codes.
+    keys: (n,) hashes of the streams' names; offsets: (n,), which tell one event of a stream from
+    another, so that what comes again after a crash is known; times: (n,) Unix seconds; scores: (n,)
+    codes; values and expected: (n, F), NaN where there was none; spreads: (n, F) codes.
     """
 
     keys: U64
+    offsets: I64
     times: F64
     scores: U8
     values: F64
@@ -49,7 +54,8 @@ class Columns:
     def empty(cls, capacity: int, features: int) -> "Columns":
         shape = capacity, features
         return cls(
-            np.empty(capacity, np.uint64), np.empty(capacity), np.empty(capacity, np.uint8),
+            np.empty(capacity, np.uint64), np.empty(capacity, np.int64), np.empty(capacity),
+            np.empty(capacity, np.uint8),
             np.empty(shape), np.empty(shape), np.empty(shape, np.int16),
         )  # fmt: skip
 
@@ -63,7 +69,8 @@ class Columns:
 
     def all(self) -> tuple[npt.NDArray[np.generic], ...]:
         return (
-            self.keys, self.times, self.scores, self.values, self.expected, self.spreads,
+            self.keys, self.offsets, self.times, self.scores, self.values, self.expected,
+            self.spreads,
         )  # fmt: skip
 
     def only(self, chosen: "I64 | slice | npt.NDArray[np.bool_]") -> "Columns":
@@ -73,6 +80,7 @@ class Columns:
     def put(self, at: int, batch: ScoredBatch, seed: np.uint64) -> None:
         """Write a batch's events from row `at` on."""
         scores = np.ascontiguousarray(batch.scores["score"])
+        self.offsets[at : at + len(batch)] = batch.offsets
         encode(
             batch.streams.data, batch.streams.spans, seed, batch.times, scores, batch.values,
             batch.expected, batch.spread, at, self.keys, self.times, self.scores, self.values,
@@ -119,7 +127,7 @@ def encode(
     for i in range(len(times)):
         row = at + i
         to_keys[row] = hash_of(data, spans[i, 0], spans[i, 1], seed)
-        to_times[row] = times[i]
+        to_times[row] = np.rint(times[i] * MILLISECONDS) / MILLISECONDS
         to_scores[row] = np.uint8(min(255.0, math.floor(SCORE_STEPS * math.log2(1.0 + scores[i]))))
         for f in range(values.shape[1]):
             value, width = values[i, f], spread[i, f]
@@ -177,18 +185,16 @@ def most_surprising(keys: U64, scores: U8, group: int, chosen: npt.NDArray[np.bo
 
 
 def in_order(columns: Columns) -> Columns:
-    """By stream and time; what is alike in all is there once: after a crash events come again."""
+    """By stream, time and offset, each event once: after a crash some come again."""
     ordered = columns.only(_by_stream(columns))
-    again = ordered.keys[1:] == ordered.keys[:-1]
-    steps = np.diff(ordered.times)
-    if not (again & (steps <= 0.0)).any():
+    same = ordered.keys[1:] == ordered.keys[:-1]
+    steps, after = np.diff(ordered.times), np.diff(ordered.offsets)
+    if not (same & ((steps < 0.0) | ((steps == 0.0) & (after <= 0)))).any():
         return ordered
-    values = tuple(columns.values.T)
-    ordered = columns.only(np.lexsort((*values, columns.scores, columns.times, columns.keys)))
+    ordered = columns.only(np.lexsort((columns.offsets, columns.times, columns.keys)))
     again = ordered.keys[1:] == ordered.keys[:-1]
     again &= ordered.times[1:] == ordered.times[:-1]
-    again &= ordered.scores[1:] == ordered.scores[:-1]
-    again &= _equal(ordered.values[1:], ordered.values[:-1]).all(axis=1)
+    again &= ordered.offsets[1:] == ordered.offsets[:-1]
     return ordered.only(np.r_[True, ~again])
 
 
@@ -207,12 +213,38 @@ def _by_stream(columns: Columns) -> I64:
     return order
 
 
-def _equal(a: F64, b: F64) -> npt.NDArray[np.bool_]:
-    return np.asarray((a == b) | (np.isnan(a) & np.isnan(b)))
-
-
 def thin(columns: Columns, group: int) -> Columns:
     """Of each so many events of a stream the first one and the most surprising one."""
     chosen = np.zeros(len(columns), np.bool_)
     most_surprising(columns.keys, columns.scores, group, chosen)
     return columns.only(chosen)
+
+
+def fewer(columns: Columns, most: int) -> Columns:
+    """About so many events of one stream, the most surprising ones and the last one among them."""
+    some = thin(columns, -(-2 * len(columns) // most))
+    last = columns.only(slice(len(columns) - 1, len(columns)))
+    return some if some.offsets[-1] == last.offsets[0] else Columns.joined([some, last])
+
+
+def with_features(columns: Columns, has: tuple[str, ...], wanted: tuple[str, ...]) -> Columns:
+    """The same events with other features: those that were not watched had no values."""
+    if has == wanted:
+        return columns
+    other = Columns.empty(len(columns), len(wanted))
+    *alike, values, expected, spreads = other.all()
+    for new, old in zip(alike, columns.all(), strict=False):
+        new[:] = old
+    values[:], expected[:], spreads[:] = np.nan, np.nan, NO_BAND
+    places = [wanted.index(name) for name in has if name in wanted]
+    kept = [f for f, name in enumerate(has) if name in wanted]
+    for new, old in zip((values, expected, spreads), columns.all()[-3:], strict=True):
+        new[:, places] = old[:, kept]
+    return other
+
+
+def merged(parts: Sequence[tuple[tuple[str, ...], Columns]]) -> tuple[tuple[str, ...], Columns]:
+    """All of several, in order, with all their features."""
+    features = tuple(dict.fromkeys(name for has, _ in parts for name in has))
+    alike = [with_features(columns, has, features) for has, columns in parts]
+    return features, in_order(Columns.joined(alike))

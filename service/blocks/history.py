@@ -5,6 +5,7 @@ that in a thread of its own. What was flushed is there again after a crash.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -14,11 +15,11 @@ import numpy as np
 
 from service.blocks import block as blocks_of
 from service.blocks.block import Block
-from service.blocks.columns import NO_BAND, Columns, Curves, curves_of, in_order, thin
+from service.blocks.columns import Columns, Curves, curves_of, fewer, in_order, merged, thin
 from service.blocks.head import Head
 from service.blocks.upkeep import FULL, GROUP, Drop, Merge, Thin, next_step
 from service.clock import now
-from service.errors import StateError, Unavailable
+from service.errors import StateError
 from service.memory.names import hash_of
 from service.records import Delivery, ScoredBatch, read_only
 from service.telemetry.logging import log
@@ -26,10 +27,11 @@ from service.telemetry.logging import log
 HEAD_VALUES = 2**19
 HEAD_SECONDS = 60.0  # after which a head becomes a block, however little is in it
 MOST_WAITING = 4  # full heads that are no blocks yet
-PATIENCE_SECONDS = 5.0
-RETRY_SECONDS = 5.0
+PATIENCE_SECONDS = 1.0
+COMPLAIN_SECONDS = 60.0
+MOST_READ = 4_000_000  # events of a stream, for one chart
 DAY_SECONDS = 86_400.0
-SEED = "seed"
+SEED, SEED_BYTES = "seed", 8
 
 
 class DetectorHistory:
@@ -75,8 +77,15 @@ class DetectorHistory:
         """Full heads that are no blocks yet."""
         return len(self._full)
 
+    def let_go(self) -> None:
+        """Give up the oldest full head, where it cannot become a block."""
+        with self._lock:
+            head, *self._full = self._full
+        log.warning("events are missing in the history", events=head.events)
+
     def work(self) -> bool:
-        """Do one thing that is to be done; False where there is none."""
+        """Do one thing that is to be done; False where there is none. StateError: something was
+        damaged, and is put aside."""
         if self._full:
             self._make_block(self._full[0])
             return True
@@ -85,60 +94,76 @@ class DetectorHistory:
             case Drop(block):
                 self._replace([block], None)
             case Thin(block):
-                columns = thin(blocks_of.everything(block), GROUP)
-                self._replace([block], self._written([block], columns, block.footer.thinned + 1))
+                features, columns = self._everything(block)
+                thinned = block.footer.thinned + 1
+                self._replace(
+                    [block], self._written([block], features, thin(columns, GROUP), thinned)
+                )
             case Merge(blocks):
-                columns = blocks_of.merged(blocks)
-                self._replace(blocks, self._written(blocks, columns, blocks[0].footer.thinned))
+                features, columns = merged([self._everything(block) for block in blocks])
+                thinned = blocks[0].footer.thinned
+                self._replace(blocks, self._written(blocks, features, columns, thinned))
             case None:
                 return False
         return True
 
     def curves(self, stream: str, start: float, end: float, most: int) -> Curves | None:
         """A stream's events from `start` to `end`, about `most` of them at most; None where there
-        are none. Those of another set of features than its newest event's are not shown."""
+        are none. At most MOST_READ are looked at, the newest ones."""
         name = read_only(stream.encode("utf-8", "surrogatepass"))
         key = np.uint64(hash_of(name, 0, len(name), self._seed))
-        found = list(self._found(key, start, end))
-        if not found:
+        parts: list[tuple[tuple[str, ...], Columns]] = []
+        thinned, read = False, 0
+        for features, columns, less in self._newest_first(key, start, end):
+            chosen = columns.only((columns.times >= start) & (columns.times < end))
+            thinned |= less and len(chosen) > 0
+            read += len(chosen)
+            if len(chosen) > most:
+                chosen, thinned = fewer(chosen, most), True
+            parts += [(features, chosen)] if len(chosen) else []
+            if read > MOST_READ:
+                thinned = True
+                break
+        if not parts:
             return None
-        features = found[-1][0]
-        parts = [_with(columns, has, features) for has, columns, _ in found]
-        columns = in_order(Columns.joined(parts))
-        thinned = any(thinned for *_, thinned in found)
+        features, columns = merged(parts[::-1])
         if len(columns) > most:
-            columns, thinned = thin(columns, -(-2 * len(columns) // most)), True
+            columns, thinned = fewer(columns, most), True
         return curves_of(features, columns, thinned)
 
-    def _found(
+    def _newest_first(
         self, key: np.uint64, start: float, end: float
     ) -> Iterator[tuple[tuple[str, ...], Columns, bool]]:
-        """From the oldest on: features, events, whether there were more."""
-        for columns, features, thinned in self._parts(key, start, end):
-            chosen = columns.only((columns.times >= start) & (columns.times < end))
-            if len(chosen):
-                yield features, chosen, thinned
-
-    def _parts(
-        self, key: np.uint64, start: float, end: float
-    ) -> Iterator[tuple[Columns, tuple[str, ...], bool]]:
-        while True:
-            with self._lock:
-                blocks = list(self._blocks)
-                heads = [*self._full, *([self._head] if self._head else [])]
-                newest = [(head.of_stream(key), head.features, False) for head in heads]
+        """Features, a stream's events, and whether there were more. Blocks that are replaced
+        meanwhile come again as what they are replaced with: an event that is there twice is one."""
+        with self._lock:
+            heads = [*self._full, *([self._head] if self._head else [])]
+            found = [head.of_stream(key) for head in heads]
+        yield from ((features, columns, False) for features, columns in reversed(found))
+        newer = sys.maxsize
+        while block := self._block_before(newer, start, end):
             try:
-                asked = [b for b in blocks if b.footer.start < end and b.footer.end >= start]
-                parts = [
-                    (_of_stream(b, key), b.footer.features, b.footer.thinned > FULL) for b in asked
-                ]
-            except FileNotFoundError:  # replaced meanwhile; then the list is another one
-                continue
-            yield from parts + newest
-            return
+                columns = blocks_of.of_stream(block, key)
+            except FileNotFoundError:
+                continue  # another one has its place
+            except StateError as error:
+                log.warning("a part of the history cannot be read", error=str(error))
+            else:
+                yield block.footer.features, columns, block.footer.thinned > FULL
+            newer = block.footer.heads[0]
+
+    def _block_before(self, number: int, start: float, end: float) -> Block | None:
+        """The newest one of these times that begins with an older head."""
+        with self._lock:
+            blocks = self._blocks
+        for block in reversed(blocks):
+            footer = block.footer
+            if footer.heads[0] < number and footer.start < end and footer.end >= start:
+                return block
+        return None
 
     def _head_for(self, features: tuple[str, ...]) -> Head:
-        if self._head is not None and (self._head.features != features or not self._head.room):
+        if self._head is not None and not self._head.room:
             self.close_head()
         if self._head is None:
             number = next(self._numbers)
@@ -167,22 +192,32 @@ class DetectorHistory:
                 yield head
 
     def _make_block(self, head: Head) -> None:
-        columns = in_order(head.columns())
-        number = head.number
-        heads = number, number
+        features, columns = head.all()
+        heads = head.number, head.number
         file = self._file(heads, FULL)
-        made = blocks_of.write(file, head.features, columns, heads, now(), FULL)
+        made = blocks_of.write(file, features, in_order(columns), heads, now(), FULL)
         with self._lock:
             self._blocks = [*self._blocks, made]
-            self._full = self._full[1:]
+            self._full = [one for one in self._full if one is not head]
         head.file.unlink(missing_ok=True)
 
-    def _written(self, blocks: list[Block], columns: Columns, thinned: int) -> Block:
+    def _everything(self, block: Block) -> tuple[tuple[str, ...], Columns]:
+        try:
+            return block.footer.features, blocks_of.everything(block)
+        except StateError:
+            with self._lock:
+                self._blocks = [one for one in self._blocks if one is not block]
+            _put_aside(block.file)
+            raise
+
+    def _written(
+        self, blocks: list[Block], features: tuple[str, ...], columns: Columns, thinned: int
+    ) -> Block:
         """In place of some blocks."""
         first, last = blocks[0].footer, blocks[-1].footer
         heads = first.heads[0], last.heads[1]
         file = self._file(heads, thinned)
-        return blocks_of.write(file, last.features, columns, heads, last.written, thinned)
+        return blocks_of.write(file, features, columns, heads, last.written, thinned)
 
     def _replace(self, old: list[Block], new: Block | None) -> None:
         with self._lock:
@@ -218,6 +253,7 @@ class StreamHistory:
         self._wanted = threading.Event()
         self._worked = threading.Condition()
         self._closing = False
+        self._complained = 0.0
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
 
@@ -226,11 +262,12 @@ class StreamHistory:
             self._of[delivery.scored.detector].put(delivery.scored)
 
     def flush(self, wait: bool = True) -> None:  # noqa: ARG002 - it is on the disk in any case
-        try:
-            for one in self._of.values():
+        """What cannot be kept is missing in charts, and keeps nothing else from going on."""
+        for one in self._of.values():
+            try:
                 one.save()
-        except OSError as error:
-            raise Unavailable(f"history: {error}; is there room on the disk?") from error
+            except OSError as error:
+                self._complain(error)
         if any(one.waiting for one in self._of.values()):
             self._wanted.set()
             self._keep_up()
@@ -255,10 +292,13 @@ class StreamHistory:
                 """There may be more."""
 
     def _keep_up(self) -> None:
-        """Where blocks are made slower than heads are filled, scoring waits for them."""
+        """Where blocks are made slower than heads are filled, scoring waits for them, but not for
+        ever."""
         with self._worked:
-            if not self._worked.wait_for(self._kept_up, PATIENCE_SECONDS):
-                raise Unavailable("history: blocks cannot be written; is there room on the disk?")
+            kept_up = self._worked.wait_for(self._kept_up, PATIENCE_SECONDS)
+        for one in self._of.values() if not kept_up else ():
+            while one.waiting > MOST_WAITING:
+                one.let_go()
 
     def _kept_up(self) -> bool:
         most = max(one.waiting for one in self._of.values())
@@ -268,22 +308,40 @@ class StreamHistory:
         while not self._closing:
             self._wanted.wait()
             self._wanted.clear()
-            try:
-                while not self._closing and any(one.work() for one in self._of.values()):
-                    with self._worked:
-                        self._worked.notify_all()
-            except (OSError, StateError) as error:
-                log.warning("the history is not in order, trying again", error=str(error))
-                threading.Timer(RETRY_SECONDS, self._wanted.set).start()
+            while not self._closing and any([self._step(one) for one in self._of.values()]):  # noqa: C419 - each has its turn
+                with self._worked:
+                    self._worked.notify_all()
+
+    def _step(self, one: DetectorHistory) -> bool:
+        """Whether something was done, and there may be more."""
+        try:
+            return one.work()
+        except StateError as error:
+            log.warning("a part of the history is damaged, and is put aside", error=str(error))
+            return True
+        except OSError as error:
+            self._complain(error)
+            return False
+
+    def _complain(self, error: OSError) -> None:
+        if now() > self._complained + COMPLAIN_SECONDS:
+            self._complained = now()
+            log.warning("the history cannot be written; is there room?", error=str(error))
 
 
 def _seed(file: Path) -> np.uint64:
     """Of the streams' hashes: nobody can choose names that collide."""
     if not file.exists():
         new = file.with_suffix(".new")
-        new.write_bytes(os.urandom(8))
+        with new.open("wb") as out:
+            out.write(os.urandom(SEED_BYTES))
+            out.flush()
+            os.fsync(out.fileno())
         new.replace(file)
-    return np.uint64(int.from_bytes(file.read_bytes(), "little"))
+    seed = file.read_bytes()
+    if len(seed) != SEED_BYTES:
+        raise StateError(f"{file}: is damaged; delete the folder, and the history begins anew")
+    return np.uint64(int.from_bytes(seed, "little"))
 
 
 def _opened(folder: Path) -> list[Block]:
@@ -294,7 +352,7 @@ def _opened(folder: Path) -> list[Block]:
             blocks.append(blocks_of.opened(file))
         except (StateError, OSError) as error:
             log.warning("a part of the history cannot be read, and is put aside", error=str(error))
-            file.rename(file.with_suffix(".damaged"))
+            _put_aside(file)
     return _without_merged(sorted(blocks, key=_place))
 
 
@@ -315,28 +373,9 @@ def _without_merged(blocks: list[Block]) -> list[Block]:
     return kept[::-1]
 
 
-def _of_stream(block: Block, key: np.uint64) -> Columns:
-    try:
-        return blocks_of.of_stream(block, key)
-    except StateError as error:
-        log.warning("a part of the history cannot be read", error=str(error))
-        return Columns.empty(0, len(block.footer.features))
+def _put_aside(file: Path) -> None:
+    file.rename(file.with_suffix(".damaged"))
 
 
 def _part(batch: ScoredBatch, at: int, most: int) -> ScoredBatch:
     return batch.only(np.arange(at, min(len(batch), at + most)))
-
-
-def _with(columns: Columns, has: tuple[str, ...], wanted: tuple[str, ...]) -> Columns:
-    """The same events with other features: those that were not watched had no values."""
-    if has == wanted:
-        return columns
-    other = Columns.empty(len(columns), len(wanted))
-    for new, old in zip(other.all()[:3], columns.all()[:3], strict=True):
-        new[:] = old
-    other.values[:], other.expected[:], other.spreads[:] = np.nan, np.nan, NO_BAND
-    for f, name in enumerate(wanted):
-        if name in has:
-            for new, old in zip(other.all()[3:], columns.all()[3:], strict=True):
-                new[:, f] = old[:, has.index(name)]
-    return other

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from service.blocks.block import Block
 
-FAN = 8  # blocks of about the same size that become one
+FAN = 8  # blocks that become one, at least
+WORTH = 4  # times the largest of them, that they come to together
 GROUP = 16  # events of a stream, of which two stay
-MOST_VALUES = 2**21  # in a block that others were merged into
+MOST_VALUES = 2**21  # in a block that others were merged into, at most
 FULL, THIN, THINNER = 0, 1, 2
 
 
@@ -61,31 +62,16 @@ def _thinness(place: float) -> int:
 
 
 def _merge(blocks: list[Block]) -> Merge | None:
-    """The first neighbours that are alike."""
-    run: list[Block] = []
-    for block in blocks:
-        if run and not _alike(run[-1], block):
-            run = []
-        run.append(block)
-        if len(run) == FAN:
-            return Merge(run)
+    """The first neighbours that come to so much more than the largest of them that it is worth to
+    write that one again."""
+    for many in (FAN, 2 * FAN, 4 * FAN):
+        for first in range(len(blocks) - many + 1):
+            run = blocks[first : first + many]
+            sizes = [_values(block) for block in run]
+            alike = len({block.footer.thinned for block in run}) == 1
+            if alike and WORTH * max(sizes) <= sum(sizes) <= MOST_VALUES:
+                return Merge(run)
     return None
-
-
-def _alike(one: Block, other: Block) -> bool:
-    a, b = one.footer, other.footer
-    same = a.features == b.features and a.thinned == b.thinned
-    return same and _size(one) == _size(other) < _largest()
-
-
-def _size(block: Block) -> int:
-    """The power of FAN that a block's values reach."""
-    return (_values(block).bit_length() - 1) // (FAN.bit_length() - 1)
-
-
-def _largest() -> int:
-    """The size of which FAN blocks may be too much for one."""
-    return (MOST_VALUES // FAN).bit_length() // (FAN.bit_length() - 1)
 
 
 def _values(block: Block) -> int:

@@ -305,25 +305,27 @@ class History:
             )
 
     def say(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        """Note feedback; the same of the same event is one, and counts again if it was undone."""
+        """Note feedback, as the last that was said. The same of the same event is one: it counts
+        as it is said now, also if it was taken back."""
         table = feedback.c
         same = [table[name] == said[name] for name in ("detector", "stream", "kind", "time")]
+        row = {**said, "undone": False}
         with self._connected() as connection:
-            known = connection.execute(sa.select(feedback).where(*same)).first()
-            if known is None:
-                row = {**said, "undone": False}
-                number = connection.execute(sa.insert(feedback).values(row)).inserted_primary_key
-                return _feedback_body({**row, "number": None if number is None else number[0]})
-            one = table.number == known.number
-            connection.execute(sa.update(feedback).where(one).values(undone=False))
-            return _feedback_body({**known._mapping, "undone": False})
+            connection.execute(sa.delete(feedback).where(*same))
+            number = connection.execute(sa.insert(feedback).values(row)).inserted_primary_key
+        return _feedback_body({**row, "number": None if number is None else number[0]})
 
-    def undo(self, number: int) -> dict[str, Any] | None:
-        """Take feedback back; None where there is none."""
-        one = feedback.c.number == number
+    def undo(self, detector: str, stream: str, number: int) -> dict[str, Any] | None:
+        """Take feedback on a stream back; None where there is none."""
+        table = feedback.c
+        one = (
+            table.number == number,
+            _is(table.detector, detector),
+            _is(table.stream, stream),
+        )
         with self._connected() as connection:
-            connection.execute(sa.update(feedback).where(one).values(undone=True))
-            row = connection.execute(sa.select(feedback).where(one)).first()
+            connection.execute(sa.update(feedback).where(*one).values(undone=True))
+            row = connection.execute(sa.select(feedback).where(*one)).first()
         return None if row is None else _feedback_body(row._mapping)
 
     def feedback(

@@ -55,8 +55,7 @@ def _delivery(letters: list[DeadLetter], topic: str) -> Delivery:
     raw = RawBatch.of((topic, 0), np.arange(10), np.zeros(10), [None] * 10, [None] * 10)
     scored = ScoredBatch(
         "d", "f", (topic, 0), (), Names.of([]), none, none, np.zeros(0), nothing,
-        np.zeros(0, SCORE), nothing, nothing, nothing, nothing, (), np.zeros(0, EPISODE),
-        np.zeros(0),
+        np.zeros(0, SCORE), nothing, nothing, nothing, (), np.zeros(0, EPISODE), np.zeros(0),
     )  # fmt: skip
     return Delivery(raw, scored, [], [], letters, 0)
 

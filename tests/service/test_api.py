@@ -403,12 +403,15 @@ def test_what_a_person_says_changes_what_alarms_and_can_be_taken_back(client: Te
     asked = {"kind": "false", "episode": episode["id"]}
     said = client.post(path, json=asked).json()
     assert (said["kind"], said["score"], said["undone"]) == ("false", episode["score"], False)
-    assert client.post(path, json=asked).json() == said
+    said = client.post(path, json=asked).json()
     assert client.get("/api/v1/feedback", params={"stream": "s"}).json()["items"] == [said]
     tolerated = client.get("/api/v1/streams/s").json()["tolerated"]
     assert 2 * episode["score"] <= tolerated <= 2.2 * episode["score"]
     assert alarms(client, 1) == [False]
     assert alarms(client, 4) == [False, False, True, False]
+    post(client, {"stream": "other", "value": 1})
+    assert client.delete(f"/api/v1/streams/other/feedback/{said['id']}").status_code == 404
+    assert client.get("/api/v1/streams/s").json()["tolerated"] == tolerated
     undone = client.delete(f"{path}/{said['id']}").json()
     assert undone == {**said, "undone": True}
     assert client.get("/api/v1/streams/s").json()["tolerated"] == 0.0
@@ -424,13 +427,19 @@ def alarms(client: TestClient, spikes: int) -> list[bool]:
 
 
 def test_a_missed_anomaly_lowers_the_threshold(client: TestClient) -> None:
-    lines = wave(400, spikes=[])
-    client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
+    events = [json.loads(line) for line in wave(400)]
+    events[350]["value"] += 5.0  # odd, and no anomaly
+    post(client, events)
     scores = client.get("/api/v1/streams/s/scores", params={"points": 5000}).json()
     loudest = max(range(300, 400), key=lambda n: scores["scores"][n])
+    assert 0.25 < scores["scores"][loudest] < 1.0
+    quietest = min(range(300, 400), key=lambda n: scores["scores"][n])
     before = client.get("/api/v1/streams/s").json()
     path = "/api/v1/streams/s/feedback"
     asked = {"kind": "missed", "time": str(scores["times"][loudest]), "seconds": 1}
+    nothing = {**asked, "time": str(scores["times"][quietest])}
+    refused = client.post(path, json=nothing)
+    assert (refused.status_code, "highest score" in refused.json()["detail"]) == (400, True)
     said = client.post(path, json=asked).json()
     assert said["score"] == pytest.approx(scores["scores"][loudest], rel=0.01)
     after = client.get("/api/v1/streams/s").json()

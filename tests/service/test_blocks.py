@@ -1,7 +1,7 @@
 """What streams were like: to a stated precision, found by name and time, whole after a crash."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from model.episodes import EPISODE
 from model.judge import BAND, SCORE
+from service.blocks import block as block_files
 from service.blocks import history as histories
 from service.blocks import upkeep
 from service.blocks.block import Block, Footer
 from service.blocks.columns import Curves
-from service.blocks.history import DetectorHistory
+from service.blocks.head import Head
+from service.blocks.history import DetectorHistory, StreamHistory
 from service.blocks.upkeep import Drop, Merge, Thin, next_step
-from service.records import Names, ScoredBatch
+from service.errors import StateError
+from service.records import Delivery, Names, RawBatch, ScoredBatch
 
 FOREVER = float("-inf"), float("inf")
 SEED = np.uint64(7)
@@ -26,7 +29,11 @@ ROOM = 2**30
 
 
 def scored(
-    streams: list[str], times: list[float], values: list[float], scores: list[float] | None = None
+    streams: list[str],
+    times: list[float],
+    values: list[float],
+    scores: list[float] | None = None,
+    first: int = 0,
 ) -> ScoredBatch:
     """Events of one feature, expected one spread of 2.0 higher."""
     n = len(streams)
@@ -34,9 +41,9 @@ def scored(
     told["score"] = 0.5 if scores is None else scores
     column = np.array(values, np.float64).reshape(n, 1)
     return ScoredBatch(
-        "default", "a", ("t", 0), ("x",), Names.of(streams), np.arange(n), np.arange(n),
+        "default", "a", ("t", 0), ("x",), Names.of(streams), np.arange(n), first + np.arange(n),
         np.array(times, np.float64), column, told, column + 2.0, np.full((n, 1), 2.0),
-        np.zeros((n, 1)), np.zeros((n, 1)), ("near",), np.zeros(n, EPISODE), np.zeros(n),
+        np.zeros((n, 1)), ("near",), np.zeros(n, EPISODE), np.zeros(n),
     )  # fmt: skip
 
 
@@ -63,8 +70,8 @@ def small_heads(events: int) -> Iterator[None]:
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from("abc"), st.integers(0, 500), st.floats(-1e6, 1e6)), min_size=1
-)
+    st.tuples(st.sampled_from("abc"), st.integers(0, 50_000), st.floats(-1e6, 1e6)), min_size=1
+)  # streams, milliseconds, values
 
 
 @settings(deadline=None, max_examples=60)
@@ -85,7 +92,7 @@ def test_every_event_is_found_once_in_the_order_of_time(
         history = at(folder)
         for number, batch in enumerate(batches):
             names, times, values = (list(column) for column in zip(*batch, strict=True))
-            events = scored(names, times, values)
+            events = scored(names, [time / 1000 for time in times], values, first=1000 * number)
             history.put(events)
             history.save()
             if number in works:
@@ -93,11 +100,11 @@ def test_every_event_is_found_once_in_the_order_of_time(
             if number in restarts:
                 history = at(folder)
                 history.put(events)
-        told = {
-            (stream, time, float(np.rint(value * 32) / 32))
+        told = [
+            (stream, time / 1000, float(np.rint(value * 32) / 32))
             for batch in batches
             for stream, time, value in batch
-        }
+        ]
         for stream in "abc":
             expected = sorted((t, v) for s, t, v in told if s == stream)
             curves = history.curves(stream, *FOREVER, 10**6)
@@ -151,13 +158,14 @@ def test_a_feature_that_comes_later_has_no_values_before(tmp_path: Path) -> None
         np.repeat(column, 2, axis=1) for column in (two.values, two.expected, two.spread)
     )
     wide = replace(two, features=("w", "x"), values=values, expected=expected, spread=spread)
+    wide = replace(wide, offsets=wide.offsets + 1)
     history.put(wide)
     history.save()
     work(history)
     curves = all_of(history, "a")
-    assert curves.features == ("w", "x")
-    assert np.isnan(curves.actual[0, 0])
-    assert curves.actual[0, 1] == 1.0
+    assert curves.features == ("x", "w")
+    assert curves.actual[0, 0] == 1.0
+    assert np.isnan(curves.actual[0, 1])
     assert curves.actual[1].tolist() == [2.0, 2.0]
 
 
@@ -187,7 +195,7 @@ def test_half_a_part_of_a_head_is_as_none(tmp_path: Path) -> None:
     history = at(tmp_path)
     history.put(scored(["a"], [0], [1.0]))
     history.save()
-    history.put(scored(["a"], [1], [2.0]))
+    history.put(scored(["a"], [1], [2.0], first=1))
     history.save()
     (file,) = tmp_path.glob("*.head")
     file.write_bytes(file.read_bytes()[:-3])
@@ -199,7 +207,7 @@ def test_a_block_that_is_damaged_is_put_aside(tmp_path: Path) -> None:
         history = at(tmp_path)
         history.put(scored(["a", "a"], [0, 1], [1.0, 2.0]))
         history.save()
-        history.put(scored(["a"], [2], [3.0]))
+        history.put(scored(["a"], [2], [3.0], first=2))
         history.save()
         work(history)
         first, _ = sorted(tmp_path.glob("*.block"))
@@ -216,13 +224,14 @@ def test_room_is_kept_to_and_the_newest_events_stay_whole(tmp_path: Path) -> Non
         history = at(tmp_path, most)
         for start in range(0, total, 5000):
             values = rng.normal(size=5000).tolist()
-            history.put(scored(["a"] * 5000, list(range(start, start + 5000)), values))
+            times = [float(time) for time in range(start, start + 5000)]
+            history.put(scored(["a"] * 5000, times, values, first=start))
             history.save()
             work(history)
     assert sum(file.stat().st_size for file in tmp_path.glob("*.block")) <= most
-    times = all_of(history, "a").times
-    assert times[-1] == total - 1
-    gaps = np.diff(times)
+    kept = all_of(history, "a").times
+    assert kept[-1] == total - 1
+    gaps = np.diff(kept)
     assert (gaps[-10_000:] == 1.0).all()
     assert gaps[0] > gaps[-1]
 
@@ -242,8 +251,70 @@ def test_what_was_merged_is_not_there_twice_after_a_crash(
     assert all_of(again, "a").times.tolist() == list(range(100))
 
 
-def made(number: int, size: int = 10, thinned: int = 0, written: float = 100.0) -> Block:
-    footer = Footer(("x",), 8, 0.0, 1.0, written, (number, number), thinned, [], 1, 0)
+def test_a_block_that_is_damaged_inside_is_put_aside_when_it_is_read(tmp_path: Path) -> None:
+    """Its footer is whole: it is met when blocks are merged; the others go on."""
+    with small_heads(1):
+        history = at(tmp_path)
+        for n in range(upkeep.FAN + 1):
+            history.put(scored(["a"], [n], [float(n)], first=n))
+            history.save()
+        while history.waiting:
+            history.work()
+        file = tmp_path / "1-1-0.block"
+        file.write_bytes(b"\0" * 40 + file.read_bytes()[40:])
+        with pytest.raises(StateError, match="damaged"):
+            work(history)
+        assert file.with_suffix(".damaged").exists()
+        work(history)
+    assert all_of(history, "a").times.tolist() == [float(n) for n in range(1, upkeep.FAN + 1)]
+
+
+def test_a_disk_that_is_full_keeps_nothing_but_the_history_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(histories, "PATIENCE_SECONDS", 0.01)
+    with small_heads(2), closing(StreamHistory(tmp_path, ["default"], ROOM, 90.0)) as history:
+        monkeypatch.setattr(Head, "save", full)
+        monkeypatch.setattr(block_files, "write", full)
+        for n in range(40):
+            history.deliver(delivery(scored(["a"], [n], [1.0], first=n)))
+            history.flush()
+        curves = history.curves("default", "a", *FOREVER, 100)
+        assert curves is not None
+        assert curves.times[-1] == 39.0
+        assert len(curves.times) <= 2 * (histories.MOST_WAITING + 1)
+
+
+def delivery(batch: ScoredBatch) -> Delivery:
+    raw = RawBatch.of(batch.partition, batch.offsets, batch.times, [None], [None])
+    return Delivery(raw, batch, [], [], [], 0)
+
+
+def test_blocks_stay_few_whatever_their_sizes() -> None:
+    """At one a minute for a day; each event is written again a few times at most."""
+    rng = np.random.default_rng(0)
+    bursts = np.where(np.arange(1440) % 8 == 0, 5000, 10)
+    for sizes in (np.full(1440, 60), rng.poisson(64, 1440), rng.integers(1, 5000, 1440), bursts):
+        blocks: list[Block] = []
+        written = 0
+        for number, events in enumerate(sizes.tolist()):
+            blocks.append(made(number, events=events))
+            while isinstance(step := next_step(blocks, ROOM, 0.0), Merge):
+                at = blocks.index(step.blocks[0])
+                total = sum(block.footer.events for block in step.blocks)
+                written += total
+                blocks[at : at + len(step.blocks)] = [made(number, events=total)]
+        assert len(blocks) <= 60
+        assert written <= 6 * sizes.sum()
+
+
+def made(
+    number: int, size: int = 10, thinned: int = 0, written: float = 100.0, events: int = 8
+) -> Block:
+    footer = Footer(("x",), events, 0.0, 1.0, written, (number, number), thinned, [], 1, 0)
     return Block(Path(str(number)), size, footer)
 
 

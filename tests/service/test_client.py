@@ -33,6 +33,13 @@ def test_it_sends_asks_and_remarks(served: tuple[Service, Client]) -> None:
     (episode,) = client.episodes()
     assert client.remark(episode["id"], acknowledged=True)["acknowledged"]
     assert [one["id"] for one in client.episodes(acknowledged=True)] == [episode["id"]]
+    said = client.say(NAME, "false", episode=episode["id"])
+    assert client.stream(NAME)["tolerated"] > 0.0
+    assert client.take_back(NAME, said["id"])["undone"]
+    assert [one["id"] for one in client.feedback(stream=NAME)] == [said["id"]]
+    assert [one["reason"] for one in client.dead_letters()] == ["missing_key"]
+    assert [one["streams"] for one in client.incidents()] == [[NAME]]
+    assert client.now()["ready"]
     assert client.reset(NAME)["stream"] == NAME
 
 
