@@ -57,7 +57,7 @@ class Client:
         self, events: Iterable[Mapping[str, Any]], detector: str | None = None, scores: bool = False
     ) -> dict[str, Any]:
         """Have events scored; with `scores` wait for the results, one an event."""
-        lines = "\n".join(json.dumps(event) for event in events)
+        lines = "\n".join(json.dumps(event, allow_nan=False) for event in events)
         return self._ask(
             "POST", "/events", {"detector": detector, "scores": scores or None},
             content=lines.encode(), headers={"content-type": "application/x-ndjson"},

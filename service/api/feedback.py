@@ -1,6 +1,8 @@
 """POST /api/v1/streams/{id}/feedback: what was no anomaly, and what was missed."""
 
 import asyncio
+import math
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -10,7 +12,7 @@ from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.paging import Limit, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.questions import ask
+from service.api.questions import ANSWER_SECONDS, ask
 from service.api.schemas import Feedback, FeedbackBody, FeedbackPage, Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
@@ -18,6 +20,7 @@ from service.clock import now, parse_time
 from service.errors import Unavailable
 
 MOST_SAID = 10_000  # of a stream, that count
+SURELY_EASED = 0.95  # of a threshold: it moves by itself a little, with the stream's pace
 LEAST_MISSED = 0.25  # score
 MOST_POINTS = 5000  # of a stream's past, in which a missed event is looked for
 
@@ -127,7 +130,19 @@ def _peak_of(service: Service, name: str, stream: str, episode: str | None) -> t
     body = history.episode(episode) or history.episode(as_stored(episode))
     if body is None or (body["detector"], body["stream"]) != (name, stream):
         raise ProblemError(404, f"stream {stream!r} has no episode {episode!r}")
-    return body["score"] * _factor(service, name, stream), parse_time(body["start"])
+    return body["score"] * _factor_then(service, name, stream, body), parse_time(body["start"])
+
+
+def _factor_then(service: Service, name: str, stream: str, episode: dict[str, Any]) -> float:
+    """What the stream's threshold was multiplied with at an episode's peak: told by the threshold
+    then, beside what it would be now."""
+    peak = service.history.anomaly(episode["peak"])
+    known = service.pipeline.ask(lambda: memory_of(service, name, stream)).result(ANSWER_SECONDS)
+    if peak is None or known is None:
+        return 1.0
+    unaided = math.log10(known[1]["threshold"]) / _factor(service, name, stream)
+    then = math.log10(peak["threshold"]) / unaided
+    return then if then < SURELY_EASED else 1.0
 
 
 def _factor(service: Service, name: str, stream: str) -> float:

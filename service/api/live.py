@@ -16,6 +16,7 @@ from service.errors import Unavailable
 from service.sinks.live import Live
 
 NOW_SECONDS = 1.0
+MOST_DIGITS = 20
 DESCRIPTION = """Server-sent events: `anomaly` and `episode`, with the bodies that
 `/anomalies` and `/episodes` have, as they happen at this instance; `now` each second, with the body
 of `/now`. Who comes back with the id of the last event (`Last-Event-ID`, as browsers send it) is
@@ -110,7 +111,8 @@ def _number(live: Live, last_event_id: str | None) -> int | None:
     if last_event_id is None:
         return live.newest()
     run, _, number = last_event_id.rpartition("-")
-    return int(number) if run == live.run and number.isascii() and number.isdigit() else None
+    known = run == live.run and number.isascii() and number.isdigit() and len(number) < MOST_DIGITS
+    return int(number) if known else None
 
 
 def _event(name: str, body: Any, number: str | None = None) -> bytes:

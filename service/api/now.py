@@ -9,6 +9,7 @@ from service.api.questions import ask
 from service.api.schemas import Now, Problem
 from service.bootstrap import Service
 from service.clock import now
+from service.detector import Detector
 from service.overview import alarms_per_stream_week
 from service.upgrade import streams_of
 
@@ -26,15 +27,31 @@ def now_router(service: Service) -> APIRouter:
 
 async def present(service: Service) -> dict[str, Any]:
     """How it is doing, as the body of an answer."""
-    pipeline = service.pipeline
+    waiting_for = service.pipeline.waiting_for
+    # A pipeline that waits for a broker may take long to answer, and has little to say.
+    ready = waiting_for is None
+    said = await ask(service, lambda: _of_memories(service)) if ready else _of_none(service)
     return {
         "time": now(),
-        "ready": pipeline.ready,
-        "waiting_for": pipeline.waiting_for,
+        "ready": ready,
+        "waiting_for": waiting_for,
         "events_per_second": service.live.events_per_second(),
-        "lag_records": pipeline.lag_records,
+        "lag_records": service.pipeline.lag_records if ready else None,
         "open_episodes": await run_in_threadpool(service.history.open_episodes),
-        **await ask(service, lambda: _of_memories(service)),
+        **said,
+    }
+
+
+def _of_none(service: Service) -> dict[str, Any]:
+    budgets = service.pipeline.detectors.values()
+    return {"streams": None, "detectors": [_budget(detector, None) for detector in budgets]}
+
+
+def _budget(detector: Detector, achieved: float | None) -> dict[str, Any]:
+    return {
+        "name": detector.name,
+        "false_alarms_per_week": detector.scorer.budget_per_week,
+        "alarms_per_stream_week": achieved,
     }
 
 
@@ -46,13 +63,7 @@ def _of_memories(service: Service) -> dict[str, Any]:
             streams_of(place) for n in pipeline.detectors for place in pipeline.places(n)
         ),
         "detectors": [
-            {
-                "name": name,
-                "false_alarms_per_week": detector.scorer.budget_per_week,
-                "alarms_per_stream_week": alarms_per_stream_week(
-                    place[0] for place in pipeline.places(name)
-                ),
-            }
+            _budget(detector, alarms_per_stream_week(place[0] for place in pipeline.places(name)))
             for name, detector in pipeline.detectors.items()
         ],
     }

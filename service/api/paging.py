@@ -41,4 +41,4 @@ def cursor_of(number: int | None) -> str | None:
 
 def as_stored(name: str) -> str:
     """An id as it is stored, where the client's path was unquoted on the way."""
-    return quote(name, safe=":")
+    return quote(name, safe=":", errors="replace")

@@ -77,6 +77,9 @@ class Episode(BaseModel):
     end: str = Field(description="Time of the newest anomalous event.")
     anomalies: int = Field(description="Anomalous events so far.")
     peak: str = Field(description="The id of the anomaly with the highest score.")
+    began: str | None = Field(
+        None, description="What was wrong with its first event; later ones are held against it."
+    )
     why: str = Field(description="The peak in words.")
     features: list[BlamedFeature] = Field(
         description="Those of the peak, the one to blame most first."
@@ -240,8 +243,10 @@ class Now(BaseModel):
     ready: bool
     waiting_for: str | None
     events_per_second: float = Field(description="Scored, over the last ten seconds.")
-    lag_records: int
-    streams: int = Field(description="With a memory at this instance.")
+    lag_records: int | None = Field(description="Null while it is not known.")
+    streams: int | None = Field(
+        description="With a memory at this instance; null while memories are not here."
+    )
     open_episodes: int
     detectors: list[BudgetBody]
 

@@ -1,5 +1,6 @@
 """GET /api/v1/streams/{id}/scores and /api/v1/heatmap: what streams were like."""
 
+import math
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +21,6 @@ from service.bootstrap import Service
 
 FOREVER = float("-inf"), float("inf")
 MOST_ROWS = 50
-CELL_EVENTS = 16  # that are read of a stream for each cell of its row, about
 HOUR_SECONDS = 3600.0
 DIGITS = 7
 F64 = npt.NDArray[np.float64]
@@ -70,15 +70,22 @@ def scores_router(service: Service) -> APIRouter:
         """The highest score of streams in each of so many equal spans; of the newest hour where no
         time is given. Of the streams that this instance watches."""
         name = find_detector(service, detector).name
-        since, until = _between(start, end)
-        most = CELL_EVENTS * columns
-        found = [(one, service.curves.curves(name, one, since, until, most)) for one in stream]
-        if end is None:
-            until = max((float(c.times[-1]) for _, c in found if c is not None), default=0.0)
-        if start is None:
+        since, until = time_of("start", start), time_of("end", end)
+        if until is None:
+            newest = (service.curves.newest(name, one) for one in stream)
+            last = max((t for t in newest if t is not None), default=0.0)
+            until = math.nextafter(last, math.inf)  # it is in the last cell
+        if since is None:
             since = until - HOUR_SECONDS
-            found = [(one, service.curves.curves(name, one, since, np.inf, most)) for one in stream]
-        rows = [{"stream": one, "scores": _cells(c, since, until, columns)} for one, c in found]
+        if since >= until:
+            raise ProblemError(400, "start: is not before end")
+        rows = [
+            {
+                "stream": one,
+                "scores": _told_of(service.curves.highest(name, one, since, until, columns)),
+            }
+            for one in stream
+        ]
         return _json({"start": since, "end": until, "columns": columns, "rows": rows})
 
     return router
@@ -113,15 +120,8 @@ def _told(detector: str, stream: str, curves: Curves) -> dict[str, Any]:
     }
 
 
-def _cells(curves: Curves | None, start: float, end: float, columns: int) -> list[float | None]:
-    """The highest score in each cell, None where there was no event."""
-    highest = np.full(columns, np.nan)
-    if curves is not None and end > start:
-        cells = ((curves.times - start) / (end - start) * columns).astype(np.int64)
-        inside = (cells >= 0) & (curves.times <= end)
-        at = np.minimum(cells[inside], columns - 1)
-        np.fmax.at(highest, at, curves.scores[inside])
-    return [None if np.isnan(score) else round(score, 3) for score in highest.tolist()]
+def _told_of(cells: F64) -> list[float | None]:
+    return [None if np.isnan(score) else round(score, 3) for score in cells.tolist()]
 
 
 def _short(column: F64) -> list[float]:

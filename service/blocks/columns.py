@@ -3,8 +3,8 @@
 - Values, and what was expected, are rounded to a 64th of the spread that their stream has at that
   moment, or less.
 - Times are kept to the millisecond.
-- The spread is kept to 2 %, the score to 2 % downwards: what is kept of a score is at least 1
-  exactly where the score was.
+- The spread is kept to 2 %, the score to 2 % of 1 + score downwards: what is kept of a score is at
+  least 1 exactly where the score was.
 """
 
 import math
@@ -112,9 +112,14 @@ def curves_of(features: tuple[str, ...], columns: Columns, thinned: bool) -> Cur
     reach = np.where(known, BAND * np.exp2(columns.spreads / STEPS), np.nan)
     expected = columns.expected
     return Curves(
-        features, columns.times, np.exp2(columns.scores / SCORE_STEPS) - 1.0, columns.values,
+        features, columns.times, scores_of(columns), columns.values,
         expected, expected - reach, expected + reach, thinned,
     )  # fmt: skip
+
+
+def scores_of(columns: Columns) -> F64:
+    """(n,)"""
+    return np.asarray(np.exp2(columns.scores / SCORE_STEPS) - 1.0, np.float64)
 
 
 @compiled

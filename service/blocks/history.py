@@ -15,7 +15,17 @@ import numpy as np
 
 from service.blocks import block as blocks_of
 from service.blocks.block import Block
-from service.blocks.columns import Columns, Curves, curves_of, fewer, in_order, merged, thin
+from service.blocks.columns import (
+    F64,
+    Columns,
+    Curves,
+    curves_of,
+    fewer,
+    in_order,
+    merged,
+    scores_of,
+    thin,
+)
 from service.blocks.head import Head
 from service.blocks.upkeep import FULL, GROUP, Drop, Merge, Thin, next_step
 from service.clock import now
@@ -31,6 +41,7 @@ PATIENCE_SECONDS = 1.0
 COMPLAIN_SECONDS = 60.0
 MOST_READ = 4_000_000  # events of a stream, for one chart
 DAY_SECONDS = 86_400.0
+FOREVER = float("-inf"), float("inf")
 SEED, SEED_BYTES = "seed", 8
 
 
@@ -110,11 +121,9 @@ class DetectorHistory:
     def curves(self, stream: str, start: float, end: float, most: int) -> Curves | None:
         """A stream's events from `start` to `end`, about `most` of them at most; None where there
         are none. At most MOST_READ are looked at, the newest ones."""
-        name = read_only(stream.encode("utf-8", "surrogatepass"))
-        key = np.uint64(hash_of(name, 0, len(name), self._seed))
         parts: list[tuple[tuple[str, ...], Columns]] = []
         thinned, read = False, 0
-        for features, columns, less in self._newest_first(key, start, end):
+        for features, columns, less in self._newest_first(self._key(stream), start, end):
             chosen = columns.only((columns.times >= start) & (columns.times < end))
             thinned |= less and len(chosen) > 0
             read += len(chosen)
@@ -130,6 +139,32 @@ class DetectorHistory:
         if len(columns) > most:
             columns, thinned = fewer(columns, most), True
         return curves_of(features, columns, thinned)
+
+    def highest(self, stream: str, start: float, end: float, cells: int) -> F64:
+        """(cells,), the highest score in equal parts of the time from `start` to `end`; NaN where
+        there was no event."""
+        found = np.full(cells, np.nan)
+        read = 0
+        for _, columns, _ in self._newest_first(self._key(stream), start, end):
+            chosen = columns.only((columns.times >= start) & (columns.times < end))
+            places = ((chosen.times - start) / (end - start) * cells).astype(np.int64)
+            np.fmax.at(found, np.minimum(places, cells - 1), scores_of(chosen))
+            read += len(chosen)
+            if read > MOST_READ:
+                break
+        return found
+
+    def newest(self, stream: str) -> float | None:
+        """The time of the newest event, of the newest part in which the stream has any; None where
+        there is none."""
+        for _, columns, _ in self._newest_first(self._key(stream), *FOREVER):
+            if len(columns):
+                return float(columns.times.max())
+        return None
+
+    def _key(self, stream: str) -> np.uint64:
+        name = read_only(stream.encode("utf-8", "surrogatepass"))
+        return np.uint64(hash_of(name, 0, len(name), self._seed))
 
     def _newest_first(
         self, key: np.uint64, start: float, end: float
@@ -277,6 +312,14 @@ class StreamHistory:
     ) -> Curves | None:
         """See `DetectorHistory.curves`."""
         return self._of[detector].curves(stream, start, end, most)
+
+    def highest(self, detector: str, stream: str, start: float, end: float, cells: int) -> F64:
+        """See `DetectorHistory.highest`."""
+        return self._of[detector].highest(stream, start, end, cells)
+
+    def newest(self, detector: str, stream: str) -> float | None:
+        """See `DetectorHistory.newest`."""
+        return self._of[detector].newest(stream)
 
     def close(self) -> None:
         self._closing = True

@@ -21,7 +21,7 @@ MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
 EPISODE_COLUMNS = ("id", "detector", "stream", "state", "severity", "score", "peak", "offset")
 OF_THE_PEAK = ("severity", "score", "peak", "features")
 TOLD_OF_THE_PEAK = ("why", "features")
-NEVER_TOLD_AGAIN = {"number", "id"}
+NEVER_TOLD_AGAIN = {"number", "id", "began"}
 NOT_THE_PEAK = "{}"  # of a change that tells none
 
 metadata = sa.MetaData()
@@ -64,6 +64,7 @@ episodes = sa.Table(
     sa.Column("offset", sa.BigInteger, nullable=False),  # of the event that told this last
     sa.Column("body", sa.Text, nullable=False),  # the episode as JSON, as it was told last
     sa.Column("features", sa.Text, nullable=False),  # those of its peak, and why, as JSON
+    sa.Column("began", sa.Text),  # why the first event was an anomaly
     sa.Index("episodes_by_stream", "stream", "number"),
     sa.Index("episodes_by_state", "state", "number"),
 )
@@ -92,7 +93,8 @@ feedback = sa.Table(
 )
 
 EPISODE_READ = (
-    *(episodes.c[name] for name in ("state", "severity", "score", "peak", "features", "body")),
+    *(episodes.c[name] for name in ("state", "severity", "score", "peak", "features", "began")),
+    episodes.c.body,
     sa.func.coalesce(remarks.c.acknowledged, sa.false()).label("acknowledged"),
     remarks.c.note,
 )
@@ -376,8 +378,16 @@ def _where(query: sa.Select[Any], column: sa.Column[Any], value: object) -> sa.S
 
 
 def _is(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
-    """No text in PostgreSQL has a NUL, and asking for one is an error there."""
-    return sa.false() if isinstance(value, str) and "\0" in value else column == value
+    """No text in PostgreSQL has a NUL, and asking for one is an error there; half a character is
+    one everywhere."""
+    return column == value if not isinstance(value, str) or _is_text(value) else sa.false()
+
+
+def _is_text(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _unavailable(error: sa.exc.DBAPIError) -> Unavailable:
@@ -399,14 +409,17 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What a batch leaves episodes as, with the features of the newest peak in it."""
     rows: dict[str, dict[str, Any]] = {}
     for change in changes:
-        kept = rows.get(change["id"], {"features": NOT_THE_PEAK})["features"]
+        before = rows.get(change["id"], {"features": NOT_THE_PEAK, "began": change["why"]})
         told = {name: change[name] for name in TOLD_OF_THE_PEAK}
         rows[change["id"]] = {
             **{name: change[name] for name in EPISODE_COLUMNS},
             "start": parse_time(change["start"]),
             "end": parse_time(change["end"]),
             "body": msgspec.json.encode({**change, **dict.fromkeys(TOLD_OF_THE_PEAK)}).decode(),
-            "features": kept if change["why"] is None else msgspec.json.encode(told).decode(),
+            "features": (
+                before["features"] if change["why"] is None else msgspec.json.encode(told).decode()
+            ),
+            "began": before["began"],
         }
     return list(rows.values())
 
@@ -414,7 +427,7 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _episode_body(row: Any) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(row.body)
     body |= {name: getattr(row, name) for name in ("state", "severity", "score", "peak")}
-    body |= {"acknowledged": bool(row.acknowledged), "note": row.note or None}
+    body |= {"acknowledged": bool(row.acknowledged), "note": row.note or None, "began": row.began}
     return {**body, **msgspec.json.decode(row.features)}
 
 

@@ -54,7 +54,8 @@ function story(episode) {
   const start = secondsOf(episode.start);
   const { start: from, end: until } = around(episode);
   return [
-    el("p", { class: "verdict" }, badge(episode.severity), " ", el("span", { class: `badge state-${episode.state}` }, stateOf(episode)), " ", nameOf(episode.why)),
+    el("p", { class: "verdict" }, badge(episode.severity), " ", el("span", { class: `badge state-${episode.state}` }, stateOf(episode)), " ", nameOf(episode.began ?? episode.why)),
+    episode.began && episode.began !== episode.why && el("p", {}, el("span", { class: "soft" }, "At its peak, held against what came before it: "), nameOf(episode.why)),
     facts([
       ["Since", `${when(start)} ${zone()} ${ago(start) && `(${ago(start)})`}`],
       ["Newest anomalous event", `${when(secondsOf(episode.end))} ${zone()}`],

@@ -60,7 +60,7 @@ export function episodeTable(items, withStream = true) {
     { title: "Severity", cell: one => badge(one.severity) },
     { title: "State", cell: one => stateOf(one) },
     ...(withStream ? [stream] : []),
-    { title: "What, at the peak", kind: "long", cell: one => [nameOf(one.why), one.note && el("p", { class: "soft" }, nameOf(one.note))] },
+    { title: "What", kind: "long", cell: one => [nameOf(one.began ?? one.why), one.note && el("p", { class: "soft" }, nameOf(one.note))] },
     { title: "Lasted", kind: "n", cell: duration },
     { title: "Peak score", kind: "n", cell: one => scoreText(one.score) },
     { title: "Anomalous events", kind: "n", cell: one => count(one.anomalies) },
@@ -74,7 +74,8 @@ export function episodeCard(episode) {
   const start = secondsOf(episode.start);
   return el("article", { class: `card episode ${episode.severity}` },
     el("h3", {}, symbol(episode.severity), el("span", { class: "word" }, episode.severity), el("a", { href: episodeLink(episode.id) }, nameOf(episode.stream))),
-    el("p", { class: "what" }, nameOf(episode.why)),
+    el("p", { class: "what" }, nameOf(episode.began ?? episode.why)),
+    episode.began && episode.began !== episode.why && el("p", { class: "soft" }, "at its peak: ", nameOf(episode.why)),
     episode.note && el("p", { class: "soft" }, "noted: ", nameOf(episode.note)),
     el("p", { class: "soft" },
       "since ", el("strong", {}, `${when(start)} ${zone()}`), ago(start) && ` (${ago(start)})`,

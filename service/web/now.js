@@ -28,8 +28,11 @@ export function show(place, { query }, signal) {
   refill(place, parts.headline, parts.open, parts.tiles,
     el("section", {}, el("div", { class: "title" }, el("h2", {}, "Most surprising streams"), spans(span)), parts.heat),
     el("section", {}, el("h2", {}, "Lately"), parts.lately));
-  live.addEventListener("now", ({ detail }) => refill(parts.tiles, tiles(detail)), { signal });
-  keepFresh({ place: parts.open, signal, load: openOnes, draw: found => { refill(parts.headline, headline(found)); refill(parts.open, opened(found)); } });
+  let told = null; // how the service is doing
+  let found = null; // what is open
+  const head = () => refill(parts.headline, headline(found, told));
+  live.addEventListener("now", ({ detail }) => { told = detail; refill(parts.tiles, tiles(detail)); head(); }, { signal });
+  keepFresh({ place: parts.open, signal, load: openOnes, draw: ones => { found = ones; head(); refill(parts.open, opened(ones)); } });
   keepFresh({
     place: parts.lately, signal,
     load: end => get("episodes", { state: "closed", limit: LATELY }, end),
@@ -47,7 +50,15 @@ async function openOnes(signal) {
   return { items, total, incidents };
 }
 
-function headline({ items, total }) {
+/** What is open; that nothing is, is good news only while somebody watches. */
+function headline(found, told) {
+  const away = told === null ? null : told.error?.message ?? (told.now.ready ? null : told.now.waiting_for ?? "starting");
+  if (away !== null) return el("h1", { class: "headline major" }, symbol("major"), `Not watching: ${away}`);
+  if (found === null || told === null) return el("h1", { class: "headline" }, "Looking…");
+  return openHeadline(found);
+}
+
+function openHeadline({ items, total }) {
   const worst = ORDER.find(name => items.some(one => one.severity === name)) ?? "normal";
   const counted = ORDER.map(name => [name, items.filter(one => one.severity === name).length]).filter(([, n]) => n);
   const newest = total > items.length ? `, of the newest ${items.length}` : ":";
@@ -88,8 +99,8 @@ function tiles({ now, error }) {
   return el("dl", { class: "tiles" },
     tile("State", now.ready ? "ready" : "not ready", now.ready ? "reading events" : now.waiting_for ?? "starting", now.ready ? "good" : "critical"),
     tile("Events per second", number(now.events_per_second)),
-    tile("Lag", count(now.lag_records), now.lag_records === 1 ? "record waits to be read" : "records wait to be read"),
-    tile("Streams", count(now.streams)),
+    tile("Lag", now.lag_records === null ? "–" : count(now.lag_records), now.lag_records === 1 ? "record waits to be read" : "records wait to be read"),
+    tile("Streams", now.streams === null ? "–" : count(now.streams)),
     now.detectors.map(budget));
 }
 

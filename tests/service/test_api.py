@@ -313,8 +313,16 @@ def test_a_heat_map_has_the_highest_score_of_each_cell(client: TestClient) -> No
     assert rows["none"] == [None] * 40
     assert next(cell for cell, score in enumerate(rows["a"]) if score >= 1.0) == 35
     newest = client.get("/api/v1/heatmap", params={"stream": "a"}).json()
-    assert newest["end"] == 1.7e9 + 60 * 399
-    assert newest["end"] - newest["start"] == 3600.0
+    assert newest["end"] == pytest.approx(1.7e9 + 60 * 399, abs=1e-3)
+    assert newest["end"] - newest["start"] == pytest.approx(3600.0)
+    many = [{"stream": "a", "time": 1.7e9 + 60 * 399 + n / 100, "value": 1} for n in range(5000)]
+    post(client, many)  # in the last cell of all: the others are no emptier for it
+    again = client.get("/api/v1/heatmap", params=asked).json()
+    assert [row["scores"][:39] for row in again["rows"]] == [
+        row["scores"][:39] for row in body["rows"]
+    ]
+    wrong: dict[str, Any] = {"stream": "a", "start": 5, "end": 5}
+    assert client.get("/api/v1/heatmap", params=wrong).status_code == 400
 
 
 def test_streams_are_searched_and_come_by_score(client: TestClient) -> None:
@@ -466,3 +474,10 @@ def test_feedback_on_nothing_is_refused(
     assert client.post("/api/v1/streams/s/feedback", json=feedback).status_code == status
     assert client.post("/api/v1/streams/none/feedback", json=feedback).status_code in {404, 422}
     assert client.get("/api/v1/feedback").json()["items"] == []
+
+
+def test_half_a_character_is_the_name_of_nothing(client: TestClient) -> None:
+    post(client, {"stream": "s", "value": 1})
+    body, headers = b'{"kind": "false", "episode": "\\ud800"}', {"content-type": "application/json"}
+    path = "/api/v1/streams/s/feedback"
+    assert client.post(path, content=body, headers=headers).status_code == 404

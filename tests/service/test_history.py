@@ -108,7 +108,10 @@ def test_episodes_are_kept_as_they_were_told_last(history: History) -> None:
     last = {episode["id"]: episode for episode in changes}
     told = ("why", "features")
     peaks = {e["id"]: {name: e[name] for name in told} for e in changes if e["why"] is not None}
-    expected = {name: {**one, **UNSEEN, **peaks[name]} for name, one in last.items()}
+    began = {e["id"]: e["why"] for e in changes if e["change"] == "opened"}
+    expected = {
+        name: {**one, **UNSEEN, **peaks[name], "began": began[name]} for name, one in last.items()
+    }
     found, _ = history.episodes(EpisodeFilter(), 1000)
     assert {episode["id"]: episode for episode in found} == expected
     assert len(found) == len(expected) > 2
