@@ -22,6 +22,7 @@ from service.cli_options import (
     reported,
 )
 from service.cli_replay import replay
+from service.cli_send import send
 from service.cli_state import state
 from service.errors import SettingsError
 
@@ -37,6 +38,7 @@ def main() -> None:
 
 main.add_command(state)
 main.add_command(replay)
+main.add_command(send)
 
 
 where_option = click.option(

@@ -1,0 +1,54 @@
+"""`wakeful send`: CSV files to a service that listens."""
+
+from pathlib import Path
+
+import click
+
+from service.cli_options import FILES, column_options, config_option, reported
+from service.errors import SettingsError
+
+ADDRESS = "http://127.0.0.1:8080"
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILES)
+@click.option("--to", "address", default=ADDRESS, show_default=True, help="Where it listens.")
+@column_options
+@click.option("--detector", default="default", show_default=True, help="Who is to score them.")
+@config_option
+@reported
+def send(
+    files: tuple[Path, ...],
+    address: str,
+    key: str | None,
+    time: str | None,
+    features: list[str] | None,
+    ignore: list[str] | None,
+    detector: str,
+    config: Path | None,
+) -> int:
+    """Send the rows of CSV files as events, to be scored and seen on the page.
+
+    A file without a column for the stream is a stream of its own, named after it. The token of the
+    settings (`api.token_file`) goes with them. Status 1 where no row was accepted.
+    """
+    from service.send import SendOptions
+    from service.send import send as run
+    from service.settings import load_settings
+
+    settings = load_settings(config)
+    if detector not in settings.detectors:
+        raise SettingsError(f"the settings have no detector {detector!r}")
+    if not address.startswith(("http://", "https://")):
+        raise SettingsError(f"--to {address}: an address such as {ADDRESS} is needed")
+    options = SendOptions(
+        address.rstrip("/"), detector, settings.api.secret(), key, time, features,
+        tuple(ignore or ()),
+    )  # fmt: skip
+    sent = run(files, settings.detectors[detector], options)
+    for file, one in zip(files, sent, strict=True):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in one.rejected.items())
+        rejected = f", {one.rejected.total()} rejected ({reasons})" if reasons else ""
+        click.echo(f"{file}: {one.accepted} rows accepted{rejected}")
+    click.echo(f"look at {address.rstrip('/')}/")
+    return 0 if any(one.accepted for one in sent) else 1
