@@ -34,7 +34,7 @@ export function ofEpisode(episode, said, changed) {
   const remark = body => send("PATCH", episodePath(episode.id), body).then(changed);
   return [
     el("div", { class: "actions" },
-      action(episode.acknowledged ? "Acknowledged" : "Acknowledge", () => remark({ acknowledged: !episode.acknowledged }), { "aria-pressed": String(episode.acknowledged), id: "acknowledge" }),
+      action(episode.acknowledged ? "✓ Acknowledged" : "Acknowledge", () => remark({ acknowledged: !episode.acknowledged }), { "aria-pressed": String(episode.acknowledged), id: "acknowledge" }),
       marked ? takeBack(episode, marked, changed) : action("Not an anomaly", () => mark(episode).then(changed), { id: "no-anomaly" })),
     el("p", { class: "soft" }, marked
       ? `Marked as no anomaly: since then a single event of this stream alarms only above a score of ${scoreText(2 * episode.score)}. The third anomalous one of a block of 50 events alarms as ever.`
@@ -54,7 +54,7 @@ function note(episode, remark) {
   const field = el("textarea", { id: "note", rows: 2, maxlength: NOTE_CHARACTERS });
   field.value = episode.note ?? "";
   return el("div", { class: "note" },
-    el("label", {}, "Note", field),
+    el("label", {}, episode.note ? "Note, as it is saved" : "Note", field),
     el("div", { class: "actions" }, action("Save the note", () => remark({ note: field.value }), { id: "save-note" })));
 }
 
