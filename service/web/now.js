@@ -12,6 +12,7 @@ import { symbol } from "./severity.js";
 import { empty } from "./streams.js";
 
 const MOST_OPEN = 50; // looked at; more are counted
+const SOON_MS = 700; // an episode is seen within a second
 const CARDS = 5; // of an incident, the worst ones
 const LATELY = 5;
 const ROWS = 20;
@@ -32,7 +33,7 @@ export function show(place, { query }, signal) {
   let found = null; // what is open
   const head = () => refill(parts.headline, headline(found, told));
   live.addEventListener("now", ({ detail }) => { told = detail; refill(parts.tiles, tiles(detail)); head(); }, { signal });
-  keepFresh({ place: parts.open, signal, load: openOnes, draw: ones => { found = ones; head(); refill(parts.open, opened(ones)); } });
+  keepFresh({ place: parts.open, signal, period: SOON_MS, load: openOnes, draw: ones => { found = ones; head(); refill(parts.open, opened(ones)); } });
   keepFresh({
     place: parts.lately, signal,
     load: end => get("episodes", { state: "closed", limit: LATELY }, end),
