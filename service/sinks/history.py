@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.clock import format_time, parse_time
 from service.errors import SettingsError, Unavailable
 from service.records import DeadLetter, Delivery
+from service.sinks.tables import anomalies, dead_letters, episodes, feedback, metadata, remarks
 
 WAIT_SECONDS = 30  # for a lock, or a connection
 MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
@@ -24,73 +25,11 @@ TOLD_OF_THE_PEAK = ("why", "features")
 NEVER_TOLD_AGAIN = {"number", "id", "began"}
 NOT_THE_PEAK = "{}"  # of a change that tells none
 
-metadata = sa.MetaData()
-NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 INSERTS: dict[str, Callable[[sa.Table], Any]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
 }
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-
-anomalies = sa.Table(
-    "anomalies",
-    metadata,
-    sa.Column("number", NUMBER, primary_key=True),  # in the order in which they were written
-    sa.Column("id", sa.String, unique=True, nullable=False),
-    sa.Column("detector", sa.String, nullable=False),
-    sa.Column("stream", sa.String, nullable=False),
-    sa.Column("time", sa.Float, nullable=False),  # Unix seconds
-    sa.Column("score", sa.Float, nullable=False),
-    sa.Column("severity", sa.String, nullable=False),
-    sa.Column("alarm", sa.Boolean, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),  # the anomaly as JSON
-    sa.Index("anomalies_by_stream", "stream", "number"),
-    sa.Index("anomalies_by_time", "time"),
-)
-
-episodes = sa.Table(
-    "episodes",
-    metadata,
-    sa.Column("number", NUMBER, primary_key=True),  # in the order in which they were told first
-    sa.Column("id", sa.String, unique=True, nullable=False),
-    sa.Column("detector", sa.String, nullable=False),
-    sa.Column("stream", sa.String, nullable=False),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("severity", sa.String, nullable=False),
-    sa.Column("score", sa.Float, nullable=False),  # the highest
-    sa.Column("peak", sa.String, nullable=False),  # its anomaly
-    sa.Column("start", sa.Float, nullable=False),  # Unix seconds
-    sa.Column("end", sa.Float, nullable=False),  # of the newest anomalous event
-    sa.Column("offset", sa.BigInteger, nullable=False),  # of the event that told this last
-    sa.Column("body", sa.Text, nullable=False),  # the episode as JSON, as it was told last
-    sa.Column("features", sa.Text, nullable=False),  # those of its peak, and why, as JSON
-    sa.Column("began", sa.Text),  # why the first event was an anomaly
-    sa.Index("episodes_by_stream", "stream", "number"),
-    sa.Index("episodes_by_state", "state", "number"),
-)
-
-remarks = sa.Table(
-    "remarks",
-    metadata,
-    sa.Column("episode", sa.String, primary_key=True),
-    sa.Column("acknowledged", sa.Boolean, nullable=False),
-    sa.Column("note", sa.Text),
-)
-
-feedback = sa.Table(
-    "feedback",
-    metadata,
-    sa.Column("number", NUMBER, primary_key=True),  # in the order in which it was said
-    sa.Column("detector", sa.String, nullable=False),
-    sa.Column("stream", sa.String, nullable=False),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("score", sa.Float, nullable=False),  # of the event, had nothing been said before
-    sa.Column("episode", sa.String),  # that was no anomaly
-    sa.Column("time", sa.Float, nullable=False),  # of the event
-    sa.Column("said", sa.Float, nullable=False),  # when
-    sa.Column("undone", sa.Boolean, nullable=False),
-    sa.Index("feedback_by_stream", "detector", "stream", "number"),
-)
 
 EPISODE_READ = (
     *(episodes.c[name] for name in ("state", "severity", "score", "peak", "features", "began")),
@@ -99,23 +38,6 @@ EPISODE_READ = (
     remarks.c.note,
 )
 WITH_REMARKS = episodes.outerjoin(remarks, remarks.c.episode == episodes.c.id)
-
-dead_letters = sa.Table(
-    "dead_letters",
-    metadata,
-    sa.Column("number", NUMBER, primary_key=True),
-    sa.Column("id", sa.String, unique=True, nullable=False),
-    sa.Column("detector", sa.String, nullable=False),
-    sa.Column("topic", sa.String, nullable=False),
-    sa.Column("partition", sa.Integer, nullable=False),
-    sa.Column("offset", sa.BigInteger, nullable=False),
-    sa.Column("timestamp", sa.Float, nullable=False),
-    sa.Column("reason", sa.String, nullable=False),
-    sa.Column("detail", sa.Text, nullable=False),
-    sa.Column("key", sa.LargeBinary),
-    sa.Column("value", sa.LargeBinary),
-    sa.Column("value_bytes", sa.Integer, nullable=False),  # before it was cut
-)
 
 
 def url_of(text: str) -> sa.URL:

@@ -17,9 +17,9 @@ from service.sinks.history import (
     AnomalyFilter,
     EpisodeFilter,
     History,
-    metadata,
     url_of,
 )
+from service.sinks.tables import metadata
 from tests.postgres import HOW_TO_POSTGRES, programs, running_postgres
 from tests.service.parts import make_pipeline, raw_batch, wave
 
