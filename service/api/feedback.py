@@ -12,7 +12,7 @@ from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.paging import Limit, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.questions import ANSWER_SECONDS, ask
+from service.api.questions import ask, ask_in_thread
 from service.api.schemas import Feedback, FeedbackBody, FeedbackPage, Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
@@ -137,7 +137,7 @@ def _factor_then(service: Service, name: str, stream: str, episode: dict[str, An
     """What the stream's threshold was multiplied with at an episode's peak: told by the threshold
     then, beside what it would be now."""
     peak = service.history.anomaly(episode["peak"])
-    known = service.pipeline.ask(lambda: memory_of(service, name, stream)).result(ANSWER_SECONDS)
+    known = ask_in_thread(service, lambda: memory_of(service, name, stream))
     if peak is None or known is None:
         return 1.0
     unaided = math.log10(known[1]["threshold"]) / _factor(service, name, stream)

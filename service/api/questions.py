@@ -18,4 +18,16 @@ async def ask(service: Service, question: Callable[[], T]) -> T:
         answer = asyncio.wrap_future(service.pipeline.ask(question))
         return await asyncio.wait_for(answer, ANSWER_SECONDS)
     except TimeoutError:
-        raise ProblemError(503, "the pipeline is busy or restoring; try again") from None
+        raise _busy() from None
+
+
+def ask_in_thread(service: Service, question: Callable[[], T]) -> T:
+    """The same, for a route that has a thread of its own."""
+    try:
+        return service.pipeline.ask(question).result(ANSWER_SECONDS)
+    except TimeoutError:
+        raise _busy() from None
+
+
+def _busy() -> ProblemError:
+    return ProblemError(503, "the pipeline is busy or restoring; try again")

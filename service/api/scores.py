@@ -13,7 +13,7 @@ from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.paging import End, Start, time_of
 from service.api.problems import ProblemError
-from service.api.questions import ANSWER_SECONDS
+from service.api.questions import ask_in_thread
 from service.api.schemas import Heatmap, Problem, ScoresBody
 from service.api.streams import memory_of
 from service.blocks.columns import Curves
@@ -93,11 +93,7 @@ def scores_router(service: Service) -> APIRouter:
 
 def _is_here(service: Service, detector: str, stream: str) -> bool:
     """Whether this instance has the stream's memory."""
-    question = service.pipeline.ask(lambda: memory_of(service, detector, stream) is not None)
-    try:
-        return question.result(ANSWER_SECONDS)
-    except TimeoutError:
-        raise ProblemError(503, "the pipeline is busy or restoring; try again") from None
+    return ask_in_thread(service, lambda: memory_of(service, detector, stream) is not None)
 
 
 def _between(start: str | None, end: str | None) -> tuple[float, float]:

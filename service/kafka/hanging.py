@@ -34,17 +34,22 @@ def end_hanging(admin: Any, prefix: str, topics: Iterable[str]) -> list[str]:
     by nobody.
     """
     places = _places(admin, {*topics, OFFSETS_TOPIC})
-    before = _open(admin, places)
+    before = open_transactions(admin, places)
     over = {
         one.producer_id
         for one in chain.from_iterable(admin.list_transactions().values())
         if one.transactional_id.startswith(prefix) and one.state in OVER
     }
     # One that was still going on at first would be over by now, and not open any more.
-    hanging = [one for one in before & _open(admin, places) if one.producer_id in over]
+    hanging = [one for one in before & open_transactions(admin, places) if one.producer_id in over]
     for one in hanging:
-        admin.abort_transaction(AbortTransactionSpec(*one[:4]))
+        abort(admin, one)
     return [f"{one.place.topic}-{one.place.partition} at {one.start_offset}" for one in hanging]
+
+
+def abort(admin: Any, one: Open) -> None:
+    """Write the marker that is missing."""
+    admin.abort_transaction(AbortTransactionSpec(*one[:4]))
 
 
 def _places(admin: Any, topics: set[str]) -> list[TopicPartition]:
@@ -55,13 +60,14 @@ def _places(admin: Any, topics: set[str]) -> list[TopicPartition]:
     ]
 
 
-def _open(admin: Any, places: list[TopicPartition]) -> set[Open]:
+def open_transactions(admin: Any, places: Iterable[TopicPartition]) -> set[Open]:
+    """Those that have no end yet in these partitions."""
     return {
         Open(
             place, one.producer_id, one.producer_epoch, one.coordinator_epoch,
             one.current_transaction_start_offset,
         )
-        for place, state in admin.describe_producers(places).items()
+        for place, state in admin.describe_producers(list(places)).items()
         for one in state.active_producers
         if one.current_transaction_start_offset >= 0
     }  # fmt: skip

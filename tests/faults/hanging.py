@@ -5,8 +5,8 @@ from contextlib import closing
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import AbortTransactionSpec
 
+from service.kafka.hanging import Open, abort, open_transactions
 from tests.kafka.topics import Names
 
 POLL_SECONDS = 1.0
@@ -25,22 +25,17 @@ def end_hanging(names: Names) -> int:
         while (some := _open(admin, names)) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         for one in some:
-            admin.abort_transaction(one)
+            abort(admin, one)
     return len(some)
 
 
-def _open(admin: Any, names: Names) -> list[Any]:
-    places = [
-        TopicPartition(topic["name"], part["partition_index"])
-        for topic in admin.describe_topics()
-        if topic["name"].startswith(names.events)
-        for part in topic["partitions"]
-    ]
-    return [
-        AbortTransactionSpec(
-            place, producer.producer_id, producer.producer_epoch, producer.coordinator_epoch
-        )
-        for place, state in admin.describe_producers(places).items()
-        for producer in state.active_producers
-        if producer.current_transaction_start_offset >= 0
-    ]
+def _open(admin: Any, names: Names) -> set[Open]:
+    return open_transactions(
+        admin,
+        [
+            TopicPartition(topic["name"], part["partition_index"])
+            for topic in admin.describe_topics()
+            if topic["name"].startswith(names.events)
+            for part in topic["partitions"]
+        ],
+    )
