@@ -4,11 +4,13 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request
 
+from service.api.problems import ProblemError
 from service.bootstrap import Service
 from service.telemetry.logging import log
 
@@ -26,13 +28,28 @@ class Elsewhere:
     def find(
         self, request: Request, stream: str, body: bytes | None = None, **query: object
     ) -> dict[str, Any] | None:
-        """What one of them says of a stream; None where none knows it. Blocks."""
-        answers = self._ask(request, stream, query, body)
-        return next((found for _, found in answers if found is not None), None)
+        """What one of them says of a stream; None where each says that it has none. Blocks.
+
+        ProblemError is what the one that has the stream refused, or 503 where nobody has it among
+        those that could say.
+        """
+        unsure: ProblemError | None = None
+        for _, answer in self._ask(request, stream, query, body):
+            if isinstance(answer, dict):
+                return answer
+            if answer.status == 404:
+                continue
+            if answer.status < 500:
+                raise answer
+            unsure = unsure or answer
+        if unsure is not None:
+            raise ProblemError(503, unsure.detail)
+        return None
 
     def pages(self, request: Request, **query: object) -> dict[str, dict[str, Any] | None]:
         """The same page of each of them, by address; None where there was no answer. Blocks."""
-        return dict(self._ask(request, None, query))
+        answers = dict(self._ask(request, None, query))
+        return {at: said if isinstance(said, dict) else None for at, said in answers.items()}
 
     def _ask(
         self,
@@ -40,7 +57,7 @@ class Elsewhere:
         stream: str | None,
         query: dict[str, object],
         body: bytes | None = None,
-    ) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    ) -> "Iterator[tuple[str, dict[str, Any] | ProblemError]]":
         """The same request at each other instance, the likeliest for a stream first."""
         owners = self._service.owners
         if owners is None or FORWARDED in request.headers:
@@ -55,14 +72,25 @@ class Elsewhere:
 
 def _asked(
     method: str, url: str, body: bytes | None, given: Mapping[str, str]
-) -> dict[str, Any] | None:
+) -> dict[str, Any] | ProblemError:
     headers = {**{name: given[name] for name in PASSED_ON if name in given}, FORWARDED: "1"}
     request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - ours
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as reply:  # noqa: S310
             answer: dict[str, Any] = json.load(reply)
             return answer
+    except urllib.error.HTTPError as error:
+        refused = ProblemError(error.code, _detail(error))
+        if error.code != 404:
+            log.warning("another instance refused", url=url, error=refused.detail)
+        return refused
     except (OSError, ValueError) as error:
-        if not isinstance(error, urllib.error.HTTPError) or error.code != 404:
-            log.warning("another instance did not answer", url=url, error=str(error))
-        return None
+        log.warning("another instance did not answer", url=url, error=str(error))
+        return ProblemError(503, f"another instance did not answer: {url}; try again")
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """What a problem says."""
+    with suppress(OSError, ValueError, AttributeError):
+        return str(json.load(error).get("detail", error))
+    return str(error)

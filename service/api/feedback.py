@@ -12,7 +12,7 @@ from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.paging import Limit, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.questions import ask, ask_in_thread
+from service.api.questions import ask, ask_in_thread, unknown
 from service.api.schemas import Feedback, FeedbackBody, FeedbackPage, Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
@@ -50,7 +50,7 @@ def feedback_router(service: Service) -> APIRouter:
                 elsewhere.find, request, stream, given, detector=detector
             )
             if body is None:
-                raise ProblemError(404, f"detector {name} has no stream {stream!r}")
+                raise unknown(service, name, stream)
             return FeedbackBody.model_validate(body)
         async with in_turn:
             score, time = await run_in_threadpool(_event_of, service, name, stream, feedback)
@@ -75,7 +75,7 @@ def feedback_router(service: Service) -> APIRouter:
         if known is None:
             body = await run_in_threadpool(elsewhere.find, request, stream, detector=detector)
             if body is None:
-                raise ProblemError(404, f"detector {name} has no stream {stream!r}")
+                raise unknown(service, name, stream)
             return FeedbackBody.model_validate(body)
         async with in_turn:
             wanted = number_of(number) or 0

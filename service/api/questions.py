@@ -29,5 +29,13 @@ def ask_in_thread(service: Service, question: Callable[[], T]) -> T:
         raise _busy() from None
 
 
+def unknown(service: Service, detector: str, stream: str) -> ProblemError:
+    """Nobody knows the stream, or nobody can know yet."""
+    waiting = service.pipeline.waiting_for
+    if waiting is not None:
+        return ProblemError(503, f"not every memory is here yet, it waits for {waiting}; try again")
+    return ProblemError(404, f"detector {detector} has no stream {stream!r}")
+
+
 def _busy() -> ProblemError:
     return ProblemError(503, "the pipeline is busy or restoring; try again")

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
 from service.api.problems import ProblemError
-from service.api.questions import ask
+from service.api.questions import ask, unknown
 from service.api.schemas import Problem, ResetBody
 from service.bootstrap import Service
 from service.errors import Unavailable
@@ -34,7 +34,7 @@ def reset_router(service: Service) -> APIRouter:
             return ResetBody(stream=stream, detector=name)
         known = await run_in_threadpool(elsewhere.find, request, stream, NOTHING, detector=detector)
         if known is None:
-            raise ProblemError(404, f"detector {name} has no stream {stream!r}")
+            raise unknown(service, name, stream)
         return ResetBody.model_validate(known)
 
     return router

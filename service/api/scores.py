@@ -48,15 +48,19 @@ def scores_router(service: Service) -> APIRouter:
         surprising one are told. Columns, so that a chart can take them as they are."""
         name = find_detector(service, detector).name
         since, until = _between(start, end)
+        refused = ProblemError(404, f"detector {name} keeps no scores of {stream!r} of that time")
         if service.owners is not None and not _is_here(service, name, stream):
-            body = elsewhere.find(  # who has it now knows more of it
-                request, stream, detector=detector, start=start, end=end, points=points
-            )
+            try:
+                body = elsewhere.find(  # who has it now knows more of it
+                    request, stream, detector=detector, start=start, end=end, points=points
+                )
+            except ProblemError as error:
+                body, refused = None, error
             if body is not None:
                 return _json(body)
         found = service.curves.curves(name, stream, since, until, points)
         if found is None:
-            raise ProblemError(404, f"detector {name} keeps no scores of {stream!r} of that time")
+            raise refused
         return _json(_told(name, stream, found))
 
     @router.get("/heatmap", response_model=Heatmap, responses={400: {"model": Problem}})

@@ -10,8 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.elsewhere import Elsewhere
 from service.api.events import find_detector
-from service.api.problems import ProblemError
-from service.api.questions import ask
+from service.api.questions import ask, unknown
 from service.api.schemas import Problem, StreamDetail, StreamPage
 from service.bootstrap import Service
 from service.overview import loudest
@@ -82,7 +81,7 @@ def streams_router(service: Service) -> APIRouter:
         if body is None:
             body = await run_in_threadpool(elsewhere.find, request, stream, detector=detector)
         if body is None:
-            raise ProblemError(404, f"detector {name} has no stream {stream!r}")
+            raise unknown(service, name, stream)
         return StreamDetail.model_validate(body)
 
     return router

@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from service.api.elsewhere import Elsewhere
 from service.api.events import CONTENT, body_of, find_detector, records_of, reply_with_scores
 from service.api.problems import ProblemError
-from service.api.questions import ask
+from service.api.questions import ask, unknown
 from service.api.schemas import Ingested, Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
@@ -48,7 +48,7 @@ def whatif_router(service: Service) -> APIRouter:
             return reply_with_scores([outcomes[i] for i in range(len(records))])
         found = await run_in_threadpool(elsewhere.find, request, stream, body, detector=detector)
         if found is None:
-            raise ProblemError(404, f"detector {name} has no stream {stream!r}")
+            raise unknown(service, name, stream)
         return Ingested.model_validate(found)
 
     return router

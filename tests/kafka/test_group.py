@@ -4,10 +4,12 @@ import json
 import socket
 import subprocess
 import sys
+import urllib.error
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -62,10 +64,38 @@ def test_every_instance_answers_about_every_stream(names: Names, tmp_path: Path)
         workers.wait_scored()
         workers.workers[0].wait_for(lambda: streams_of(workers) == len(STREAMS), "all memories")
         for worker in workers.workers.values():
-            for stream in STREAMS:
-                assert worker.get(f"/api/v1/streams/{quote(stream, safe='')}")["events"] == 3
-            assert worker.get("/api/v1/streams/nobody")["status"] == 404
+            for stream in STREAMS:  # while a partition moves, the answer is to try again
+                worker.wait_for(lambda w=worker, s=stream: events_of(w, s) == 3, stream)  # type: ignore[misc]
+            worker.wait_for(lambda w=worker: about(w, "nobody")["status"] == 404, "nobody")  # type: ignore[misc]
             assert listed(worker, 5) == listed(worker, 1000) == sorted(STREAMS)
+
+
+def about(worker: Wakeful, stream: str) -> dict[str, Any]:
+    return worker.get(f"/api/v1/streams/{quote(stream, safe='')}")
+
+
+def events_of(worker: Wakeful, stream: str) -> int | None:
+    return about(worker, stream).get("events")
+
+
+def test_what_the_instance_that_has_a_stream_refuses_is_what_the_caller_hears(
+    names: Names, tmp_path: Path
+) -> None:
+    with fleet(names, tmp_path, range(2)) as workers:
+        for worker in workers.workers.values():
+            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
+        workers.wait_scored()
+        for worker in workers.workers.values():
+            for stream in STREAMS[:5]:
+                worker.wait_for(lambda w=worker, s=stream: events_of(w, s) == 3, stream)  # type: ignore[misc]
+                path = f"/api/v1/streams/{quote(stream, safe='')}/feedback"
+                with pytest.raises(urllib.error.HTTPError) as refused:
+                    worker.post(path, b'{"kind": "false"}')
+                with refused.value as error:
+                    assert (error.code, json.load(error)["detail"]) == (
+                        400,
+                        "episode: say which one was no anomaly",
+                    )
 
 
 def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None:
@@ -78,7 +108,11 @@ def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None
         workers.kill(0)
         page = workers.workers[1].get("/api/v1/streams")
         assert page["unreachable"] == [gone]
-        assert len(page["items"]) == workers.workers[1].metric("wakeful_streams")
+        here = {item["stream"] for item in page["items"]}
+        assert len(here) == workers.workers[1].metric("wakeful_streams")
+        lost = about(workers.workers[1], next(s for s in STREAMS if s not in here))
+        assert lost["status"] == 503
+        assert gone in lost["detail"]
 
 
 def test_workers_of_one_command_share_the_partitions(names: Names, tmp_path: Path) -> None:
