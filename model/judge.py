@@ -19,6 +19,7 @@ from model.normalise import LEVEL_STEPS, Events
 from model.observed import Observed
 from model.population import rarity
 from model.row import Bytes, RowTable
+from model.suppression import BY_LIMIT, BY_NOTHING, bound_of
 from model.tails import (
     BLOCK_EVENTS,
     combined,
@@ -71,6 +72,7 @@ SMALLEST_USUAL = 1e-3
 
 LOW, BOTH, HIGH = -1, 0, 1
 
+Bools = npt.NDArray[np.bool_]
 I8 = npt.NDArray[np.int8]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -87,6 +89,7 @@ SCORE = np.dtype(
         ("confidence", "<f8"),
         ("alarm", "?"),
         ("view", "u1"),  # of an anomalous event: the loudest, a place among the config's
+        ("bound", "u1"),  # of an anomalous event: see `model.suppression`
     ],
     align=True,
 )
@@ -110,15 +113,17 @@ class Memory(NamedTuple):
 class Terms(NamedTuple):
     """How events are judged.
 
-    joint: whether one network reads all features. directions: (F,) of LOW, BOTH, HIGH. horizons:
-    (H,). active: (V,), the views that count, and counts: (VIEW_COUNT,), whether each does.
-    persistence: steps. cautious_events: as many of a stream's first cannot prove much.
+    joint: whether one network reads all features. directions: (F,) of LOW, BOTH, HIGH. rules: (F,)
+    of RULE, see `model.suppression`. horizons: (H,). active: (V,), the views that count, and
+    counts: (VIEW_COUNT,), whether each does. persistence: steps. cautious_events: as many of a
+    stream's first cannot prove much.
     error_tails: (F, K) and view_tails: (V, K), those of a population, see `population.rarity`;
     K = 0 where a stream is held against its own past. budget_per_week: false alarms.
     """
 
     joint: bool
     directions: I8
+    rules: Structured
     horizons: I64
     active: I64
     counts: npt.NDArray[np.bool_]
@@ -154,6 +159,7 @@ class Verdicts(NamedTuple):
 def judge(
     memory: Memory,
     events: Events,
+    muted: Bools,
     seen: Observed,
     outputs: F32,
     terms: Terms,
@@ -162,9 +168,9 @@ def judge(
 ) -> None:
     """Score n admitted events in arrival order; their rows learn the tails.
 
-    seen: what `normalise.observe` said of them. outputs: (n, R, runs, O) of the
-    network, O = (feature, target, location and log-spread). pools: room for one event. Writes
-    `verdicts`.
+    muted: (n, F), the values that nobody wants to hear of. seen: what `normalise.observe` said of
+    the events. outputs: (n, R, runs, O) of the network, O = (feature, target, location and
+    log-spread). pools: room for one event. Writes `verdicts`.
     """
     views = pools.views
     for i in range(events.slots.shape[0]):
@@ -188,7 +194,8 @@ def judge(
         else:
             total = combined_in_population(row, terms.view_tails, terms.active, views)
         out = verdicts.scores[i]
-        decide(row, total, level, seen.paces[i], terms.budget_per_week, out)
+        bound = bound_of(events.values[i], muted[i], terms.rules, verdicts.told[i])
+        decide(row, total, level, seen.paces[i], terms.budget_per_week, bound, out)
         if out["score"] >= 1.0 and alone:
             out["view"] = loudest_view(tails)
         elif out["score"] >= 1.0:
@@ -393,21 +400,30 @@ def confidence_of(scored: Any) -> Any:
 
 @compiled
 def decide(
-    row: np.void, total: float, level: float, pace: float, budget_per_week: float, out: np.void
+    row: np.void,
+    total: float,
+    level: float,
+    pace: float,
+    budget_per_week: float,
+    bound: int,
+    out: np.void,
 ) -> None:
-    """Score and alarm of one event; the row keeps the last of each."""
+    """Score and alarm of one event; the row keeps the last of each. bound: what decides beside
+    them, see `model.suppression`."""
     row["scored"] += np.uint64(1)
     total = max(total, 0.0)
     threshold = threshold_of(pace, budget_per_week) * eased(row["tolerance"])
     score = float(np.float32(total / threshold))  # as rows keep it, so that all say the same
+    if bound == BY_LIMIT:
+        score = max(score, 1.0)
     anomalous = score >= 1.0
     rested = row["since_alarm"] == 0 or row["since_alarm"] >= REFRACTORY_EVENTS
     # A stream that wakes people more often than the budget says must have something rarer to tell.
     row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)
     worth = total >= threshold + log10(1.0 + row["overspent"] / TOLERATED)
     known = score <= tolerated(row["tolerance"]) and row["anomalous"] + 1 < TOGETHER
-    alarm = anomalous and worth and (rested or score >= ESCALATION * row["alarm_score"])
-    alarm = alarm and not known
+    alarm = anomalous and (rested or score >= ESCALATION * row["alarm_score"])
+    alarm = alarm and (bound == BY_LIMIT or (bound == BY_NOTHING and worth and not known))
     if alarm:
         row["overspent"] += 1.0
         row["since_alarm"] = 1
@@ -425,3 +441,4 @@ def decide(
     out["tail_probability"] = exp(-total * LN10)
     out["confidence"] = min(1.0, row["scored"] / CONFIDENT_EVENTS)
     out["alarm"] = alarm
+    out["bound"] = bound if anomalous else BY_NOTHING

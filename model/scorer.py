@@ -21,11 +21,13 @@ from model.normalise import Events, Reading, observe
 from model.observed import Observed
 from model.population import Population, tail_table
 from model.row import RowTable
+from model.suppression import rule_table
 from model.views import VIEW_COUNT, Pools, view_numbers
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Structured = npt.NDArray[np.void]
 
 
@@ -88,6 +90,8 @@ class Scorer:
     ) -> None:
         self.network = network
         self.directions = directions
+        self.rules = rule_table([""] * len(directions), {})
+        """(F,) of RULE, see `model.suppression`."""
         self.budget_per_week = budget_per_week
         self.skew = skew
         config = network.config
@@ -107,26 +111,29 @@ class Scorer:
         timed: npt.NDArray[np.bool_],
         values: F64,
         categories: I64 | None = None,
+        muted: Bools | None = None,
     ) -> Scored:
         """Score n events in arrival order; the rows named by `slots` move on.
 
         slots, offsets, times (Unix seconds), timed: (n,); values: (n, F), NaN where missing;
-        categories: (n, C), the buckets of what is no number, None where there is none; origin: a
-        hash of the topic and partition that the offsets belong to.
+        categories: (n, C), the buckets of what is no number, None where there is none; muted:
+        (n, F), values that raise no alarm; origin: a hash of the topic and partition that the
+        offsets belong to.
         """
         config = self.network.config
         events = Events(slots, offsets, np.uint64(origin), times, timed, values)
+        muted = np.zeros(values.shape, np.bool_) if muted is None else muted
         seen = Observed.of(config, table.layout, len(slots))
         observe(table.head, table.features, table.profiles, events, self._reading, seen)
         seen.read_categories(config, categories)
         verdicts = seen.verdicts
         admitted = np.flatnonzero(verdicts == ADMITTED)
         if len(admitted) < len(slots):
-            events, seen = events.only(admitted), seen.only(admitted)
+            events, seen, muted = events.only(admitted), seen.only(admitted), muted[admitted]
         outputs = self._step(table, events.slots, seen)
         said = Verdicts.of(len(admitted), values.shape[1], len(config.views))
         pools = Pools.of(len(config.horizons))
-        judge(Memory.of(table), events, seen, outputs, self._terms(), pools, said)
+        judge(Memory.of(table), events, muted, seen, outputs, self._terms(), pools, said)
         expected, spread, surprise, size = np.moveaxis(said.told, 2, 0)
         return Scored(
             verdicts, admitted, said.scores, expected, spread, surprise, size, said.views,
@@ -136,9 +143,9 @@ class Scorer:
     def _terms(self) -> Terms:
         config = self.network.config
         return Terms(
-            config.joint, self.directions, self._horizons, self._views, self._counts,
-            config.persistence, config.cautious_events, self._error_tails, self._view_tails,
-            self.budget_per_week,
+            config.joint, self.directions, self.rules, self._horizons, self._views,
+            self._counts, config.persistence, config.cautious_events, self._error_tails,
+            self._view_tails, self.budget_per_week,
         )  # fmt: skip
 
     def _step(self, table: RowTable, slots: I64, seen: Observed) -> F32:

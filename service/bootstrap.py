@@ -21,6 +21,7 @@ from service.kafka.transactions import Transactions
 from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
 from service.moving import Moving
+from service.mutes import Mutes
 from service.pipeline import Pipeline
 from service.settings import DetectorSettings, LimitSettings, Settings
 from service.sinks.history import History, url_of
@@ -69,11 +70,12 @@ class Service:
 
 def build_service(settings: Settings) -> Service:
     """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
-    detectors = build_detectors(settings.detectors, settings.limits)
     shared = settings.history.secret()
     url = None if shared is None else url_of(shared)
-    held = lock(settings.data_dir)
     history = History.of_file(settings.data_dir / DATABASE) if url is None else History(url)
+    mutes = Mutes(history.mutes)
+    detectors = build_detectors(settings.detectors, settings.limits, mutes)
+    held = lock(settings.data_dir)
     curves = StreamHistory(
         settings.data_dir / "streams", list(settings.detectors), settings.history.max_bytes,
         settings.history.max_days,
@@ -81,9 +83,10 @@ def build_service(settings: Settings) -> Service:
     live, replies, metrics = Live(), Replies(), Metrics()
     told: list[Sink] = [curves, history, live]
     if settings.kafka.bootstrap_servers:
-        pipeline = _of_kafka(settings, settings.kafka.bootstrap_servers, detectors, told, metrics)
+        servers = settings.kafka.bootstrap_servers
+        pipeline = _of_kafka(settings, servers, detectors, told, metrics, mutes)
         kafka = settings.kafka
-        owners = Owners(settings.kafka.bootstrap_servers, kafka.options, kafka.group_id)
+        owners = Owners(servers, kafka.options, kafka.group_id)
         return Service(
             settings, pipeline, history, curves, live, replies, metrics, None, owners, held
         )
@@ -92,22 +95,24 @@ def build_service(settings: Settings) -> Service:
     log = EmbeddedLog(database, limits.batch_events, retention)
     pipeline = Pipeline(
         log, detectors, _topics(settings), SqliteStore(database), [*told, replies], metrics,
-        settings.checkpoint.interval_seconds,
+        settings.checkpoint.interval_seconds, mutes=mutes,
     )  # fmt: skip
     return Service(settings, pipeline, history, curves, live, replies, metrics, log, None, held)
 
 
 def build_detectors(
-    configured: Mapping[str, DetectorSettings], limits: LimitSettings
+    configured: Mapping[str, DetectorSettings],
+    limits: LimitSettings,
+    mutes: Mutes | None = None,
 ) -> list[Detector]:
     """With fresh memories, by name, each followed by the one that it replaces."""
     replaced = sum(settings.replaces is not None for settings in configured.values())
     share = MEMORY_SHARE / (len(configured) + replaced)
     detectors: list[Detector] = []
     for name, settings in configured.items():
-        detectors.append(build_detector(name, settings, limits, share))
+        detectors.append(build_detector(name, settings, limits, share, mutes))
         if settings.replaces is not None:
-            detectors.append(_build_replaced(name, settings, limits, share, detectors[-1]))
+            detectors.append(_build_replaced(name, settings, limits, share, detectors[-1], mutes))
     return detectors
 
 
@@ -116,6 +121,7 @@ def build_detector(
     settings: DetectorSettings,
     limits: LimitSettings,
     memory_share: float = MEMORY_SHARE,
+    mutes: Mutes | None = None,
 ) -> Detector:
     """One detector; SettingsError says which of its settings does not fit its artifact."""
     try:
@@ -123,12 +129,12 @@ def build_detector(
     except ArtifactError as error:
         raise SettingsError(f"detectors.{name}.artifact: {error}") from error
     features, discover = _features(name, settings, artifact, limits)
-    declared = settings.directions()
-    if not discover and (unknown := set(declared) - set(features)):
-        raise SettingsError(
-            f"detectors.{name}.direction: {sorted(unknown)} are no features; "
-            f"the features are {', '.join(features)}"
-        )
+    for section, declared in (("direction", settings.direction), ("rules", settings.rules)):
+        if not discover and (unknown := set(declared) - set(features)):
+            raise SettingsError(
+                f"detectors.{name}.{section}: {sorted(unknown)} are no features; "
+                f"the features are {', '.join(features)}"
+            )
     fields = Fields(
         settings.key,
         settings.times(),
@@ -147,9 +153,11 @@ def build_detector(
         artifact,
         features,
         JsonDecoder(name, fields, bounds),
-        declared,
+        settings.directions(),
         settings.false_alarms_per_week,
         limits.max_clock_skew_seconds,
+        {feature: rule.terms() for feature, rule in settings.rules.items()},
+        mutes or Mutes(),
         limits.max_resident_streams,
         memory_share,
         warm_up_seconds=settings.warm_up_hours * 3600.0,
@@ -158,7 +166,12 @@ def build_detector(
 
 
 def _build_replaced(
-    name: str, settings: DetectorSettings, limits: LimitSettings, share: float, new: Detector
+    name: str,
+    settings: DetectorSettings,
+    limits: LimitSettings,
+    share: float,
+    new: Detector,
+    mutes: Mutes | None,
 ) -> Detector:
     """The same detector with the artifact that is to be replaced, and that artifact's features."""
     before = settings.model_copy(update={"artifact": settings.replaces})
@@ -168,9 +181,12 @@ def _build_replaced(
         raise SettingsError(f"detectors.{name}.replaces: {error}") from error
     if artifact.config.joint:
         known = set(artifact.config.features)
-        direction = {f: how for f, how in settings.direction.items() if f in known}
-        before = before.model_copy(update={"features": None, "direction": direction})
-    old = build_detector(name, before, limits, share)
+        kept = {
+            section: {f: how for f, how in getattr(settings, section).items() if f in known}
+            for section in ("direction", "rules")
+        }
+        before = before.model_copy(update={"features": None, **kept})
+    old = build_detector(name, before, limits, share, mutes)
     if old.memory == new.memory:
         raise SettingsError(f"detectors.{name}.replaces: is the artifact itself; leave it out")
     return Detector(replace(old.configured, keeps_features=True))
@@ -209,6 +225,7 @@ def _of_kafka(
     detectors: list[Detector],
     sinks: list[Sink],
     metrics: Metrics,
+    mutes: Mutes,
 ) -> Pipeline:
     kafka, topics = settings.kafka, _topics(settings)
     check_options(kafka.options)
@@ -228,7 +245,7 @@ def _of_kafka(
     assignment = Assignment(detectors, topics, changelog, transactions, sink)
     pipeline = Pipeline(
         source, detectors, topics, changelog, [*sinks, sink], metrics,
-        settings.checkpoint.interval_seconds, assignment,
+        settings.checkpoint.interval_seconds, assignment, mutes,
     )  # fmt: skip
     source.keeper = Moving(pipeline, assignment)
     return pipeline

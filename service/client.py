@@ -110,6 +110,19 @@ class Client:
         """What was said, the newest first, also what was taken back."""
         return self._all("/feedback", query)
 
+    def mute(self, **terms: Any) -> dict[str, Any]:
+        """Let the anomalies of a `stream`, a `pattern`, or all alarm nobody."""
+        return self._ask("POST", "/mutes", {}, json=terms)
+
+    def unmute(self, name: str) -> dict[str, Any]:
+        """Remove a mute, by its id."""
+        return self._ask("DELETE", f"/mutes/{quote(name, safe='')}", {})
+
+    def mutes(self, **query: Any) -> list[dict[str, Any]]:
+        """All of them, or those that concern a `stream`, the newest first."""
+        items: list[dict[str, Any]] = self._ask("GET", "/mutes", query)["items"]
+        return items
+
     def dead_letters(self, **query: Any) -> Iterator[dict[str, Any]]:
         """Records that were rejected, the newest first."""
         return self._all("/dead-letters", query)

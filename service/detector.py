@@ -1,7 +1,7 @@
 """One detector: its decoder, its streams' memories, its scorer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -17,6 +17,7 @@ from model.feedback import eased, tolerated
 from model.judge import confidence_of, threshold_of
 from model.row import Bytes, RowLayout, RowTable
 from model.scorer import Scored, Scorer, directions_of
+from model.suppression import Rule, rule_table
 from service.clock import format_time
 from service.decoding.json import Decoded, JsonDecoder, dead_letter
 from service.errors import RecordRejected
@@ -34,6 +35,7 @@ from service.memory.store import (
     memory_name,
     require_format,
 )
+from service.mutes import Mutes
 from service.records import (
     DeadLetter,
     Delivery,
@@ -103,6 +105,8 @@ class Configured:
     directions: Mapping[str, int]
     budget_per_week: float
     skew: float
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    mutes: Mutes = field(default_factory=Mutes)
     max_resident: int | None = None
     memory_share: float = MEMORY_SHARE
     capacity: int | None = None
@@ -248,6 +252,7 @@ class Detector:
         scored = self.scorer.score(
             self.arena.table, slots, events.offsets, origin_of(raw.partition), events.times,
             events.timed, events.values, events.categories,
+            self.configured.mutes.of(self.name, events.streams, events.times, self.features),
         )  # fmt: skip
         self.arena.mark(slots)
         batch = self._scored_batch(raw, decoded, scored)
@@ -377,10 +382,10 @@ class Detector:
         if slots is None:
             return False
         head = self.arena.table.head
-        kept = {field: head[field][slots] for field in OUTLASTS_RESET}
+        kept = {name: head[name][slots] for name in OUTLASTS_RESET}
         self.arena.table.bytes[slots] = self.arena.fresh
-        for field, value in kept.items():
-            head[field][slots] = value
+        for part, value in kept.items():
+            head[part][slots] = value
         self.arena.mark(slots)
         return True
 
@@ -491,6 +496,7 @@ class Detector:
 
     def _new_arena(self, features: tuple[str, ...]) -> Arena:
         self.scorer.directions = directions_of(features, self.configured.directions)
+        self.scorer.rules = rule_table(features, self.configured.rules)
         layout, fresh = self.artifact.layout(len(features)), self.artifact.fresh_rows(len(features))
         self._most = self._most_of(features)
         return Arena(layout, fresh, self.configured.capacity)

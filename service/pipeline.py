@@ -23,6 +23,7 @@ from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
 from service.errors import StateError, Unavailable, Unsettled
 from service.memory.store import Changed, Checkpoint, Positions, StateStore
+from service.mutes import Mutes
 from service.pace import Pace
 from service.records import Partition, RawBatch, severity_of
 from service.sinks.sink import Sink
@@ -58,6 +59,7 @@ class Pipeline:
         metrics: Metrics,
         checkpoint_interval_seconds: float,
         assignment: Assignment | None = None,
+        mutes: Mutes | None = None,
     ) -> None:
         self.source = source
         self._every = list(detectors)
@@ -67,6 +69,7 @@ class Pipeline:
         self.sinks = sinks
         self.metrics = metrics
         self.assignment = assignment
+        self._mutes = mutes or Mutes()
         self.positions: Positions = {}
         self._saved_positions: Positions = {}
         self.trouble: str | None = None  # what the pipeline waits for, in words
@@ -141,6 +144,7 @@ class Pipeline:
             self._restore_of(name)
         self.positions = self.store.positions()
         self._saved_positions = dict(self.positions)
+        self._mutes.reload()
         self.source.start(self.positions)
         for detector in self.memories():
             self._welcome(detector)
@@ -182,6 +186,7 @@ class Pipeline:
                 for name in changed:
                     by_memory[name].saved(savings[name])
                 self.source.commit(self.positions)
+            self._mutes.reload()
         ended = time.monotonic()
         self._pace.done(ended, ended - started)
 
@@ -210,6 +215,15 @@ class Pipeline:
         return self._changed(
             name, stream, "feedback", lambda detector: detector.tolerate(stream, tolerance)
         )
+
+    def change_mutes(self, change: Callable[[], T]) -> T:
+        """Have mutes changed between two checkpoints, from this thread: what was scored before is
+        saved as it came out, and what comes after meets what counts now. Unavailable where it
+        cannot be saved now; nothing is changed then."""
+        self.checkpoint()
+        changed = change()
+        self._mutes.reload()
+        return changed
 
     def _changed(
         self, name: str, stream: str, what: str, change: Callable[[Detector], bool]
@@ -400,5 +414,7 @@ class Pipeline:
         for anomaly in delivery.anomalies:
             metrics.anomalies.labels(name, severity_of(anomaly["score"])).inc()
             metrics.alarms.labels(name).inc(anomaly["alarm"])
+            if anomaly["suppressed"] is not None:
+                metrics.suppressed.labels(name, anomaly["suppressed"]).inc()
         for episode in delivery.episodes:
             metrics.episodes.labels(name, episode["change"]).inc()

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from model.episodes import CLOSED, NONE, OPEN
 from model.judge import BAND
+from model.suppression import BY_LIMIT, SUPPRESSED
 from service.clock import format_time
-from service.words import why
+from service.words import LIMITS, why
 
 Bytes = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
@@ -277,6 +278,7 @@ def result_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
         "tail_probability": float(score["tail_probability"]),
         "anomalous": bool(score["score"] >= 1.0),
         "alarm": bool(score["alarm"]),
+        "suppressed": SUPPRESSED.get(int(score["bound"])),
         "confidence": float(score["confidence"]),
         "features": _features_of(scored, i),
     }
@@ -368,7 +370,9 @@ def episode_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
 
 def _why(scored: ScoredBatch, i: int, blamed: list[dict[str, Any]]) -> str:
     """Event i in words."""
-    return why(scored.view_names[int(scored.scores[i]["view"])], blamed)
+    score = scored.scores[i]
+    beyond = int(score["bound"]) == BY_LIMIT
+    return why(LIMITS if beyond else scored.view_names[int(score["view"])], blamed)
 
 
 def _blamed(scored: ScoredBatch, i: int) -> list[dict[str, Any]]:

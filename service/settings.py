@@ -4,6 +4,7 @@ A file (YAML, TOML or JSON), then the environment (`WAKEFUL_SECTION__NAME`), the
 ones win. Parts of the service receive plain values, never this tree.
 """
 
+import math
 import os
 import re
 import tomllib
@@ -30,6 +31,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from model.suppression import Rule
 from service.clock import TIME_NAMES
 from service.errors import SettingsError
 
@@ -203,6 +205,42 @@ class LimitSettings(Section):
     )
 
 
+Between = tuple[float | None, float | None]
+
+
+class RuleSettings(Section):
+    least_deviation: float = Field(
+        0.0, ge=0, description="Smaller deviations from what was expected do not alarm."
+    )
+    least_share: float = Field(
+        0.0, ge=0, description="Nor do those that are a smaller share of what was expected."
+    )
+    normal: Between | None = Field(
+        None, description="From, to: a value between them does not alarm, either may be null."
+    )
+    limits: Between | None = Field(
+        None, description="From, to: a value outside alarms whatever was expected."
+    )
+
+    @field_validator("normal", "limits")
+    @classmethod
+    def _in_order(cls, between: Between | None) -> Between | None:
+        low, high = _ends(between)
+        if not low <= high:
+            raise ValueError(f"{low} to {high} has nothing in it; the lower one comes first")
+        return between
+
+    def terms(self) -> Rule:
+        """The same for the scorer."""
+        fine = (math.nan, math.nan) if self.normal is None else _ends(self.normal)
+        return Rule(self.least_deviation, self.least_share, *fine, *_ends(self.limits))
+
+
+def _ends(between: Between | None) -> tuple[float, float]:
+    low, high = between or (None, None)
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
 class DetectorSettings(Section):
     topics: list[str] | None = Field(
         None, description="Topics of this detector; not set: `kafka.topics`."
@@ -240,6 +278,10 @@ class DetectorSettings(Section):
     )
     direction: dict[str, Literal["low", "high", "both"]] = Field(
         {}, description="For a feature, which deviation counts: `low`, `high` or `both`."
+    )
+    rules: dict[str, RuleSettings] = Field(
+        {},
+        description="For a feature, what does not matter and what always does, in its own units: `least_deviation`, `least_share`, `normal`, `limits`. What does not matter is scored all the same, and told as suppressed.",
     )
     false_alarms_per_week: float = Field(
         1.0,

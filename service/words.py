@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+LIMITS = "limits"  # no view: a value is outside those that were set
 IN_WORDS = {
+    LIMITS: "outside the limits that are set for it",
     "near": "not what the values just before led to",
     "middle": "not what the last values led to",
     "far": "not what the values of a while ago led to",

@@ -59,6 +59,11 @@ class Wakeful:
         with urllib.request.urlopen(request) as reply:  # noqa: S310
             return json.loads(reply.read())
 
+    def delete(self, path: str) -> Any:
+        request = urllib.request.Request(self.address + path, method="DELETE")  # noqa: S310 - http, ours
+        with urllib.request.urlopen(request) as reply:  # noqa: S310
+            return json.loads(reply.read())
+
     def metric(self, name: str) -> float:
         """The sum of a metric's samples over its labels."""
         lines = [line for line in self.text("/metrics").splitlines() if not line.startswith("#")]

@@ -18,6 +18,7 @@ from service.api.episodes import episodes_router
 from service.api.events import events_router
 from service.api.feedback import feedback_router
 from service.api.live import live_router
+from service.api.mutes import mutes_router
 from service.api.now import now_router
 from service.api.problems import ProblemError
 from service.api.reset import reset_router
@@ -47,7 +48,8 @@ def create_app(service: Service) -> FastAPI:
     guard = [Depends(_guard(token)), Depends(_known_query)]
     routers = (
         events_router, whatif_router, reset_router, feedback_router, scores_router, streams_router,
-        episodes_router, anomalies_router, detectors_router, now_router, live_router,
+        episodes_router, anomalies_router, detectors_router, mutes_router, now_router,
+        live_router,
     )  # fmt: skip
     for made in routers:
         router = made(service)

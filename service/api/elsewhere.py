@@ -51,6 +51,16 @@ class Elsewhere:
         answers = dict(self._ask(request, None, query))
         return {at: said if isinstance(said, dict) else None for at, said in answers.items()}
 
+    def everywhere(
+        self, request: Request, body: bytes | None = None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """What those that did the same say, and the addresses of those that may not have done it.
+        One that does not know what it is about (404) has nothing to do. Blocks."""
+        answers = dict(self._ask(request, None, {}, body))
+        done = [said for said in answers.values() if isinstance(said, dict)]
+        failed = {at: said for at, said in answers.items() if isinstance(said, ProblemError)}
+        return done, [at for at, said in failed.items() if said.status != 404]
+
     def _ask(
         self,
         request: Request,

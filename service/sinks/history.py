@@ -14,7 +14,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.clock import format_time, parse_time
 from service.errors import SettingsError, Unavailable
 from service.records import DeadLetter, Delivery
-from service.sinks.tables import anomalies, dead_letters, episodes, feedback, metadata, remarks
+from service.sinks.tables import (
+    anomalies,
+    dead_letters,
+    episodes,
+    feedback,
+    metadata,
+    mutes,
+    remarks,
+)
 
 WAIT_SECONDS = 30  # for a lock, or a connection
 MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
@@ -261,6 +269,22 @@ class History:
         query = _where(query, feedback.c.stream, stream)
         rows, cursor = self._page(query, feedback, before, limit)
         return [_feedback_body(row._mapping) for row in rows], cursor
+
+    def mute(self, mute: Mapping[str, Any]) -> None:
+        """Keep a mute; the first of an id stands."""
+        with self._connected() as connection:
+            connection.execute(self._insert(mutes).values(dict(mute)).on_conflict_do_nothing())
+
+    def mutes(self) -> list[dict[str, Any]]:
+        """All, the newest first."""
+        with self._connected() as connection:
+            rows = connection.execute(sa.select(mutes).order_by(mutes.c.number.desc()))
+            return [dict(row._mapping) for row in rows]
+
+    def unmute(self, name: str) -> None:
+        """Keep it no more."""
+        with self._connected() as connection:
+            connection.execute(sa.delete(mutes).where(_is(mutes.c.id, name)))
 
     def open_episodes(self) -> int:
         """How many there are."""

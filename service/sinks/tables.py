@@ -64,6 +64,22 @@ feedback = sa.Table(
     sa.Index("feedback_by_stream", "detector", "stream", "number"),
 )
 
+mutes = sa.Table(
+    "mutes",
+    metadata,
+    sa.Column("number", NUMBER, primary_key=True),  # in the order in which they were made
+    sa.Column("id", sa.String, unique=True, nullable=False),
+    sa.Column("detector", sa.String),  # None: any
+    sa.Column("stream", sa.String),  # by its name, else
+    sa.Column("pattern", sa.String),
+    sa.Column("features", sa.JSON, nullable=False),  # none: all
+    sa.Column("start", sa.Float),  # Unix seconds
+    sa.Column("end", sa.Float),
+    sa.Column("every", sa.String),
+    sa.Column("note", sa.Text),
+    sa.Column("made", sa.Float, nullable=False),  # when
+)
+
 dead_letters = sa.Table(
     "dead_letters",
     metadata,

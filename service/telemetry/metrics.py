@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from model.suppression import SUPPRESSED
 from service.records import CHANGES, REASONS, SEVERITIES
 
 STAGES = ("decode", "score", "deliver", "checkpoint")
@@ -71,6 +72,12 @@ class Metrics:
         )
         self.alarms = Counter(
             "wakeful_alarms_total", "Events that notify someone.", ["detector"], registry=r
+        )
+        self.suppressed = Counter(
+            "wakeful_suppressed_total",
+            "Anomalous events that can notify nobody: by a mute, or by a rule.",
+            ["detector", "by"],
+            registry=r,
         )
         self.episodes = Counter(
             "wakeful_episodes_total",
@@ -152,6 +159,8 @@ class Metrics:
             counter.labels(detector)
         for reason in REASONS:
             self.rejected.labels(detector, reason)
+        for by in SUPPRESSED.values():
+            self.suppressed.labels(detector, by)
         for severity in SEVERITIES:
             self.anomalies.labels(detector, severity)
         for change in CHANGES.values():

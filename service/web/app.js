@@ -10,13 +10,14 @@ import { parse } from "./route.js";
 import * as deadLetters from "./deadletters.js";
 import * as episode from "./episode.js";
 import * as episodes from "./episodes.js";
+import * as mutes from "./mutes.js";
 import * as now from "./now.js";
 import * as settings from "./settings.js";
 import * as stream from "./stream.js";
 import * as streams from "./streams.js";
 
 /** A page is {title(route), show(place, route, signal)}; the signal ends its requests and listeners. */
-const PAGES = { now, streams, stream, episodes, episode, "dead-letters": deadLetters, settings, missing: missing() };
+const PAGES = { now, streams, stream, episodes, episode, mutes, "dead-letters": deadLetters, settings, missing: missing() };
 const OF = { stream: "streams", episode: "episodes" }; // which entry of the navigation it belongs to
 
 const main = document.getElementById("main");

@@ -9,7 +9,7 @@ const LONGEST_SECONDS = 86400; // in which a missed anomaly is looked for
 const NOTE_CHARACTERS = 2000;
 
 /** A button that does something elsewhere; what went wrong is said beside it. */
-function action(text, does, attributes = {}) {
+export function action(text, does, attributes = {}) {
   const said = el("span", { role: "alert" });
   async function click() {
     button.disabled = true;

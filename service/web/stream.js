@@ -7,6 +7,7 @@ import { episodeTable } from "./episodes.js";
 import { bytes, count, lasted, number, percent, plural, scoreText, secondsOf, when, zone } from "./format.js";
 import { ofStream, saidOf } from "./feedback.js";
 import { keepFresh } from "./fresh.js";
+import { mutesOf, ofStream as mutesOfStream } from "./mutes.js";
 import { picker, rangeOf } from "./range.js";
 import { href } from "./route.js";
 import { badge, severityOf } from "./severity.js";
@@ -18,7 +19,7 @@ export const title = ({ name }) => name;
 
 export async function show(place, { name, query }, signal) {
   const detector = query.get("detector");
-  const parts = Object.fromEntries(["verdict", "charts", "episodes", "said", "memory"].map(part => [part, el("div", {})]));
+  const parts = Object.fromEntries(["verdict", "charts", "episodes", "said", "mutes", "memory"].map(part => [part, el("div", {})]));
   const heading = el("h1", {}, nameOf(name));
   const detail = await get(streamPath(name), { detector }, signal);
   const newest = secondsOf(detail.time);
@@ -28,6 +29,7 @@ export async function show(place, { name, query }, signal) {
     picker("streams", name, query, range, newest), el("h2", { class: "unseen" }, "Charts"), parts.charts,
     el("section", {}, el("h2", {}, "Episodes in this time"), parts.episodes),
     el("section", {}, el("h2", {}, "What was said of its alarms"), parts.said),
+    el("section", {}, el("h2", {}, "Mutes"), parts.mutes),
     el("section", {}, el("h2", {}, "What the memory holds"), parts.memory));
   addDetectors(place.querySelector(".picker"), name, query, signal);
 
@@ -42,6 +44,7 @@ export async function show(place, { name, query }, signal) {
     draw: told => { refill(parts.verdict, verdict(told)); refill(parts.memory, memory(told)); },
   });
   showSaid(parts.said, name, detail.detector, { ...range, end: range.end ?? newest + 1 }, signal);
+  showMutes(parts.mutes, name, detail.detector, newest, signal);
   keepFresh({
     place: parts.episodes, signal,
     load: end => get("episodes", { stream: name, detector: detail.detector, start: range.start, end: range.end, limit: EPISODES }, end),
@@ -57,6 +60,14 @@ function showSaid(place, stream, detector, range, signal) {
     place, signal,
     load: end => saidOf(stream, detector, end),
     draw: said => refill(place, ofStream(stream, detector, said, range, () => again())),
+  });
+}
+
+function showMutes(place, stream, detector, newest, signal) {
+  const again = keepFresh({
+    place, signal, period: 10000,
+    load: end => mutesOf(stream, detector, end),
+    draw: items => refill(place, mutesOfStream(stream, detector, newest, items, () => again())),
   });
 }
 

@@ -98,6 +98,22 @@ def test_what_the_instance_that_has_a_stream_refuses_is_what_the_caller_hears(
                     )
 
 
+def test_a_mute_is_every_instances(names: Names, tmp_path: Path) -> None:
+    with fleet(names, tmp_path, range(2)) as workers:
+        one, other = workers.workers.values()
+        for worker in (one, other):
+            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
+        for worker in (one, other):  # each is known to the other
+            worker.wait_for(lambda w=worker: len(listed(w, 100)) == len(STREAMS), "all")  # type: ignore[misc]
+        made = one.post("/api/v1/mutes", b'{"pattern": "s-*"}')
+        assert made.pop("unreachable") == []
+        (known,) = other.get("/api/v1/mutes")["items"]
+        assert {**known, "made": made["made"]} == made
+        removed = other.delete(f"/api/v1/mutes/{made['id']}")
+        assert (removed["id"], removed["unreachable"]) == (made["id"], [])
+        assert one.get("/api/v1/mutes")["items"] == other.get("/api/v1/mutes")["items"] == []
+
+
 def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None:
     with fleet(names, tmp_path, range(2)) as workers:
         for worker in workers.workers.values():

@@ -29,6 +29,7 @@ from model.judge import (
     usual_error,
 )
 from model.row import FEATURE, HEAD
+from model.suppression import BY_NOTHING, rule_table
 from model.tails import BLOCK_EVENTS
 from model.views import AWAY, LONG, NEAR, VIEW_COUNT, Pools, error_surprise
 from tests.model.conftest import F64
@@ -37,9 +38,9 @@ GAP, BUDGET = 60.0, 1.0
 NO_TAILS: F64 = np.zeros((1, 0))
 ALL = np.arange(VIEW_COUNT)
 TERMS = Terms(
-    joint=True, directions=np.zeros(1, np.int8), horizons=np.array([1]), active=ALL,
-    counts=np.ones(VIEW_COUNT, np.bool_), persistence=25.0, cautious_events=0.0,
-    error_tails=NO_TAILS, view_tails=NO_TAILS, budget_per_week=1.0,
+    joint=True, directions=np.zeros(1, np.int8), rules=rule_table(["value"], {}),
+    horizons=np.array([1]), active=ALL, counts=np.ones(VIEW_COUNT, np.bool_), persistence=25.0,
+    cautious_events=0.0, error_tails=NO_TAILS, view_tails=NO_TAILS, budget_per_week=1.0,
 )  # fmt: skip
 
 Structured = npt.NDArray[np.void]
@@ -72,10 +73,15 @@ class Judged:
         self.head["scored"] = scored
 
     def tell(
-        self, total: float, gap: float = GAP, budget: float = BUDGET, level: float = 1.0
+        self,
+        total: float,
+        gap: float = GAP,
+        budget: float = BUDGET,
+        level: float = 1.0,
+        bound: int = BY_NOTHING,
     ) -> Structured:
         out: Structured = np.zeros(1, SCORE)
-        decide(self.head[0], total, level, gap, budget, out[0])
+        decide(self.head[0], total, level, gap, budget, bound, out[0])
         return out
 
     def alarms(self, totals: list[float]) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from service.bootstrap import build_detectors
 from service.memory.store import InMemoryStore, StateStore
+from service.mutes import Mutes
 from service.pipeline import Pipeline
 from service.records import Delivery, RawBatch
 from service.settings import DetectorSettings, LimitSettings
@@ -94,10 +95,11 @@ def make_pipeline(
     settings: DetectorSettings | None = None,
     interval_seconds: float = 3600.0,
     limits: LimitSettings | None = None,
+    mutes: Mutes | None = None,
 ) -> tuple[Pipeline, Collected]:
     collected = Collected()
     detectors = build_detectors(
-        {"default": settings or DetectorSettings()}, limits or LimitSettings()
+        {"default": settings or DetectorSettings()}, limits or LimitSettings(), mutes
     )
     pipeline = Pipeline(
         MemorySource(batches),
@@ -107,5 +109,6 @@ def make_pipeline(
         [collected],
         Metrics(),
         interval_seconds,
+        mutes=mutes,
     )
     return pipeline, collected

@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python import base as axe
 from playwright.sync_api import expect
 
+from service.clock import parse_time
 from tests.processes import Wakeful, wakeful
 from tests.web.conftest import HOSTILE, START, Looked, send, stream_view, waves
 
@@ -21,6 +22,7 @@ VIEWS = {
     "one stream": ("#/streams/web-1?range=1h", "web-1"),
     "episodes": ("#/episodes", "Episodes"),
     "dead letters": ("#/dead-letters", "Dead letters"),
+    "mutes": ("#/mutes", "Mutes"),
     "settings": ("#/settings", "Settings"),
 }
 FILLED = {  # what is there once the view is whole
@@ -29,6 +31,7 @@ FILLED = {  # what is there once the view is whole
     "one stream": "figure canvas",
     "episodes": "tbody a",
     "dead letters": "tbody details",
+    "mutes": "#mute-add",
     "settings": "article code",
 }
 LARGEST_FIRST_VIEW = 200 * 1024
@@ -433,3 +436,30 @@ def test_a_missed_anomaly_is_said_where_it_is_seen(looked: Looked, served: Wakef
     assert said["kind"] == "missed"
     looked.page.get_by_role("button", name="Take back").click()
     expect(looked.page.locator(".said")).to_contain_text("taken back")
+
+
+def test_a_stream_is_muted_and_a_pattern_too(looked: Looked, served: Wakeful) -> None:
+    looked.open(stream_view("calm"), "calm")
+    page = looked.page
+    page.get_by_role("button", name="8 hours").click()
+    expect(page.get_by_role("row", name="calm")).to_be_visible()
+    (made,) = served.get("/api/v1/mutes?stream=calm")["items"]
+    newest = START + 60 * 599
+    assert (parse_time(made["start"]), parse_time(made["end"])) == (newest, newest + 8 * 3600)
+    looked.open("#/mutes", "Mutes")
+    page.get_by_role("button", name="Mute", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="say which streams")).to_be_visible()
+    page.get_by_label("Streams, *").fill("<b>*")
+    page.get_by_label("Features").fill("cpu, disk")
+    page.get_by_label("From, UTC").fill("2026-01-03T02:00")
+    page.get_by_label("Until before, UTC").fill("2026-01-03T04:00")
+    page.get_by_label("Again").select_option("week")
+    page.get_by_role("button", name="Mute", exact=True).click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.locator("tbody")).to_contain_text("<b>*")
+    expect(page.locator("tbody")).to_contain_text("every week")
+    assert violations(page) == []
+    for left in (1, 0):
+        page.get_by_role("button", name="Remove").first.click()
+        expect(page.locator("tbody tr")).to_have_count(left)
+    assert served.get("/api/v1/mutes")["items"] == []

@@ -1,0 +1,119 @@
+"""What people know beforehand of a feature, and what they do not want to hear of.
+
+- A deviation that is too small to matter, or a value that is known to be fine, is not to blame for
+  an anomaly; nor is a feature that is muted. Where at least half of the blame lies on such
+  features, the anomalous event is suppressed: it is scored as ever, and alarms nobody.
+- A value outside its limits is anomalous whatever was expected, unless it is muted.
+
+A mute and a rule never change what memories learn of values.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from model.compiled import inlined
+
+BY_NOTHING, BY_MUTE, BY_RULE, BY_LIMIT = 0, 1, 2, 3
+"""What an event's alarm was decided by beside its score."""
+
+SURPRISE, EXPECTED = 2, 0  # places in `judge.Verdicts.told`
+
+Bools = npt.NDArray[np.bool_]
+F64 = npt.NDArray[np.float64]
+Structured = npt.NDArray[np.void]
+
+SUPPRESSED = {BY_MUTE: "mute", BY_RULE: "rule"}
+"""Those for which an anomalous event alarms nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Of one feature, in its own units; NaN or an infinity where there is none.
+
+    least: deviations from what was expected below it do not matter; least_share: nor those below
+    this share of what was expected. fine_from, fine_to: values between them are fine. lowest,
+    highest: limits, outside of which a value is anomalous.
+    """
+
+    least: float = 0.0
+    least_share: float = 0.0
+    fine_from: float = math.nan
+    fine_to: float = math.nan
+    lowest: float = -math.inf
+    highest: float = math.inf
+
+
+NO_RULE = Rule()
+RULE = np.dtype([(field.name, "<f8") for field in fields(Rule)])
+
+
+def rule_table(features: Sequence[str], rules: Mapping[str, Rule]) -> Structured:
+    """(F,) of RULE, for `bound_of`."""
+    return np.array([astuple(rules.get(name, NO_RULE)) for name in features], RULE)
+
+
+@inlined
+def bound_of(values: F64, muted: Bools, rules: Structured, told: F64) -> int:
+    """What decides on one event beside its score.
+
+    values, muted: (F,). rules: (F,) of RULE. told: (F, 4), see `judge.Verdicts`; values outside
+    their limits get at least half of the blame there.
+    """
+    present, muted_ones, fine_ones = 0, 0, 0
+    total, by_mute, by_rule = 0.0, 0.0, 0.0
+    limit = False
+    for f in range(values.shape[0]):
+        if math.isnan(values[f]):
+            continue
+        surprise = told[f, SURPRISE] if told[f, SURPRISE] > 0.0 else 0.0  # NaN: none is known
+        present += 1
+        total += surprise
+        if muted[f]:
+            muted_ones += 1
+            by_mute += surprise
+        elif is_outside(values[f], rules[f]):
+            limit = True
+        elif does_not_matter(values[f], told[f, EXPECTED], rules[f]):
+            fine_ones += 1
+            by_rule += surprise
+    if limit:
+        blame(values, muted, rules, told, total)
+        return BY_LIMIT
+    if is_most(muted_ones, present, by_mute, total):
+        return BY_MUTE
+    if is_most(muted_ones + fine_ones, present, by_mute + by_rule, total):
+        return BY_RULE
+    return BY_NOTHING
+
+
+@inlined
+def is_most(some: int, present: int, blamed: float, total: float) -> bool:
+    """Whether these are all features that are there, or at least half of the blame is theirs."""
+    return bool(some > 0 and (some == present or (total > 0.0 and 2.0 * blamed >= total)))
+
+
+@inlined
+def is_outside(value: float, rule: np.void) -> bool:
+    """Whether a value is outside its limits; NaN never is."""
+    return bool(value < rule["lowest"] or value > rule["highest"])
+
+
+@inlined
+def does_not_matter(value: float, expected: float, rule: np.void) -> bool:
+    """Whether a value is fine, or not far enough from what was expected of it."""
+    if rule["fine_from"] <= value <= rule["fine_to"]:
+        return True
+    deviation = abs(value - expected)  # NaN where nothing was expected: it is below nothing
+    return bool(deviation < rule["least"] or deviation < rule["least_share"] * abs(expected))
+
+
+@inlined
+def blame(values: F64, muted: Bools, rules: Structured, told: F64, total: float) -> None:
+    """Let the values outside their limits be as surprising as all others together."""
+    for f in range(values.shape[0]):
+        if not muted[f] and is_outside(values[f], rules[f]):
+            told[f, SURPRISE] = max(total, 1.0)

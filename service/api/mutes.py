@@ -1,0 +1,124 @@
+"""/api/v1/mutes: whose anomalies alarm nobody, and when."""
+
+import math
+import uuid
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from service.api.elsewhere import Elsewhere
+from service.api.events import find_detector
+from service.api.paging import time_of
+from service.api.problems import ProblemError
+from service.api.questions import ask
+from service.api.schemas import MuteChange, MuteList, NewMute, Problem
+from service.bootstrap import Service
+from service.clock import format_time, now
+from service.mutes import PERIODS, Mute
+from service.sinks.history import History
+from service.telemetry.logging import log
+
+MOST = 1000
+REFUSALS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 404, 503)}
+ID_GIVEN: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
+
+
+def mutes_router(service: Service) -> APIRouter:
+    router = APIRouter(tags=["mutes"])
+    elsewhere = Elsewhere(service)
+    history, pipeline = service.history, service.pipeline
+    shared = service.settings.history.secret() is not None
+
+    async def others(
+        request: Request, body: bytes | None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Have the other instances do the same, where they keep mutes of their own."""
+        if shared:  # they read them with their next checkpoint
+            return [], []
+        return await run_in_threadpool(elsewhere.everywhere, request, body)
+
+    @router.get("/mutes", responses={400: {"model": Problem}, 503: {"model": Problem}})
+    def list_mutes(stream: str | None = None, detector: str | None = None) -> MuteList:
+        """All mutes, the newest first; with `stream` or `detector`, those that concern it."""
+        rows = [
+            row
+            for row in history.mutes()
+            if detector is None or row["detector"] in (None, detector)
+            if stream is None or Mute.of(row).names.fullmatch(stream)
+        ]
+        return MuteList.model_validate({"items": [_body(row) for row in rows]})
+
+    @router.post("/mutes", status_code=201, responses=REFUSALS | ID_GIVEN)
+    async def mute(request: Request, given: NewMute) -> MuteChange:
+        """Let the anomalies of a stream, of all whose names fit a pattern, or of all, alarm nobody
+        from `start` until before `end`, by event time. They are scored and kept as ever, marked as
+        suppressed; an episode begins with the first alarm after it. Counts from the events that are
+        read after the answer."""
+        wanted = _row(service, given)
+        change = partial(pipeline.change_mutes, lambda: _added(history, wanted))
+        row = await ask(service, change)
+        body = given.model_copy(update={"id": row["id"]}).model_dump_json().encode()
+        _, unreachable = await others(request, body)
+        return MuteChange.model_validate({**_body(row), "unreachable": unreachable})
+
+    @router.delete("/mutes/{name}", responses=REFUSALS)
+    async def unmute(request: Request, name: str) -> MuteChange:
+        """Remove a mute: events that are read from now on alarm again."""
+        change = partial(pipeline.change_mutes, lambda: _removed(history, name))
+        row = await ask(service, change)
+        done, unreachable = await others(request, None)
+        found = _body(row) if row else next(iter(done), None)
+        if found is None:
+            raise ProblemError(404, f"no mute {name!r}")
+        return MuteChange.model_validate({**found, "unreachable": unreachable})
+
+    return router
+
+
+def _added(history: History, row: dict[str, Any]) -> dict[str, Any]:
+    """The mute as it is kept now; from the pipeline's thread."""
+    known = history.mutes()
+    same = next((one for one in known if one["id"] == row["id"]), None)
+    if same is None:
+        if len(known) >= MOST:
+            raise ProblemError(400, f"there are {MOST} mutes: remove those that are over")
+        history.mute(row)
+        log.info("muted", **{name: value for name, value in row.items() if value is not None})
+        return row
+    if any(same[name] != row[name] for name in row if name != "made"):
+        raise ProblemError(409, f"id: {row['id']!r} is another mute's")
+    return same
+
+
+def _removed(history: History, name: str) -> dict[str, Any] | None:
+    """The mute as it was, None where there is none; from the pipeline's thread."""
+    row = next((one for one in history.mutes() if one["id"] == name), None)
+    if row is not None:
+        history.unmute(name)
+        log.info("unmuted", id=name)
+    return row
+
+
+def _row(service: Service, given: NewMute) -> dict[str, Any]:
+    """A new mute as it is stored; ProblemError says what is wrong with it."""
+    if given.detector is not None:
+        find_detector(service, given.detector)
+    if given.stream is not None and given.pattern is not None:
+        raise ProblemError(400, "pattern: a stream is named already")
+    start, end = time_of("start", given.start), time_of("end", given.end)
+    if start is not None and end is not None and start >= end:
+        raise ProblemError(400, "start: is not before end")
+    if given.every is not None:
+        length = math.inf if start is None or end is None else end - start
+        if length > PERIODS[given.every]:
+            raise ProblemError(400, f"every: start and end are a {given.every} apart at most")
+    told = given.model_dump(include={"detector", "stream", "pattern", "features", "every", "note"})
+    return {**told, "id": given.id or uuid.uuid4().hex, "start": start, "end": end, "made": now()}
+
+
+def _body(row: dict[str, Any]) -> dict[str, Any]:
+    times = {name: row[name] for name in ("start", "end", "made")}
+    told = {name: None if at is None else format_time(at) for name, at in times.items()}
+    return {**{name: value for name, value in row.items() if name != "number"}, **told}
