@@ -79,6 +79,11 @@ class Client:
         """Let a stream begin anew."""
         return self._ask("POST", f"/streams/{quote(name, safe='')}/reset", {"detector": detector})
 
+    def rewind(self, name: str, time: str, detector: str | None = None) -> dict[str, Any]:
+        """Let a stream go on from what it was remembered by before a time."""
+        path = f"/streams/{quote(name, safe='')}/rewind"
+        return self._ask("POST", path, {"detector": detector}, json={"time": time})
+
     def episodes(self, **query: Any) -> Iterator[dict[str, Any]]:
         """All that are asked for, the newest first."""
         return self._all("/episodes", query)

@@ -378,16 +378,28 @@ class Detector:
     def reset(self, name: str) -> bool:
         """Let a stream begin anew; False where it is not known. Where its events were read up to,
         the episode that was told of, and what a person said of it stay."""
+        return self._replace(name, self.arena.fresh)
+
+    def rewind(self, then: Idle) -> bool:
+        """Let a stream go on from what it was remembered by then; otherwise as `reset`."""
+        return self._replace(then.stream, self._row_now(then))
+
+    def _replace(self, name: str, row: Bytes) -> bool:
         slots = self._held(name)
         if slots is None:
             return False
         head = self.arena.table.head
-        kept = {name: head[name][slots] for name in OUTLASTS_RESET}
-        self.arena.table.bytes[slots] = self.arena.fresh
+        kept = {part: head[part][slots] for part in OUTLASTS_RESET}
+        self.arena.table.bytes[slots] = row
         for part, value in kept.items():
             head[part][slots] = value
         self.arena.mark(slots)
         return True
+
+    def memory_now(self, name: str) -> Idle | None:
+        """What a stream is remembered by, None where it is not known."""
+        table = self._copy_of(name)
+        return None if table is None else Idle(name, self.features, table.bytes.tobytes())
 
     def tolerate(self, name: str, tolerance: int) -> bool:
         """Note what a person said of it, see `model.feedback`; False where it is not known."""

@@ -22,7 +22,7 @@ from service.clock import now
 from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
 from service.errors import StateError, Unavailable, Unsettled
-from service.memory.store import Changed, Checkpoint, Positions, StateStore
+from service.memory.store import Changed, Checkpoint, Idle, Positions, StateStore
 from service.mutes import Mutes
 from service.pace import Pace
 from service.records import Partition, RawBatch, severity_of
@@ -209,6 +209,17 @@ class Pipeline:
         """Let a stream of a detector begin anew, and save it; False where it is not known here.
         Unavailable where it cannot be saved now: the next checkpoint does."""
         return self._changed(name, stream, "reset", lambda detector: detector.reset(stream))
+
+    def rewind(self, name: str, then: Mapping[str, Idle]) -> bool:
+        """Let a stream of a detector go on from what it was remembered by, by artifact's
+        fingerprint; otherwise as `reset`."""
+        (stream,) = {idle.stream for idle in then.values()}
+
+        def back(detector: Detector) -> bool:
+            idle = then.get(detector.artifact.fingerprint_text)
+            return detector.reset(stream) if idle is None else detector.rewind(idle)
+
+        return self._changed(name, stream, "rewind", back)
 
     def tolerate(self, name: str, stream: str, tolerance: int) -> bool:
         """Note what a person said of a stream, see `model.feedback`; otherwise as `reset`."""

@@ -1,6 +1,6 @@
-"""`wakeful replay --stream`: one stream's memory as it was, and what was scored then once more."""
+"""One stream's memory as it was, and what was scored then once more."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -11,10 +11,11 @@ from zlib import crc32
 
 import numpy as np
 
-from service.bootstrap import DATABASE, build_detector
+from service.bootstrap import DATABASE, build_detector, build_detectors
 from service.decoding.json import Decoded
 from service.detector import Detector
 from service.errors import StateError
+from service.memory.store import Idle
 from service.records import I64, Delivery, Names, Partition, RawBatch, result_of
 from service.settings import Settings
 from service.sinks.csv import CsvSink, rejected_file
@@ -92,6 +93,15 @@ class Rewound:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a stream was remembered by, by artifact's fingerprint; `whole` where no older record is
+    gone, so that it is to the digit what it was."""
+
+    memories: Mapping[str, Idle]
+    whole: bool
+
+
 def rewind(settings: Settings, asked: Asked) -> Rewound:
     """Score a stream's retained events again, from a fresh memory; StateError where there are none.
 
@@ -112,6 +122,37 @@ def rewind(settings: Settings, asked: Asked) -> Rewound:
             }
             return found
     raise StateError(f"no event of the stream {asked.stream!r} is retained")
+
+
+def memory_before(settings: Settings, asked: Asked, going_on: Callable[[], bool]) -> Before:
+    """A stream's memory as it was before `asked.start`; StateError where no earlier event of it is
+    retained, or `going_on` has said no."""
+    configured = {asked.detector: settings.detectors[asked.detector]}
+    for place in _places(settings, asked):
+        detectors = build_detectors(configured, settings.limits)
+        with place as retained:
+            _read_before(detectors, retained, asked, going_on)
+        memories = {d.artifact.fingerprint_text: d.memory_now(asked.stream) for d in detectors}
+        if known := {name: idle for name, idle in memories.items() if idle is not None}:
+            return Before(known, retained.first_offset == 0)
+    raise StateError(f"no event of the stream {asked.stream!r} from before that time is retained")
+
+
+def _read_before(
+    detectors: Sequence[Detector], retained: Retained, asked: Asked, going_on: Callable[[], bool]
+) -> None:
+    for raw in retained.batches:
+        if not going_on():
+            raise StateError(
+                "reading what is retained takes too long: `wakeful replay --stream` takes its time"
+            )
+        if raw.detector not in (None, asked.detector):
+            continue
+        for detector in detectors:
+            parts = _cut(*_of_stream(detector, raw, asked.stream), asked)
+            detector.score(*parts[0])
+        if len(parts) > 1:
+            return
 
 
 def write_rows(rewound: Rewound, stream: str, folder: Path) -> Path:

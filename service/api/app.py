@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from service.api import problems
 from service.api.anomalies import anomalies_router
+from service.api.artifacts import artifacts_router
 from service.api.description import describe_problems
 from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
@@ -22,6 +23,7 @@ from service.api.mutes import mutes_router
 from service.api.now import now_router
 from service.api.problems import ProblemError
 from service.api.reset import reset_router
+from service.api.rewind import rewind_router
 from service.api.scores import scores_router
 from service.api.streams import streams_router
 from service.api.whatif import whatif_router
@@ -47,9 +49,9 @@ def create_app(service: Service) -> FastAPI:
     token = service.settings.api.secret()
     guard = [Depends(_guard(token)), Depends(_known_query)]
     routers = (
-        events_router, whatif_router, reset_router, feedback_router, scores_router, streams_router,
-        episodes_router, anomalies_router, detectors_router, mutes_router, now_router,
-        live_router,
+        events_router, whatif_router, reset_router, rewind_router, feedback_router, scores_router,
+        streams_router, episodes_router, anomalies_router, detectors_router, artifacts_router,
+        mutes_router, now_router, live_router,
     )  # fmt: skip
     for made in routers:
         router = made(service)

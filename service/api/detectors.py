@@ -4,11 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from model.artifact import Artifact
 from service.api.events import find_detector
 from service.api.questions import ask
 from service.api.schemas import DetectorBody, DetectorPage, Problem
 from service.bootstrap import Service
-from service.detector import Detector
 from service.upgrade import streams_of
 
 
@@ -45,13 +45,13 @@ def _described(service: Service, name: str) -> dict[str, Any]:
         "false_alarms_per_week": configured.scorer.budget_per_week,
         "streams": sum(map(streams_of, here)),
         "memory_bytes": (here[0][0] if here else configured).arena.layout.row_bytes,
-        "artifact": _artifact(artifacts[0]),
-        "replaces": _artifact(artifacts[1]) if len(artifacts) > 1 else None,
+        "artifact": described(artifacts[0].artifact),
+        "replaces": described(artifacts[1].artifact) if len(artifacts) > 1 else None,
     }
 
 
-def _artifact(detector: Detector) -> dict[str, Any]:
-    artifact = detector.artifact
+def described(artifact: Artifact) -> dict[str, Any]:
+    """An artifact as a person reads it."""
     return {
         "fingerprint": artifact.fingerprint_text,
         "features": list(artifact.config.features) or None,

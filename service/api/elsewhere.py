@@ -22,8 +22,9 @@ ANSWER_SECONDS = 10.0
 class Elsewhere:
     """Asks other instances of the group, where there is one, with the caller's own credentials."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, seconds: float = ANSWER_SECONDS) -> None:
         self._service = service
+        self._seconds = seconds
 
     def find(
         self, request: Request, stream: str, body: bytes | None = None, **query: object
@@ -77,26 +78,25 @@ class Elsewhere:
             if address != self._service.address and address.startswith(("http://", "https://")):
                 path = request.scope["raw_path"].decode("ascii")
                 url = f"{address}{path}{'?' if asked else ''}{asked}"
-                yield address, _asked(request.method, url, body, request.headers)
+                yield address, self._answer(request.method, url, body, request.headers)
 
-
-def _asked(
-    method: str, url: str, body: bytes | None, given: Mapping[str, str]
-) -> dict[str, Any] | ProblemError:
-    headers = {**{name: given[name] for name in PASSED_ON if name in given}, FORWARDED: "1"}
-    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - ours
-    try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as reply:  # noqa: S310
-            answer: dict[str, Any] = json.load(reply)
-            return answer
-    except urllib.error.HTTPError as error:
-        refused = ProblemError(error.code, _detail(error))
-        if error.code != 404:
-            log.warning("another instance refused", url=url, error=refused.detail)
-        return refused
-    except (OSError, ValueError) as error:
-        log.warning("another instance did not answer", url=url, error=str(error))
-        return ProblemError(503, f"another instance did not answer: {url}; try again")
+    def _answer(
+        self, method: str, url: str, body: bytes | None, given: Mapping[str, str]
+    ) -> dict[str, Any] | ProblemError:
+        headers = {**{name: given[name] for name in PASSED_ON if name in given}, FORWARDED: "1"}
+        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - ours
+        try:
+            with urllib.request.urlopen(request, timeout=self._seconds) as reply:  # noqa: S310
+                answer: dict[str, Any] = json.load(reply)
+                return answer
+        except urllib.error.HTTPError as error:
+            refused = ProblemError(error.code, _detail(error))
+            if error.code != 404:
+                log.warning("another instance refused", url=url, error=refused.detail)
+            return refused
+        except (OSError, ValueError) as error:
+            log.warning("another instance did not answer", url=url, error=str(error))
+            return ProblemError(503, f"another instance did not answer: {url}; try again")
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

@@ -310,6 +310,26 @@ class ResetBody(BaseModel):
     detector: str
 
 
+class RewindTo(BaseModel):
+    """How far back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: str = Field(description="RFC 3339 or Unix: what came from then on is forgotten.")
+
+
+class RewindBody(BaseModel):
+    """A stream that goes on from an earlier memory."""
+
+    stream: str
+    detector: str
+    time: str = Field(description="Of the newest event that it remembers now.")
+    whole: bool = Field(
+        description="Whether every record was still there: else the memory begins later than the "
+        "one of then did."
+    )
+
+
 class FeatureMemory(BaseModel):
     """What a stream is remembered by, for one feature; in input units."""
 
@@ -356,6 +376,15 @@ class ArtifactBody(BaseModel):
     hidden: int = Field(description="Units of the network.")
     views: list[str] = Field(description="In which an event may be surprising.")
     training: dict[str, Any] = Field(description="What `wakeful train` noted.")
+
+
+class ListedArtifact(ArtifactBody):
+    name: str | None = Field(description="What settings call it, where it ships: base, compact.")
+    detectors: list[str] = Field(description="That score with it, or replace it.")
+
+
+class ArtifactList(BaseModel):
+    items: list[ListedArtifact]
 
 
 class DetectorBody(BaseModel):

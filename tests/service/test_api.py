@@ -118,6 +118,19 @@ def test_detectors_say_what_they_watch_and_with_which_artifact(client: TestClien
     assert client.get("/api/v1/detectors/none").status_code == 404
 
 
+def test_artifacts_are_those_that_ship_and_those_in_use(client: TestClient) -> None:
+    items = client.get("/api/v1/artifacts").json()["items"]
+    assert [(one["name"], one["detectors"]) for one in items] == [
+        ("base", ["default"]),
+        ("compact", []),
+    ]
+    used = client.get("/api/v1/detectors/default").json()["artifact"]
+    assert {name: items[0][name] for name in used} == used
+    path = "/api/v1/artifacts/"
+    assert client.get(path + used["fingerprint"]).json() == items[0]
+    assert client.get(path + "0").status_code == 404
+
+
 def test_a_stream_says_what_its_last_event_was_told(client: TestClient) -> None:
     reply = post(client, [{"stream": "s", "time": 1.7e9 + n, "value": n % 7} for n in range(90)])
     summary = client.get("/api/v1/streams/s").json()

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,7 +15,8 @@ from service.bootstrap import Service, build_service
 from service.cli import main
 from service.clock import format_time, parse_time
 from service.settings import load_settings
-from tests.service.parts import events, wave
+from tests.service.parts import events, raw_batch, wave
+from tests.service.test_api import running
 
 FIRST, SECOND = wave(400, "a/ä", spikes=[300, 380]), wave(400, "b", spikes=[350])
 RECORDS = [record for pair in zip(FIRST, SECOND, strict=True) for record in pair]
@@ -205,3 +207,56 @@ def test_a_folder_without_a_service_is_named(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "is it the database of a service?" in result.output
     assert not (tmp_path / "none").exists()
+
+
+def test_a_stream_goes_on_from_an_earlier_memory(served: Path, tmp_path: Path) -> None:
+    """To the last digit as one to which the events after that time never came; another stream, and
+    what was read up to, stay as they are; and so it is after a restart."""
+    other = with_events(tmp_path / "then", RECORDS[:640])
+    then = build_service(other.settings)
+    then.pipeline.restore()
+    for _, client in running(served):
+        before = {name: client.get(stream_path(name)).json() for name in ("a/ä", "b")}
+        reply = client.post(f"{stream_path('a/ä')}/rewind", json={"time": str(AT)})
+        assert reply.status_code == 200
+        assert reply.json() == {
+            "stream": "a/ä", "detector": "default", "time": format_time(AT - 60.0), "whole": True
+        }  # fmt: skip
+        assert client.get(stream_path("b")).json() == before["b"]
+        assert client.get(stream_path("a/ä")).json()["offset"] == before["a/ä"]["offset"]
+    further = [json.loads(line) for line in wave(460, "a/ä")[400:]]
+    wanted = then.pipeline.detectors["default"].what_if("a/ä", raw_batch(events(further)))
+    assert wanted is not None
+    for _, client in running(served):
+        told = client.post("/api/v1/events?scores=true", json=further).json()["results"]
+    assert [one["score"] for one in told] == wanted.scored.scores["score"].tolist()
+    then.close()
+
+
+@pytest.mark.parametrize(
+    ("stream", "to", "status"),
+    [
+        ("a/ä", {"time": "2001-01-01T00:00:00Z"}, 404),
+        ("nobody", {"time": str(AT)}, 404),
+        ("b", {"time": "then"}, 400),
+        ("b", {}, 422),
+    ],
+)
+def test_a_time_that_nothing_is_known_of_is_refused(
+    served: Path, stream: str, to: dict[str, str], status: int
+) -> None:
+    for _, client in running(served):
+        before = client.get("/api/v1/streams").json()
+        assert client.post(f"{stream_path(stream)}/rewind", json=to).status_code == status
+        assert client.get("/api/v1/streams").json() == before
+
+
+def test_a_memory_is_not_read_for_ever(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.rewind.LONGEST_SECONDS", -1.0)
+    for _, client in running(served):
+        refused = client.post(f"{stream_path('b')}/rewind", json={"time": str(AT)})
+        assert "takes too long" in refused.json()["detail"]
+
+
+def stream_path(name: str) -> str:
+    return f"/api/v1/streams/{quote(name, safe='')}"
