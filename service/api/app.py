@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.staticfiles import StaticFiles
 
@@ -44,6 +44,8 @@ def create_app(service: Service) -> FastAPI:
         title="Wakeful",
         version=version("wakeful"),
         description="Streaming anomaly detection that never forgets a stream.",
+        docs_url=None,  # it would load from another host; the page describes the API itself
+        redoc_url=None,
     )
     problems.install(app)
     token = service.settings.api.secret()
@@ -86,6 +88,11 @@ def create_app(service: Service) -> FastAPI:
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> RedirectResponse:
+        """Where other services have it."""
+        return RedirectResponse("./#/api")
 
     app.mount("/web", StaticFiles(directory=WEB))
 

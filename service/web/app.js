@@ -12,13 +12,14 @@ import * as episode from "./episode.js";
 import * as episodes from "./episodes.js";
 import * as mutes from "./mutes.js";
 import * as now from "./now.js";
+import * as reference from "./reference.js";
 import * as settings from "./settings.js";
 import * as stream from "./stream.js";
 import * as streams from "./streams.js";
 
 /** A page is {title(route), show(place, route, signal)}; the signal ends its requests and listeners. */
-const PAGES = { now, streams, stream, episodes, episode, mutes, "dead-letters": deadLetters, settings, missing: missing() };
-const OF = { stream: "streams", episode: "episodes" }; // which entry of the navigation it belongs to
+const PAGES = { now, streams, stream, episodes, episode, mutes, "dead-letters": deadLetters, settings, api: reference, missing: missing() };
+const OF = { stream: "streams", episode: "episodes", api: "settings" }; // which entry of the navigation it belongs to
 
 const main = document.getElementById("main");
 const state = document.getElementById("state");

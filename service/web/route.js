@@ -1,6 +1,6 @@
 // What is shown stands in the address, behind the #: a link restores the view.
 
-const PAGES = new Set(["streams", "episodes", "mutes", "dead-letters", "settings"]);
+const PAGES = new Set(["streams", "episodes", "mutes", "dead-letters", "settings", "api"]);
 
 /** {page, name, query}: #/streams/web-1?range=1h is page "stream" with name "web-1". */
 export function parse(hash) {

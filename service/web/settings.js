@@ -74,7 +74,7 @@ const plain = value => (typeof value === "number" ? number(value) : typeof value
 
 function links() {
   return el("section", {}, el("h2", {}, "More"), el("ul", {},
-    el("li", {}, el("a", { href: "docs" }, "The API, described")),
+    el("li", {}, el("a", { href: "#/api" }, "The API, described")),
     el("li", {}, el("a", { href: "openapi.json" }, "The same for programs (openapi.json)")),
     el("li", {}, el("a", { href: "metrics" }, "Metrics for Prometheus"))));
 }

@@ -24,6 +24,7 @@ VIEWS = {
     "dead letters": ("#/dead-letters", "Dead letters"),
     "mutes": ("#/mutes", "Mutes"),
     "settings": ("#/settings", "Settings"),
+    "the API": ("#/api", "API"),
 }
 FILLED = {  # what is there once the view is whole
     "now": "table.heat canvas",
@@ -33,6 +34,7 @@ FILLED = {  # what is there once the view is whole
     "dead letters": "tbody details",
     "mutes": "#mute-add",
     "settings": "article code",
+    "the API": "details",
 }
 LARGEST_FIRST_VIEW = 200 * 1024
 
@@ -463,3 +465,21 @@ def test_a_stream_is_muted_and_a_pattern_too(looked: Looked, served: Wakeful) ->
         page.get_by_role("button", name="Remove").first.click()
         expect(page.locator("tbody tr")).to_have_count(left)
     assert served.get("/api/v1/mutes")["items"] == []
+
+
+def test_the_api_is_described_without_another_host(looked: Looked, served: Wakeful) -> None:
+    asked: list[str] = []
+    looked.page.on("request", lambda request: asked.append(request.url))
+    looked.page.goto(f"{served.address}/docs")
+    looked.page.locator("h1", has_text="API").wait_for()
+    routes = looked.page.locator("details.route")
+    told = served.get("/openapi.json")["paths"]
+    expect(routes).to_have_count(sum(len(methods) for methods in told.values()))
+    looked.page.locator("summary", has_text="POST /api/v1/mutes").click()
+    opened = routes.filter(has=looked.page.locator("[open]")).or_(
+        looked.page.locator("details[open]")
+    )
+    expect(opened).to_contain_text("alarm nobody")
+    expect(opened).to_contain_text("one of day, week")
+    assert violations(looked.page) == []
+    assert all(url.startswith(served.address) for url in asked)
