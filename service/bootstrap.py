@@ -18,12 +18,13 @@ from service.errors import SettingsError, StateError
 from service.kafka.options import check_options
 from service.kafka.owners import Owners
 from service.kafka.transactions import Transactions
+from service.keys import Keys
 from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
 from service.moving import Moving
 from service.mutes import Mutes
 from service.pipeline import Pipeline
-from service.settings import DetectorSettings, LimitSettings, Settings
+from service.settings import LOOPBACK, DetectorSettings, LimitSettings, Settings
 from service.sinks.history import History, url_of
 from service.sinks.kafka import KafkaSink
 from service.sinks.live import Live
@@ -49,6 +50,7 @@ class Service:
     metrics: Metrics
     log: EmbeddedLog | None
     owners: Owners | None
+    keys: Keys
     _lock: IO[str] = field(repr=False)
     address: str | None = None
 
@@ -70,6 +72,7 @@ class Service:
 
 def build_service(settings: Settings) -> Service:
     """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
+    keys = closed(settings)
     shared = settings.history.secret()
     url = None if shared is None else url_of(shared)
     history = History.of_file(settings.data_dir / DATABASE) if url is None else History(url)
@@ -88,7 +91,7 @@ def build_service(settings: Settings) -> Service:
         kafka = settings.kafka
         owners = Owners(servers, kafka.options, kafka.group_id)
         return Service(
-            settings, pipeline, history, curves, live, replies, metrics, None, owners, held
+            settings, pipeline, history, curves, live, replies, metrics, None, owners, keys, held
         )
     database = settings.data_dir / DATABASE
     limits, retention = settings.limits, settings.log.retention_hours * 3600.0
@@ -97,7 +100,21 @@ def build_service(settings: Settings) -> Service:
         log, detectors, _topics(settings), SqliteStore(database), [*told, replies], metrics,
         settings.checkpoint.interval_seconds, mutes=mutes,
     )  # fmt: skip
-    return Service(settings, pipeline, history, curves, live, replies, metrics, log, None, held)
+    return Service(
+        settings, pipeline, history, curves, live, replies, metrics, log, None, keys, held
+    )
+
+
+def closed(settings: Settings) -> Keys:
+    """Whom the API lets in; SettingsError where that would be everyone on the network."""
+    keys = Keys(settings.keys_file(), settings.api.secret())
+    if settings.api.host not in LOOPBACK and not keys.asked_for:
+        raise SettingsError(
+            f"api.host: {settings.api.host} is not loopback, and there is no key, so that the API "
+            "would be open to everyone: make one with `wakeful keys create NAME --role admin`, or "
+            "set api.token_file"
+        )
+    return keys
 
 
 def build_detectors(
@@ -194,6 +211,7 @@ def _build_replaced(
 
 def check_settings(settings: Settings) -> None:
     """Everything that can be checked without starting: `wakeful validate`."""
+    closed(settings)
     build_detectors(settings.detectors, settings.limits)
     check_options(settings.kafka.options)
     if (shared := settings.history.secret()) is not None:

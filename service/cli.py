@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from service.cli_keys import keys
 from service.cli_options import (
     FILES,
     FOLDER,
@@ -36,6 +37,7 @@ def main() -> None:
     configure_logging()
 
 
+main.add_command(keys)
 main.add_command(state)
 main.add_command(replay)
 main.add_command(send)

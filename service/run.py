@@ -3,6 +3,7 @@
 import gc
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -50,8 +51,14 @@ def run_service(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            limit_concurrency=settings.max_connections,
+            ssl_certfile=settings.tls_cert_file,
+            ssl_keyfile=settings.tls_key_file,
+            server_header=False,
         )
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        _load(config)
+        scheme = "http" if settings.tls_cert_file is None else "https"
+        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         service.advertise(address)
         server = _Server(config, lambda: announce(address), service.live.close)
         failures: list[BaseException] = []
@@ -69,6 +76,14 @@ def run_service(
             thread.join()
             service.close()
     return 1 if failures else 0
+
+
+def _load(config: uvicorn.Config) -> None:
+    """What the server needs; SettingsError where its certificate cannot be used."""
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"api.tls_cert_file, api.tls_key_file: {error}") from None
 
 
 class _Server(uvicorn.Server):

@@ -65,7 +65,8 @@ class Section(BaseModel):
 
 class ApiSettings(Section):
     host: str = Field(
-        "127.0.0.1", description="Address to listen on. Any other than loopback needs `api.token`."
+        "127.0.0.1",
+        description="Address to listen on. Any other than loopback asks for a key, see `wakeful keys`.",
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     advertise: str | None = Field(
@@ -73,13 +74,33 @@ class ApiSettings(Section):
         pattern=r"^https?://[^\s/]+$",
         description="Where other instances of the group reach this one's API, such as `http://10.0.0.7:8080`; not set: its host and port.",
     )
+    keys_file: Path | None = Field(
+        None,
+        description="File of the keys that `wakeful keys` makes, hashed, which instances may share; not set: `keys.json` in `data_dir`.",
+    )
     token: SecretStr | None = Field(
         None,
-        description="Bearer token that `/api` requires. Better kept in a file: `api.token_file`.",
+        description="One more key, an admin's, such as a deployment makes. Better kept in a file: `api.token_file`.",
     )
-    token_file: Path | None = Field(None, description="File that holds the bearer token.")
+    token_file: Path | None = Field(None, description="File that holds this key.")
     max_body_bytes: int = Field(
         16 * 2**20, gt=0, description="Largest request body; a larger one is refused with 413."
+    )
+    max_requests_per_second: float = Field(
+        500.0,
+        gt=0,
+        description="Of one address, other than loopback; more are refused with 429. Probes and metrics do not count.",
+    )
+    max_connections: int = Field(
+        1000, gt=0, description="Open at the same time; more are refused with 503."
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="PEM file of the certificate and its chain; set with the next: HTTPS."
+    )
+    tls_key_file: Path | None = Field(None, description="PEM file of its private key.")
+    tls_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authority by which other instances are known; not set: the system's.",
     )
     max_events_per_request: int = Field(
         20_000, gt=0, description="Most events in one request; more are refused with 413."
@@ -89,17 +110,18 @@ class ApiSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _closed_by_default(self) -> "ApiSettings":
-        secret = self.secret()  # read in any case: a file that cannot be is said now
-        if self.host not in LOOPBACK and secret is None:
-            raise ValueError(
-                f"host {self.host} is not loopback: set api.token_file (or api.token) so that "
-                "the API is not open to everyone"
-            )
+    def _readable(self) -> "ApiSettings":
+        self.secret()
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together")
+        for name in ("tls_cert_file", "tls_key_file", "tls_ca_file"):
+            file: Path | None = getattr(self, name)
+            if file is not None and not file.is_file():
+                raise ValueError(f"{name}: {file} is not there")
         return self
 
     def secret(self) -> str | None:
-        """The bearer token, or None where none is asked for."""
+        """The fixed key, or None where there is none."""
         return _secret("api.token_file", self.token_file, self.token)
 
 
@@ -361,6 +383,9 @@ class Settings(BaseSettings):
                 f"kafka.topics: {', '.join(loop)} is written to: it cannot be read too"
             )
         return self
+
+    def keys_file(self) -> Path:
+        return self.api.keys_file or self.data_dir / "keys.json"
 
     def topics_of(self, detector: str) -> list[str]:
         return self.detectors[detector].topics or self.kafka.topics

@@ -1,5 +1,6 @@
 """Several workers on one machine: processes that serve, each with a data folder and a port."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -63,8 +64,10 @@ def _start(number: int, settings: Settings, arguments: Sequence[str]) -> "subpro
     folder: Path = settings.data_dir / f"worker-{number}"
     port = settings.api.port + number if settings.api.port else 0
     command = [sys.executable, "-m", "service", "serve", *arguments]
+    shared = {"WAKEFUL_API__KEYS_FILE": str(settings.keys_file())}
     return subprocess.Popen(
         [*command, "--data-dir", str(folder), "--port", str(port)],
+        env={**os.environ, **shared},
         start_new_session=True,  # Ctrl-C is for the parent, who tells each
     )
 

@@ -1,7 +1,5 @@
 """The HTTP application: routes by noun, one door."""
 
-import hmac
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,13 +9,18 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.staticfiles import StaticFiles
 
 from service.api import problems
+from service.api.access import guard, identify
 from service.api.anomalies import anomalies_router
 from service.api.artifacts import artifacts_router
+from service.api.audit import audit_router
 from service.api.description import describe_problems
 from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
 from service.api.events import events_router
 from service.api.feedback import feedback_router
+from service.api.headers import SecurityHeaders
+from service.api.heatmap import heatmap_router
+from service.api.limits import Limits
 from service.api.live import live_router
 from service.api.mutes import mutes_router
 from service.api.now import now_router
@@ -25,11 +28,12 @@ from service.api.problems import ProblemError
 from service.api.reset import reset_router
 from service.api.rewind import rewind_router
 from service.api.scores import scores_router
+from service.api.session import login_router, session_router
 from service.api.streams import streams_router
 from service.api.whatif import whatif_router
 from service.bootstrap import Service
-from service.settings import LOOPBACK
 
+API = "/api/v1"
 WEB = Path(__file__).parent.parent / "web"
 CONTENT_POLICY = (
     "default-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -48,16 +52,22 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    token = service.settings.api.secret()
-    guard = [Depends(_guard(token)), Depends(_known_query)]
+    settings = service.settings.api
+    app.add_middleware(
+        Limits,
+        requests_per_second=settings.max_requests_per_second,
+        body_bytes=settings.max_body_bytes,
+    )
+    app.add_middleware(SecurityHeaders)  # the outer one: what is refused has them too
+    guarded = [Depends(guard(service, API)), Depends(_known_query)]
     routers = (
         events_router, whatif_router, reset_router, rewind_router, feedback_router, scores_router,
-        streams_router, episodes_router, anomalies_router, detectors_router, artifacts_router,
-        mutes_router, now_router, live_router,
+        heatmap_router, streams_router, episodes_router, anomalies_router, detectors_router,
+        artifacts_router, mutes_router, audit_router, session_router, now_router, live_router,
     )  # fmt: skip
     for made in routers:
-        router = made(service)
-        app.include_router(router, prefix="/api/v1", dependencies=guard)
+        app.include_router(made(service), prefix=API, dependencies=guarded)
+    app.include_router(login_router(service), prefix=API, dependencies=guarded[1:])
 
     @app.get("/livez", tags=["operations"])
     async def livez() -> dict[str, str]:  # in no thread: those may all be busy
@@ -75,14 +85,11 @@ def create_app(service: Service) -> FastAPI:
             body["lag_records"] = pipeline.lag_records
         return JSONResponse(body, 200 if pipeline.ready else 503)
 
-    @app.get(
-        "/metrics",
-        tags=["operations"],
-        response_class=Response,
-        dependencies=[] if token else guard[:1],  # scrapers know no token
-    )
-    def metrics() -> Response:
-        """Prometheus metrics."""
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    def metrics(request: Request) -> Response:
+        """Prometheus metrics; scrapers know no key."""
+        if not service.keys.asked_for:
+            identify(service, request)
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
@@ -107,19 +114,3 @@ def _known_query(request: Request) -> None:
         raise ProblemError(
             422, f"query: no {', '.join(unknown)}; there are {', '.join(sorted(known))}"
         )
-
-
-def _guard(token: str | None) -> Callable[[Request], Awaitable[None]]:
-    async def check(request: Request) -> None:
-        if token is None:  # then only loopback is served, and no other site's page may use it
-            host, origin = request.headers.get("host", ""), request.headers.get("origin")
-            foreign = origin is not None and origin.partition("://")[2] != host
-            foreign |= request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
-            if request.url.hostname not in LOOPBACK or foreign:
-                raise ProblemError(403, f"not from another site, nor as {request.url.hostname!r}")
-            return
-        given = request.headers.get("authorization", "").encode("latin-1")  # the bytes as sent
-        if not hmac.compare_digest(given, f"Bearer {token}".encode()):
-            raise ProblemError(401, "the API asks for its token, as a bearer token")
-
-    return check

@@ -5,8 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from model.artifact import Artifact
-from service.api.events import find_detector
-from service.api.questions import ask
+from service.api.questions import ask, find_detector
 from service.api.schemas import DetectorBody, DetectorPage, Problem
 from service.bootstrap import Service
 from service.upgrade import streams_of

@@ -1,10 +1,13 @@
 """Questions about streams whose memories another instance has."""
 
 import json
+import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +18,6 @@ from service.bootstrap import Service
 from service.telemetry.logging import log
 
 FORWARDED = "wakeful-forwarded"  # a header; who sees it answers for itself alone
-PASSED_ON = ("authorization", "content-type")
 ANSWER_SECONDS = 10.0
 
 
@@ -25,6 +27,7 @@ class Elsewhere:
     def __init__(self, service: Service, seconds: float = ANSWER_SECONDS) -> None:
         self._service = service
         self._seconds = seconds
+        self._tls = _known_by(service.settings.api.tls_ca_file)
 
     def find(
         self, request: Request, stream: str, body: bytes | None = None, **query: object
@@ -78,15 +81,19 @@ class Elsewhere:
             if address != self._service.address and address.startswith(("http://", "https://")):
                 path = request.scope["raw_path"].decode("ascii")
                 url = f"{address}{path}{'?' if asked else ''}{asked}"
-                yield address, self._answer(request.method, url, body, request.headers)
+                yield address, self._answer(request, url, body)
 
     def _answer(
-        self, method: str, url: str, body: bytes | None, given: Mapping[str, str]
+        self, asked: Request, url: str, body: bytes | None
     ) -> dict[str, Any] | ProblemError:
-        headers = {**{name: given[name] for name in PASSED_ON if name in given}, FORWARDED: "1"}
-        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - ours
+        headers = {FORWARDED: "1"}
+        if "content-type" in asked.headers:
+            headers["content-type"] = asked.headers["content-type"]
+        if (credential := asked.state.caller.credential) is not None:
+            headers["authorization"] = f"Bearer {credential}".encode().decode("latin-1")
+        request = urllib.request.Request(url, body, headers, method=asked.method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=self._seconds) as reply:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self._seconds, context=self._tls) as reply:  # noqa: S310
                 answer: dict[str, Any] = json.load(reply)
                 return answer
         except urllib.error.HTTPError as error:
@@ -97,6 +104,12 @@ class Elsewhere:
         except (OSError, ValueError) as error:
             log.warning("another instance did not answer", url=url, error=str(error))
             return ProblemError(503, f"another instance did not answer: {url}; try again")
+
+
+@cache
+def _known_by(file: Path | None) -> ssl.SSLContext:
+    """How other instances show that they are ours, where they speak TLS."""
+    return ssl.create_default_context(cafile=file)
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

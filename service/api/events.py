@@ -8,7 +8,9 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from service.api.access import Asking
 from service.api.problems import ProblemError
+from service.api.questions import find_detector
 from service.api.schemas import Ingested, Problem
 from service.bootstrap import Service
 from service.clock import now
@@ -45,7 +47,7 @@ def events_router(service: Service) -> APIRouter:
         responses={code: {"model": Problem} for code in (400, 404, 409, 413, 503)},
     )
     async def send_events(
-        request: Request, scores: bool = False, detector: str | None = None
+        request: Request, caller: Asking, scores: bool = False, detector: str | None = None
     ) -> Ingested:
         """Take an event, an array of events, or NDJSON; each is accepted or rejected by itself.
 
@@ -56,8 +58,8 @@ def events_router(service: Service) -> APIRouter:
         if log is None:
             topics = ", ".join(service.settings.kafka.topics)
             raise ProblemError(409, f"events come from Kafka here: produce them to {topics}")
-        target = find_detector(service, detector)
-        body = await body_of(request, service.settings.api.max_body_bytes)
+        target = find_detector(service, caller.detector(detector))
+        body = await request.body()
         limit = service.settings.api.max_events_per_request
         records, whole = await records_of(request, body, limit)
         if scores:
@@ -72,16 +74,6 @@ def events_router(service: Service) -> APIRouter:
         return reply
 
     return router
-
-
-def find_detector(service: Service, name: str | None) -> Detector:
-    """The named detector; without a name `default`, or the only one."""
-    detectors = service.pipeline.detectors
-    if name is None:
-        name = "default" if "default" in detectors or len(detectors) > 1 else next(iter(detectors))
-    if name not in detectors:
-        raise ProblemError(404, f"no detector {name!r}; there are {', '.join(detectors)}")
-    return detectors[name]
 
 
 async def records_of(request: Request, body: bytes, limit: int) -> tuple[list[bytes], bool]:
@@ -111,17 +103,6 @@ def _is_json(body: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
-
-
-async def body_of(request: Request, limit: int) -> bytes:
-    """The body of a request, as far as it is not too large."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise ProblemError(413, f"the body is larger than {limit} bytes; send fewer events")
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def _scored(

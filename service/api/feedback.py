@@ -8,11 +8,12 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from model.feedback import Said, eased, tolerance_of
+from service.api.access import Asking
+from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
-from service.api.events import find_detector
 from service.api.paging import Limit, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.questions import ask, ask_in_thread, unknown
+from service.api.questions import ask, ask_in_thread, find_detector, unknown
 from service.api.schemas import Feedback, FeedbackBody, FeedbackPage, Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
@@ -36,7 +37,11 @@ def feedback_router(service: Service) -> APIRouter:
         responses={code: {"model": Problem} for code in (400, 404, 503)},
     )
     async def say(
-        request: Request, stream: str, feedback: Feedback, detector: str | None = None
+        request: Request,
+        stream: str,
+        feedback: Feedback,
+        caller: Asking,
+        detector: str | None = None,
     ) -> FeedbackBody:
         """`false`: from now on an event of this stream alarms by itself only with more than twice
         the score of the episode that was marked; the third anomalous event of a block of 50 alarms
@@ -60,6 +65,8 @@ def feedback_router(service: Service) -> APIRouter:
             }  # fmt: skip
             body = await run_in_threadpool(history.say, said)
             await _follow(service, name, stream)
+        of = f"{name} {stream}"
+        await run_in_threadpool(audited, service, caller, "feedback", of, None, body)
         return FeedbackBody.model_validate(body)
 
     @router.delete(
@@ -67,7 +74,7 @@ def feedback_router(service: Service) -> APIRouter:
         responses={code: {"model": Problem} for code in (400, 404, 503)},
     )
     async def take_back(
-        request: Request, stream: str, number: str, detector: str | None = None
+        request: Request, stream: str, number: str, caller: Asking, detector: str | None = None
     ) -> FeedbackBody:
         """Take feedback back: the stream is as if it had never been given."""
         name = find_detector(service, detector).name
@@ -83,17 +90,22 @@ def feedback_router(service: Service) -> APIRouter:
             if body is None:
                 raise ProblemError(404, f"stream {stream!r} has no feedback {number!r}")
             await _follow(service, name, stream)
+        of = f"{name} {stream}"
+        await run_in_threadpool(audited, service, caller, "feedback taken back", of, body, None)
         return FeedbackBody.model_validate(body)
 
     @router.get("/feedback", responses={400: {"model": Problem}})
     def list_feedback(
+        caller: Asking,
         stream: str | None = None,
         detector: str | None = None,
         cursor: str | None = None,
         limit: Limit = 100,
     ) -> FeedbackPage:
         """What was said, the newest first, also what was taken back."""
-        items, following = history.feedback(detector, stream, number_of(cursor), limit)
+        items, following = history.feedback(
+            caller.detector(detector), stream, number_of(cursor), limit, caller.key.prefix
+        )
         return FeedbackPage.model_validate({"items": items, "next_cursor": cursor_of(following)})
 
     return router

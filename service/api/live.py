@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
+from service.api.access import Asking, Caller
 from service.api.now import present
 from service.api.problems import ProblemError
 from service.api.schemas import Problem
@@ -38,6 +39,7 @@ def live_router(service: Service) -> APIRouter:
         },
     )
     async def get_live(
+        caller: Asking,
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> StreamingResponse:
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
@@ -51,7 +53,7 @@ def live_router(service: Service) -> APIRouter:
         async def told() -> AsyncIterator[bytes]:
             live.listen(wake)  # here, as who leaves before it begins never gets to the end
             try:
-                async for event in _events(live, glance, woken, last_event_id):
+                async for event in _events(live, glance, woken, last_event_id, caller):
                     yield event
             finally:
                 live.leave(wake)
@@ -80,7 +82,7 @@ class Glance:
 
 
 async def _events(
-    live: Live, glance: Glance, woken: asyncio.Event, last_event_id: str | None
+    live: Live, glance: Glance, woken: asyncio.Event, last_event_id: str | None, caller: Caller
 ) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     seen = _number(live, last_event_id)
@@ -93,6 +95,8 @@ async def _events(
             yield _event("restart", {}, f"{live.run}-{seen}")
         for event in events:
             seen = event.number
+            if not caller.sees(event.body["detector"], event.body["stream"]):
+                continue
             yield _event(event.name, event.body, f"{live.run}-{seen}")
         if live.closed:
             return

@@ -1,6 +1,7 @@
 """/api/v1/mutes: whose anomalies alarm nobody, and when."""
 
 import math
+import re
 import uuid
 from functools import partial
 from typing import Any
@@ -8,17 +9,17 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from service.api.access import Asking, Caller
+from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
-from service.api.events import find_detector
 from service.api.paging import time_of
 from service.api.problems import ProblemError
-from service.api.questions import ask
+from service.api.questions import ask, find_detector
 from service.api.schemas import MuteChange, MuteList, NewMute, Problem
 from service.bootstrap import Service
 from service.clock import format_time, now
 from service.mutes import PERIODS, Mute
 from service.sinks.history import History
-from service.telemetry.logging import log
 
 MOST = 1000
 REFUSALS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 404, 503)}
@@ -40,34 +41,43 @@ def mutes_router(service: Service) -> APIRouter:
         return await run_in_threadpool(elsewhere.everywhere, request, body)
 
     @router.get("/mutes", responses={400: {"model": Problem}, 503: {"model": Problem}})
-    def list_mutes(stream: str | None = None, detector: str | None = None) -> MuteList:
+    def list_mutes(
+        caller: Asking, stream: str | None = None, detector: str | None = None
+    ) -> MuteList:
         """All mutes, the newest first; with `stream` or `detector`, those that concern it."""
         rows = [
             row
             for row in history.mutes()
             if detector is None or row["detector"] in (None, detector)
             if stream is None or Mute.of(row).names.fullmatch(stream)
+            if not caller.key.scoped or _within(caller, row)
         ]
         return MuteList.model_validate({"items": [_body(row) for row in rows]})
 
     @router.post("/mutes", status_code=201, responses=REFUSALS | ID_GIVEN)
-    async def mute(request: Request, given: NewMute) -> MuteChange:
+    async def mute(request: Request, given: NewMute, caller: Asking) -> MuteChange:
         """Let the anomalies of a stream, of all whose names fit a pattern, or of all, alarm nobody
         from `start` until before `end`, by event time. They are scored and kept as ever, marked as
         suppressed; an episode begins with the first alarm after it. Counts from the events that are
         read after the answer."""
         wanted = _row(service, given)
+        if not _within(caller, wanted):
+            raise ProblemError(403, "the key is not for all streams that this would mute")
         change = partial(pipeline.change_mutes, lambda: _added(history, wanted))
         row = await ask(service, change)
+        if row is wanted:
+            await run_in_threadpool(audited, service, caller, "mute", row["id"], None, _body(row))
         body = given.model_copy(update={"id": row["id"]}).model_dump_json().encode()
         _, unreachable = await others(request, body)
         return MuteChange.model_validate({**_body(row), "unreachable": unreachable})
 
     @router.delete("/mutes/{name}", responses=REFUSALS)
-    async def unmute(request: Request, name: str) -> MuteChange:
+    async def unmute(request: Request, name: str, caller: Asking) -> MuteChange:
         """Remove a mute: events that are read from now on alarm again."""
-        change = partial(pipeline.change_mutes, lambda: _removed(history, name))
+        change = partial(pipeline.change_mutes, lambda: _removed(history, name, caller))
         row = await ask(service, change)
+        if row is not None:
+            await run_in_threadpool(audited, service, caller, "unmute", name, _body(row), None)
         done, unreachable = await others(request, None)
         found = _body(row) if row else next(iter(done), None)
         if found is None:
@@ -85,20 +95,27 @@ def _added(history: History, row: dict[str, Any]) -> dict[str, Any]:
         if len(known) >= MOST:
             raise ProblemError(400, f"there are {MOST} mutes: remove those that are over")
         history.mute(row)
-        log.info("muted", **{name: value for name, value in row.items() if value is not None})
         return row
     if any(same[name] != row[name] for name in row if name != "made"):
         raise ProblemError(409, f"id: {row['id']!r} is another mute's")
     return same
 
 
-def _removed(history: History, name: str) -> dict[str, Any] | None:
-    """The mute as it was, None where there is none; from the pipeline's thread."""
+def _removed(history: History, name: str, caller: Caller) -> dict[str, Any] | None:
+    """The mute as it was, None where there is none that the key is for; from the pipeline's
+    thread."""
     row = next((one for one in history.mutes() if one["id"] == name), None)
-    if row is not None:
-        history.unmute(name)
-        log.info("unmuted", id=name)
+    if row is None or not _within(caller, row):
+        return None
+    history.unmute(name)
     return row
+
+
+def _within(caller: Caller, row: dict[str, Any]) -> bool:
+    """Whether a mute is of streams alone that the key is for."""
+    key, pattern = caller.key, row["pattern"] or ""
+    begins = row["stream"] if row["stream"] is not None else re.split(r"[*?]", pattern)[0]
+    return key.detector in (None, row["detector"]) and begins.startswith(key.prefix)
 
 
 def _row(service: Service, given: NewMute) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.errors import Unavailable
+from service.errors import SettingsError, Unavailable
 from service.telemetry.logging import log
 
 CONTENT_TYPE = "application/problem+json"
@@ -58,6 +58,11 @@ def install(app: FastAPI) -> None:
     async def _unexpected(_: Request, error: Exception) -> JSONResponse:
         log.error("a request failed", error=str(error), exc_info=error)
         return problem(500, "an error of the service itself; its log says more")
+
+    @app.exception_handler(SettingsError)
+    async def _unsettled(_: Request, error: SettingsError) -> JSONResponse:
+        log.error("a file of the settings cannot be used", error=str(error))
+        return problem(503, "a file of the settings cannot be used; the log says more")
 
     @app.exception_handler(Unavailable)
     async def _unavailable(_: Request, error: Unavailable) -> JSONResponse:

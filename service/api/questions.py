@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from service.api.problems import ProblemError
 from service.bootstrap import Service
+from service.detector import Detector
 
 T = TypeVar("T")
 
@@ -27,6 +28,16 @@ def ask_in_thread(service: Service, question: Callable[[], T]) -> T:
         return service.pipeline.ask(question).result(ANSWER_SECONDS)
     except TimeoutError:
         raise _busy() from None
+
+
+def find_detector(service: Service, name: str | None) -> Detector:
+    """The named detector; without a name `default`, or the only one."""
+    detectors = service.pipeline.detectors
+    if name is None:
+        name = "default" if "default" in detectors or len(detectors) > 1 else next(iter(detectors))
+    if name not in detectors:
+        raise ProblemError(404, f"no detector {name!r}; there are {', '.join(detectors)}")
+    return detectors[name]
 
 
 def unknown(service: Service, detector: str, stream: str) -> ProblemError:

@@ -3,13 +3,16 @@
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from service.api.access import Asking
+from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
-from service.api.events import find_detector
 from service.api.problems import ProblemError
-from service.api.questions import ask, unknown
+from service.api.questions import ask, find_detector, unknown
 from service.api.schemas import Problem, ResetBody
+from service.api.streams import memory_of
 from service.bootstrap import Service
 from service.errors import Unavailable
+from service.upgrade import Known
 
 NOTHING = b""
 
@@ -22,15 +25,25 @@ def reset_router(service: Service) -> APIRouter:
         "/streams/{stream:path}/reset",
         responses={404: {"model": Problem}, 503: {"model": Problem}},
     )
-    async def reset(request: Request, stream: str, detector: str | None = None) -> ResetBody:
+    async def reset(
+        request: Request, stream: str, caller: Asking, detector: str | None = None
+    ) -> ResetBody:
         """Let a stream begin anew, as one that was never seen: for one that means something else
         from now on, as after a repair. What was told of it stays. Saved before the answer."""
         name = find_detector(service, detector).name
+
+        def change() -> Known | None:
+            before = memory_of(service, name, stream)
+            service.pipeline.reset(name, stream)
+            return before
+
         try:
-            found = await ask(service, lambda: service.pipeline.reset(name, stream))
+            before = await ask(service, change)
         except Unavailable as error:
             raise ProblemError(503, f"reset here, not saved yet: {error}; ask again") from None
-        if found:
+        if before is not None:
+            of = f"{name} {stream}"
+            await run_in_threadpool(audited, service, caller, "reset", of, before[1], None)
             return ResetBody(stream=stream, detector=name)
         known = await run_in_threadpool(elsewhere.find, request, stream, NOTHING, detector=detector)
         if known is None:

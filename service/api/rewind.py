@@ -5,11 +5,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from service.api.access import Asking
+from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
-from service.api.events import find_detector
 from service.api.paging import time_of
 from service.api.problems import ProblemError
-from service.api.questions import ask_in_thread, unknown
+from service.api.questions import ask_in_thread, find_detector, unknown
 from service.api.schemas import Problem, RewindBody, RewindTo
 from service.api.streams import memory_of
 from service.bootstrap import Service
@@ -28,7 +29,11 @@ def rewind_router(service: Service) -> APIRouter:
         responses={code: {"model": Problem} for code in (400, 404, 503)},
     )
     def rewind(
-        request: Request, stream: str, to: RewindTo, detector: str | None = None
+        request: Request,
+        stream: str,
+        to: RewindTo,
+        caller: Asking,
+        detector: str | None = None,
     ) -> RewindBody:
         """Let a stream go on from what it was remembered by before `time`, as if nothing had come
         since: after a fault that lasted so long that the memory took it for normal. Rebuilt from
@@ -36,13 +41,15 @@ def rewind_router(service: Service) -> APIRouter:
         read is not read again. Saved before the answer."""
         name = find_detector(service, detector).name
         asked = Asked(stream, name, start=time_of("time", to.time))
-        if _known(service, asked) is None:
+        before = _known(service, asked)
+        if before is None:
             given = to.model_dump_json().encode()
             body = elsewhere.find(request, stream, given, detector=detector)
         else:
             then = _before(service, asked)
             _go_back(service, asked, then)
             known = _known(service, asked)
+            audited(service, caller, "rewind", f"{name} {stream}", before, known)
             body = known and {**known, "whole": then.whole}
         if body is None:
             raise unknown(service, name, stream)

@@ -1,6 +1,5 @@
-"""GET /api/v1/streams/{id}/scores and /api/v1/heatmap: what streams were like."""
+"""GET /api/v1/streams/{id}/scores: what a stream was like."""
 
-import math
 from typing import Annotated, Any
 
 import msgspec
@@ -10,18 +9,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from service.api.elsewhere import Elsewhere
-from service.api.events import find_detector
 from service.api.paging import End, Start, time_of
 from service.api.problems import ProblemError
-from service.api.questions import ask_in_thread
-from service.api.schemas import Heatmap, Problem, ScoresBody
+from service.api.questions import ask_in_thread, find_detector
+from service.api.schemas import Problem, ScoresBody
 from service.api.streams import memory_of
 from service.blocks.columns import Curves
 from service.bootstrap import Service
 
 FOREVER = float("-inf"), float("inf")
-MOST_ROWS = 50
-HOUR_SECONDS = 3600.0
 DIGITS = 7
 F64 = npt.NDArray[np.float64]
 
@@ -57,40 +53,11 @@ def scores_router(service: Service) -> APIRouter:
             except ProblemError as error:
                 body, refused = None, error
             if body is not None:
-                return _json(body)
+                return json_of(body)
         found = service.curves.curves(name, stream, since, until, points)
         if found is None:
             raise refused
-        return _json(_told(name, stream, found))
-
-    @router.get("/heatmap", response_model=Heatmap, responses={400: {"model": Problem}})
-    def get_heatmap(
-        stream: Annotated[list[str], Query(max_length=MOST_ROWS, description="One or more.")],
-        detector: str | None = None,
-        start: Start = None,
-        end: End = None,
-        columns: Annotated[int, Query(ge=1, le=500)] = 60,
-    ) -> Response:
-        """The highest score of streams in each of so many equal spans; of the newest hour where no
-        time is given. Of the streams that this instance watches."""
-        name = find_detector(service, detector).name
-        since, until = time_of("start", start), time_of("end", end)
-        if until is None:
-            newest = (service.curves.newest(name, one) for one in stream)
-            last = max((t for t in newest if t is not None), default=0.0)
-            until = math.nextafter(last, math.inf)  # it is in the last cell
-        if since is None:
-            since = until - HOUR_SECONDS
-        if since >= until:
-            raise ProblemError(400, "start: is not before end")
-        rows = [
-            {
-                "stream": one,
-                "scores": _told_of(service.curves.highest(name, one, since, until, columns)),
-            }
-            for one in stream
-        ]
-        return _json({"start": since, "end": until, "columns": columns, "rows": rows})
+        return json_of(_told(name, stream, found))
 
     return router
 
@@ -120,15 +87,11 @@ def _told(detector: str, stream: str, curves: Curves) -> dict[str, Any]:
     }
 
 
-def _told_of(cells: F64) -> list[float | None]:
-    return [None if np.isnan(score) else round(score, 3) for score in cells.tolist()]
-
-
 def _short(column: F64) -> list[float]:
     """With the digits that are known."""
     return [float(f"{x:.{DIGITS}g}") for x in column.tolist()]
 
 
-def _json(body: dict[str, Any]) -> Response:
+def json_of(body: dict[str, Any]) -> Response:
     """Numbers that are none become null."""
     return Response(msgspec.json.encode(body), media_type="application/json")

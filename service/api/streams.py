@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
+from service.api.access import Asking
 from service.api.elsewhere import Elsewhere
-from service.api.events import find_detector
-from service.api.questions import ask, unknown
+from service.api.questions import ask, find_detector, unknown
 from service.api.schemas import Problem, StreamDetail, StreamPage
 from service.bootstrap import Service
 from service.overview import loudest
@@ -26,6 +26,7 @@ def streams_router(service: Service) -> APIRouter:
     @router.get("/streams", responses={404: {"model": Problem}, 503: {"model": Problem}})
     async def list_streams(
         request: Request,
+        caller: Asking,
         detector: str | None = None,
         prefix: str = "",
         search: Annotated[
@@ -43,9 +44,12 @@ def streams_router(service: Service) -> APIRouter:
     ) -> StreamPage:
         """Streams with a memory, in the order of their names, or with the highest present score
         first."""
-        name = find_detector(service, detector).name
+        name = find_detector(service, caller.detector(detector)).name
+        begins = caller.prefix(prefix)
+        if begins is None:
+            return StreamPage(items=[], next_cursor=None, unreachable=[])
         if sort == "score" or search:
-            here = await ask(service, lambda: _loudest(service, name, prefix, search, limit))
+            here = await ask(service, lambda: _loudest(service, name, begins, search, limit))
             pages = await run_in_threadpool(
                 elsewhere.pages, request, detector=detector, prefix=prefix, search=search,
                 sort="score", limit=limit,
@@ -57,7 +61,7 @@ def streams_router(service: Service) -> APIRouter:
                 body
                 for place in service.pipeline.places(name)
                 for _, body in speaking(
-                    (one, body) for one in place for body in one.streams(cursor, limit + 1, prefix)
+                    (one, body) for one in place for body in one.streams(cursor, limit + 1, begins)
                 ).values()
             ]
 

@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from service.api.elsewhere import Elsewhere
-from service.api.events import CONTENT, body_of, find_detector, records_of, reply_with_scores
+from service.api.events import CONTENT, records_of, reply_with_scores
 from service.api.problems import ProblemError
-from service.api.questions import ask, unknown
+from service.api.questions import ask, find_detector, unknown
 from service.api.schemas import Ingested, Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
@@ -32,7 +32,7 @@ def whatif_router(service: Service) -> APIRouter:
         """Score an event, or several in a row, as if they were the stream's next ones: on a copy of
         its memory, with no effect."""
         name = find_detector(service, detector).name
-        body = await body_of(request, service.settings.api.max_body_bytes)
+        body = await request.body()
         records, whole = await records_of(request, body, MOST_EVENTS)
         if not whole:
             raise ProblemError(400, "the body is not JSON")

@@ -16,6 +16,7 @@ from service.errors import SettingsError, Unavailable
 from service.records import DeadLetter, Delivery
 from service.sinks.tables import (
     anomalies,
+    audit,
     dead_letters,
     episodes,
     feedback,
@@ -80,6 +81,7 @@ class AnomalyFilter:
     start: float | None = None
     end: float | None = None
     before: int | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class EpisodeFilter:
     start: float | None = None
     end: float | None = None
     before: int | None = None
+    prefix: str = ""
 
 
 Page = tuple[list[dict[str, Any]], int | None]
@@ -191,9 +194,10 @@ class History:
         return None if body is None else msgspec.json.decode(body)
 
     def anomalies(self, wanted: AnomalyFilter, limit: int) -> Page:
-        query = sa.select(anomalies.c.number, anomalies.c.body)
+        query: sa.Select[Any] = sa.select(anomalies.c.number, anomalies.c.body)
         for name in ("detector", "stream", "severity", "alarm"):
             query = _where(query, anomalies.c[name], getattr(wanted, name))
+        query = _beginning(query, anomalies.c.stream, wanted.prefix)
         if wanted.start is not None:
             query = query.where(anomalies.c.time >= wanted.start)
         if wanted.end is not None:
@@ -212,6 +216,7 @@ class History:
         query = sa.select(episodes.c.number, *EPISODE_READ).select_from(WITH_REMARKS)
         for name in ("detector", "stream", "severity", "state"):
             query = _where(query, episodes.c[name], getattr(wanted, name))
+        query = _beginning(query, episodes.c.stream, wanted.prefix)
         if wanted.acknowledged is not None:
             seen = sa.func.coalesce(remarks.c.acknowledged, sa.false())
             query = query.where(seen if wanted.acknowledged else sa.not_(seen))
@@ -261,12 +266,18 @@ class History:
         return None if row is None else _feedback_body(row._mapping)
 
     def feedback(
-        self, detector: str | None, stream: str | None, before: int | None, limit: int
+        self,
+        detector: str | None,
+        stream: str | None,
+        before: int | None,
+        limit: int,
+        prefix: str = "",
     ) -> Page:
         """What was said, the newest first, also what was taken back."""
-        query = sa.select(feedback)
+        query: sa.Select[Any] = sa.select(feedback)
         query = _where(query, feedback.c.detector, detector)
         query = _where(query, feedback.c.stream, stream)
+        query = _beginning(query, feedback.c.stream, prefix)
         rows, cursor = self._page(query, feedback, before, limit)
         return [_feedback_body(row._mapping) for row in rows], cursor
 
@@ -286,14 +297,30 @@ class History:
         with self._connected() as connection:
             connection.execute(sa.delete(mutes).where(_is(mutes.c.id, name)))
 
+    def audit(self, change: Mapping[str, Any]) -> None:
+        """Note a change that somebody made."""
+        told = {name: _text(change[name]) for name in ("before", "after")}
+        names = {name: change[name].replace("\0", "\\0") for name in ("who", "what", "of")}
+        with self._connected() as connection:
+            connection.execute(sa.insert(audit).values({"time": change["time"], **names, **told}))
+
+    def audited(self, before: int | None, limit: int) -> Page:
+        """Changes, the newest first."""
+        query: sa.Select[Any] = sa.select(audit)
+        rows, cursor = self._page(query, audit, before, limit)
+        return [_audit_body(row._mapping) for row in rows], cursor
+
     def open_episodes(self) -> int:
         """How many there are."""
         query = sa.select(sa.func.count()).where(episodes.c.state == "open")
         with self._connected() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def dead_letters(self, reason: str | None, before: int | None, limit: int) -> Page:
-        query = sa.select(dead_letters)
+    def dead_letters(
+        self, reason: str | None, before: int | None, limit: int, detector: str | None = None
+    ) -> Page:
+        query: sa.Select[Any] = sa.select(dead_letters)
+        query = _where(query, dead_letters.c.detector, detector)
         query = _where(query, dead_letters.c.reason, reason)
         rows, cursor = self._page(query, dead_letters, before, limit)
         return [_dead_letter_body(row._mapping) for row in rows], cursor
@@ -323,7 +350,14 @@ def _where(query: sa.Select[Any], column: sa.Column[Any], value: object) -> sa.S
     return query if value is None else query.where(_is(column, value))
 
 
-def _is(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
+def _beginning(query: sa.Select[Any], column: sa.Column[Any], prefix: str) -> sa.Select[Any]:
+    """Only what begins so."""
+    if not prefix:
+        return query
+    return query.where(_is(sa.func.substr(column, 1, len(prefix)), prefix))
+
+
+def _is(column: "sa.ColumnElement[Any]", value: object) -> sa.ColumnElement[bool]:
     """No text in PostgreSQL has a NUL, and asking for one is an error there; half a character is
     one everywhere."""
     return column == value if not isinstance(value, str) or _is_text(value) else sa.false()
@@ -381,6 +415,16 @@ def _feedback_body(row: Mapping[Any, Any]) -> dict[str, Any]:
     body = {str(name): value for name, value in row.items()}
     times = {name: format_time(body[name]) for name in ("time", "said")}
     return {**body, **times, "id": str(body.pop("number"))}
+
+
+def _text(body: Mapping[str, Any] | None) -> str | None:
+    return None if body is None else msgspec.json.encode(body).decode()
+
+
+def _audit_body(row: Mapping[Any, Any]) -> dict[str, Any]:
+    body = {str(name): value for name, value in row.items()}
+    told = {name: body[name] and msgspec.json.decode(body[name]) for name in ("before", "after")}
+    return {**body, **told, "time": format_time(body["time"]), "id": str(body.pop("number"))}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

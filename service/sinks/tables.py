@@ -80,6 +80,18 @@ mutes = sa.Table(
     sa.Column("made", sa.Float, nullable=False),  # when
 )
 
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", NUMBER, primary_key=True),
+    sa.Column("time", sa.Float, nullable=False),  # Unix seconds
+    sa.Column("who", sa.String, nullable=False),
+    sa.Column("what", sa.String, nullable=False),
+    sa.Column("of", sa.String, nullable=False),
+    sa.Column("before", sa.Text),  # as JSON
+    sa.Column("after", sa.Text),
+)
+
 dead_letters = sa.Table(
     "dead_letters",
     metadata,

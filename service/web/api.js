@@ -9,28 +9,26 @@ export class ApiError extends Error {
   }
 }
 
-export const token = {
-  get: () => sessionStorage.getItem("token"),
-  set: text => sessionStorage.setItem("token", text),
-  forget: () => sessionStorage.removeItem("token"),
+/** The key that the page shows: in a cookie that no script can read, so that none can take it. */
+export const session = {
+  begin: key => send("POST", "session", { key }),
+  end: () => request(`${API}session`, { method: "DELETE" }),
 };
 
-/** Told of each refusal for want of a token. */
+/** Told of each refusal for want of a key. */
 export const refused = new EventTarget();
 
 /** An answer that is an error is an ApiError with the problem's own words (RFC 9457). */
 export async function request(path, options = {}) {
-  const sent = token.get();
-  const headers = { ...options.headers, ...(sent ? { Authorization: `Bearer ${sent}` } : {}) };
   let reply;
   try {
-    reply = await fetch(path, { ...options, headers });
+    reply = await fetch(path, { ...options, credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "the service does not answer");
   }
   if (reply.ok) return reply;
-  if (reply.status === 401 && sent === token.get()) refused.dispatchEvent(new Event("refused"));
+  if (reply.status === 401) refused.dispatchEvent(new Event("refused"));
   throw new ApiError(reply.status, await detailOf(reply));
 }
 

@@ -1,6 +1,6 @@
-// The shell: which page is shown, the state line, the token, the shortcuts.
+// The shell: which page is shown, the state line, the key, the shortcuts.
 
-import { refused, token } from "./api.js";
+import { refused, session } from "./api.js";
 import { el, nothing, refill, trouble } from "./dom.js";
 import { count } from "./format.js";
 import * as keys from "./keys.js";
@@ -23,7 +23,7 @@ const OF = { stream: "streams", episode: "episodes", api: "settings" }; // which
 
 const main = document.getElementById("main");
 const state = document.getElementById("state");
-const form = document.getElementById("token");
+const form = document.getElementById("key");
 const help = document.getElementById("help");
 
 let shown = null; // {page, name, ends}
@@ -80,7 +80,7 @@ function say(kind, text) {
 function tellState({ now: told, error }) {
   openEpisodes = told?.open_episodes ?? 0;
   retitle();
-  if (error?.status === 401) return say("trouble", "waiting for the token");
+  if (error?.status === 401) return say("trouble", "waiting for a key");
   if (error?.status === 0) return say("trouble", "no connection: the service does not answer");
   const how = link === "live" ? "live" : "live updates are away: asking every 2 s";
   if (told === null) return say("waiting", how);
@@ -96,11 +96,18 @@ live.addEventListener("now", ({ detail }) => tellState(detail));
 refused.addEventListener("refused", () => {
   if (!form.hidden) return;
   form.hidden = false;
-  form.elements["token-field"].focus();
+  form.elements["key-field"].focus();
 });
-form.addEventListener("submit", event => {
+form.addEventListener("submit", async event => {
   event.preventDefault();
-  token.set(form.elements["token-field"].value);
+  const said = document.getElementById("key-said");
+  try {
+    await session.begin(form.elements["key-field"].value.trim());
+  } catch (error) {
+    said.textContent = error.message;
+    return;
+  }
+  said.textContent = "";
   form.hidden = true;
   form.reset();
   show();

@@ -1,5 +1,5 @@
 // What happens while the page is open: by api/v1/live, or by asking every two seconds without it.
-// EventSource cannot send a bearer token, so its format is read from a fetch.
+// EventSource says nothing of why it was refused, so its format is read from a fetch.
 
 import { API, ApiError, get, request } from "./api.js";
 
@@ -54,7 +54,7 @@ const pause = milliseconds => new Promise(done => {
   wake = done;
 });
 
-/** Do not wait any longer: something is different, such as the token. */
+/** Do not wait any longer: something is different, such as the key. */
 export const again = () => wake();
 
 async function read(onMessage) {

@@ -1,6 +1,6 @@
 // Detectors and their artifacts, and how this page looks.
 
-import { get, token } from "./api.js";
+import { get, session } from "./api.js";
 import { changed } from "./colours.js";
 import { el, facts, nameOf, nothing, refill } from "./dom.js";
 import { bytes, count, number } from "./format.js";
@@ -19,6 +19,8 @@ export function show(place, _, signal) {
 }
 
 function look() {
+  const who = el("p", { class: "who" });
+  tellWho(who);
   return el("section", { class: "card" },
     el("h2", {}, "This page"),
     el("div", { class: "filters" },
@@ -27,7 +29,16 @@ function look() {
         changed();
       }),
       radios("Times", "times", [["utc", "UTC"], ["local", "Local"]]),
-      token.get() && el("button", { type: "button", click: () => { token.forget(); location.reload(); } }, "Forget the token")));
+      who));
+}
+
+/** Whose key the page shows, where one is asked for. */
+async function tellWho(place) {
+  const who = await get("session").catch(() => null); // without a key the page asks for one
+  if (who === null || who.id === "local") return;
+  const scope = [who.detector && `of the detector ${who.detector}`, who.prefix && `of streams ${who.prefix}…`].filter(Boolean).join(", ");
+  refill(place, "Opened as ", el("strong", {}, nameOf(who.name)), `, ${who.role}${scope ? ` ${scope}` : ""} `,
+    el("button", { type: "button", click: () => session.end().then(() => location.reload()) }, "Forget the key"));
 }
 
 /** A choice that this browser keeps. */

@@ -364,11 +364,11 @@ def test_a_service_with_a_token_is_opened_with_it(looked: Looked, tmp_path: Path
     token = {"WAKEFUL_API__TOKEN": "a-token-of-sixteen-or-more"}
     with wakeful("serve", "--port", "0", "--data-dir", str(tmp_path), environment=token) as closed:
         looked.page.goto(closed.address)
-        field = looked.page.get_by_label("The API asks for its token")
+        field = looked.page.get_by_label("The API asks for a key")
         expect(field).to_be_focused()
         field.fill("wrong")
         looked.page.keyboard.press("Enter")
-        expect(field).to_have_value("")
+        expect(looked.page.get_by_role("alert")).to_contain_text("this is no key")
         expect(field).to_be_visible()
         field.fill(token["WAKEFUL_API__TOKEN"])
         looked.page.keyboard.press("Enter")
@@ -378,6 +378,15 @@ def test_a_service_with_a_token_is_opened_with_it(looked: Looked, tmp_path: Path
         empty = looked.page.locator(".part-heat .nothing")
         expect(empty).to_contain_text("POST it to api/v1/events")
         assert violations(looked.page) == []
+        assert looked.page.evaluate("document.cookie + JSON.stringify(sessionStorage)") == "{}"
+        looked.page.goto(f"{closed.address}/#/mutes")
+        looked.page.get_by_label("Streams, *").fill("web-*")
+        looked.page.get_by_role("button", name="Mute", exact=True).click()
+        expect(looked.page.locator("tbody tr")).to_have_count(1)
+        looked.page.goto(f"{closed.address}/#/settings")
+        expect(looked.page.locator(".who")).to_contain_text("Opened as api.token, admin")
+        looked.page.get_by_role("button", name="Forget the key").click()
+        expect(field).to_be_visible()
         looked.page.goto("about:blank")  # or its live connection breaks with the service
 
 
