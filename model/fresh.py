@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from model.config import ModelConfig
 from model.population import Population
 from model.row import RowLayout, RowTable
-from model.tails import SILENT, summarise
+from model.tails import CREDIT_BLOCKS, SILENT, summarise
 from model.views import ABSENT, VIEWS
 
 
@@ -37,7 +37,7 @@ def fresh_table(
     table.head["offset"] = -1
     table.tails["surprise"] = ABSENT
     table.tails["maximum"] = SILENT
-    table.head["credit"] = 1.0
+    table.head["credit"] = CREDIT_BLOCKS
     for name in ("errors", "usual_errors", "distance", "usual_distance"):
         table.head[name] = 1.0
     for view, maxima in calibration.items():

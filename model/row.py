@@ -15,7 +15,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 9
+FORMAT = 10
 """Version of the row's layout, stored with every checkpoint."""
 
 DAY_BINS, WEEK_BINS = 48, 168
@@ -54,12 +54,12 @@ HEAD = np.dtype(
         ("usual_errors", "<f4"),  # slow mean of `errors`
         ("usual_distance", "<f4"),  # and of `distance`
         ("echo", "<f4"),  # of the last great surprises, fading
-        ("credit", "<f4"),  # anomalous blocks that need not be learned from
         ("blocks", "<u4"),  # block maxima of this stream so far, for each view
         ("waiting", "<u4"),  # events since `time` last moved on
         ("late", "<u4"),  # events that came with a time before `time`
         ("ring", "u1"),  # how many entries of the ring are in use
         ("learned", "u1"),  # 1 + the place of the last anomalous block that was learned; else 0
+        ("credit", "u1"),  # blocks since an anomalous one was left out or forgotten, up to 20
         ("since_alarm", "u1"),  # 1 + events since the last alarm; 0 before the first
         ("quiet", "u1"),  # events in a row that did not belong to the episode
         ("phase", "u1"),  # of the episode, see `model.episodes`

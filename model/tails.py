@@ -26,7 +26,7 @@ SURPRISE_KNEE = 8.0  # beyond it surprise grows as a logarithm: ranks stay, sums
 PRIOR_EXCESSES, PRIOR_EXCESS = 20.0, 0.05  # the tail's prior: thin, in log units
 FEW_BLOCKS = 10.0  # of so many the prior is twice as wide
 WIDEST = 4.0  # and at most so wide, where each event says something of its own
-CREDIT_RATE = 0.05  # a block
+CREDIT_BLOCKS = 20  # that one without learning costs
 YOUNG, SETTLED = 2, LEAST_BLOCKS
 GROWTH = math.e  # times the largest maximum: what a block counts for at most
 ORDINARY = 1.0  # a view's value: nothing is bounded more than that
@@ -192,9 +192,9 @@ def learn_blocks(
     row["anomalous"] += np.uint8(anomalous)
     if row["scored"] % np.uint64(BLOCK_EVENTS) != 0:
         return
-    row["credit"] = np.float32(min(1.0, row["credit"] + CREDIT_RATE))
-    if row["anomalous"] > 0 and row["credit"] >= 1.0:
-        row["credit"] = 0.0
+    row["credit"] = min(row["credit"] + 1, CREDIT_BLOCKS)
+    if row["anomalous"] > 0 and row["credit"] == CREDIT_BLOCKS:
+        row["credit"] = 0
     else:
         learned = np.uint8(place_of(row["blocks"], maxima.shape[1]) + 1)
         remember(tails, maxima, row, active)
@@ -202,8 +202,8 @@ def learn_blocks(
             row["learned"] = learned
         elif row["learned"] == learned:
             row["learned"] = 0  # written over
-        elif row["learned"] > 0 and row["credit"] >= 1.0:
-            row["credit"] = 0.0
+        elif row["learned"] > 0 and row["credit"] == CREDIT_BLOCKS:
+            row["credit"] = 0
             forget(tails, maxima, row, active)
     row["anomalous"] = 0
     for k in range(active.shape[0]):
