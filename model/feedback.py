@@ -1,8 +1,10 @@
 """What a person said of a stream's anomalies, as one number of its memory: its tolerance.
 
 - "This was no anomaly": from then on an event alarms by itself only where its score is more than
-  TWICE that of what was marked. The third anomalous event of a block of 50 alarms as before:
-  what comes once is what people call a false alarm, what lasts is not.
+  TWICE that of what was marked. The third anomalous event alarms as before, where each came less
+  than SOON events after the one before it: what comes once is what people call a false alarm, what
+  comes again is not. An event that is anomalous for what was known already, as the events within
+  one step of a coarse view are, does not count again.
 - "You missed one": the stream's threshold is lowered so that the same event would pass it. Where
   the event did pass it, and was tolerated, the stream tolerates less again.
 
@@ -14,13 +16,16 @@ import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from model.compiled import inlined
 from model.elementary import LN2, exp
 
 Kind = Literal["false", "missed"]
 
 TWICE = 2.0
-TOGETHER = 3  # anomalous events of a block that alarm as if nothing was said
+TOGETHER = 3  # anomalous events, of which the last alarms as if nothing was said
+SOON = 200  # events, within which each of those follows the one before
 PER_OCTAVE = 8.0  # steps of a score that is tolerated
 FINER = 32.0  # steps of a threshold that is lowered
 MOST = 127  # steps: 2^15.75 times the threshold, or a sixteenth of it
@@ -55,6 +60,20 @@ def _tolerating(score: float) -> int:
 def _easing(score: float) -> int:
     """The least steps after which this score would pass the threshold."""
     return min(MOST, math.ceil(-FINER * math.log2(max(score, 1e-9))))
+
+
+@inlined
+def follow_repeats(row: np.void, anomalous: bool, news: bool) -> None:
+    """Count a stream's anomalous events that come soon after one another, whatever was said.
+
+    news: whether the view that is loudest has said something new with this event.
+    """
+    row["apart"] = min(row["apart"] + 1, SOON)
+    if not anomalous:
+        return
+    before = row["repeats"] if row["apart"] < SOON else 0
+    row["repeats"] = min(before + news, TOGETHER)
+    row["apart"] = 0
 
 
 @inlined

@@ -14,7 +14,7 @@ from model.compiled import compiled, inlined
 from model.config import VALUE_CHANNELS
 from model.elementary import LN10, exp, log, log10
 from model.episodes import EPISODE, STEADY, follow_episode
-from model.feedback import TOGETHER, eased, tolerated
+from model.feedback import TOGETHER, eased, follow_repeats, tolerated
 from model.normalise import LEVEL_STEPS, Events
 from model.observed import Observed
 from model.population import rarity
@@ -34,6 +34,7 @@ from model.views import (
     COARSE_NEAR,
     DAY,
     FREEDOM,
+    HELD,
     LARGEST_LOG_PERPLEXITY,
     LONG,
     NEAR,
@@ -195,7 +196,8 @@ def judge(
             total = combined_in_population(row, terms.view_tails, terms.active, views)
         out = verdicts.scores[i]
         bound = bound_of(events.values[i], muted[i], terms.rules, verdicts.told[i])
-        decide(row, total, level, seen.paces[i], terms.budget_per_week, bound, out)
+        news = not alone or views[terms.active[loudest_view(tails)]] != HELD
+        decide(row, total, level, news, seen.paces[i], terms.budget_per_week, bound, out)
         if out["score"] >= 1.0 and alone:
             out["view"] = loudest_view(tails)
         elif out["score"] >= 1.0:
@@ -403,13 +405,14 @@ def decide(
     row: np.void,
     total: float,
     level: float,
+    news: bool,
     pace: float,
     budget_per_week: float,
     bound: int,
     out: np.void,
 ) -> None:
-    """Score and alarm of one event; the row keeps the last of each. bound: what decides beside
-    them, see `model.suppression`."""
+    """Score and alarm of one event; the row keeps the last of each. news: see `follow_repeats`.
+    bound: what decides beside them, see `model.suppression`."""
     row["scored"] += np.uint64(1)
     total = max(total, 0.0)
     threshold = threshold_of(pace, budget_per_week) * eased(row["tolerance"])
@@ -421,7 +424,8 @@ def decide(
     # A stream that wakes people more often than the budget says must have something rarer to tell.
     row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)
     worth = total >= threshold + log10(1.0 + row["overspent"] / TOLERATED)
-    known = score <= tolerated(row["tolerance"]) and row["anomalous"] + 1 < TOGETHER
+    follow_repeats(row, anomalous, news)
+    known = score <= tolerated(row["tolerance"]) and row["repeats"] < TOGETHER
     alarm = anomalous and (rested or score >= ESCALATION * row["alarm_score"])
     alarm = alarm and (bound == BY_LIMIT or (bound == BY_NOTHING and worth and not known))
     if alarm:

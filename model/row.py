@@ -65,6 +65,8 @@ HEAD = np.dtype(
         ("phase", "u1"),  # of the episode, see `model.episodes`
         ("anomalous", "u1"),  # anomalous events of the block in progress
         ("late_run", "u1"),  # events in a row rejected as too late
+        ("repeats", "u1"),  # anomalous events that came soon after one another, up to 3
+        ("apart", "u1"),  # events since the last anomalous one, up to 200
         ("tolerance", "i1"),  # what a person said of its anomalies, see `model.feedback`
     ],
     align=True,

@@ -44,9 +44,9 @@ def feedback_router(service: Service) -> APIRouter:
         detector: str | None = None,
     ) -> FeedbackBody:
         """`false`: from now on an event of this stream alarms by itself only with more than twice
-        the score of the episode that was marked; the third anomalous event of a block of 50 alarms
-        as before. `missed`: the stream's threshold is lowered so that the same event would pass it.
-        Saved before the answer, and reversible."""
+        the score of the episode that was marked; the third anomalous event alarms as before, where
+        each followed the one before it within 200 events. `missed`: the stream's threshold is
+        lowered so that the same event would pass it. Saved before the answer, and reversible."""
         name = find_detector(service, detector).name
         known = await ask(service, lambda: memory_of(service, name, stream))
         if known is None:

@@ -37,7 +37,7 @@ export function ofEpisode(episode, said, changed) {
       action(episode.acknowledged ? "✓ Acknowledged" : "Acknowledge", () => remark({ acknowledged: !episode.acknowledged }), { "aria-pressed": String(episode.acknowledged), id: "acknowledge" }),
       marked ? takeBack(episode, marked, changed) : action("Not an anomaly", () => mark(episode).then(changed), { id: "no-anomaly" })),
     el("p", { class: "soft" }, marked
-      ? `Marked as no anomaly: since then a single event of this stream alarms only above a score of ${scoreText(2 * episode.score)}. The third anomalous one of a block of 50 events alarms as ever.`
+      ? `Marked as no anomaly: since then a single event of this stream alarms only above a score of ${scoreText(2 * episode.score)}. The third anomalous one that follows within 200 events of another alarms as ever.`
       : `“Not an anomaly” lets a single event of this stream alarm only above twice this score, ${scoreText(2 * episode.score)}. It can be taken back.`),
     note(episode, remark),
   ];

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from model.feedback import SOON, Said, tolerance_of
 from model.judge import (
     BOTH,
     CONFIDENT_EVENTS,
@@ -81,7 +82,7 @@ class Judged:
         bound: int = BY_NOTHING,
     ) -> Structured:
         out: Structured = np.zeros(1, SCORE)
-        decide(self.head[0], total, level, gap, budget, bound, out[0])
+        decide(self.head[0], total, level, True, gap, budget, bound, out[0])
         return out
 
     def alarms(self, totals: list[float]) -> list[int]:
@@ -162,6 +163,33 @@ def test_escalations_are_measured_from_the_last_alarm() -> None:
     stream = Judged()
     second = 1.001 * ESCALATION * AT
     assert stream.alarms([AT, second, second, 1.001 * ESCALATION * second]) == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("apart", "alarms"), [(1, 1), (SOON - 1, 1), (SOON, 0), (REFRACTORY_EVENTS, 1)]
+)
+def test_what_is_tolerated_alarms_where_it_comes_again_and_again(apart: int, alarms: int) -> None:
+    """The third event of a size that was no anomaly alarms, if none is far from the one before."""
+    stream = Judged()
+    stream.head["tolerance"] = tolerance_of([Said("false", 1.5)])
+    known = [2.5 * AT, *[0.1] * (apart - 1)]
+    assert stream.alarms(known * 3) == [2 * apart] * alarms
+
+
+def test_what_is_far_beyond_what_was_tolerated_alarms_at_once() -> None:
+    stream = Judged()
+    stream.head["tolerance"] = tolerance_of([Said("false", 1.5)])
+    assert stream.alarms([2.9 * AT, 3.3 * AT]) == [1]
+
+
+def test_what_a_row_knows_does_not_depend_on_what_was_said() -> None:
+    """What is taken back leaves no trace, but for the alarms that were not raised meanwhile."""
+    told, silent = Judged(), Judged()
+    told.head["tolerance"] = tolerance_of([Said("false", 1.5)])
+    for total in [2.5 * AT, 0.1, 2.5 * AT, 0.1, 0.1]:
+        assert told.tell(total)["score"] == silent.tell(total)["score"]
+    for name in ("repeats", "apart", "anomalies", "score", "level"):
+        assert told.head[name] == silent.head[name]
 
 
 def test_the_first_events_cannot_prove_much() -> None:

@@ -42,6 +42,6 @@ def test_what_is_fewer_is_counted_by_its_label(artifact: Artifact) -> None:
     assert worth_of(artifact, [series, nothing_false]) == Worth(2, 2, 2, 1, 2, 1)
 
 
-def test_what_comes_again_and_again_in_a_block_is_told_all_the_same(artifact: Artifact) -> None:
-    series = spiked([1000, 2010, 2020, 2030], [(2000, 2100)])
+def test_what_comes_again_and_again_is_told_all_the_same(artifact: Artifact) -> None:
+    series = spiked([1000, 2010, 2100, 2200], [(2000, 2300)])
     assert worth_of(artifact, [series]).windows_lost == 0
