@@ -85,34 +85,42 @@ def serve(
 
 
 @main.command()
+@click.option(
+    "--preset",
+    type=click.Choice(["operations", "vitals", "transactions"]),
+    default="operations",
+    show_default=True,
+    help="What to watch.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option(
     "--dir",
     "folder",
     type=FOLDER,
-    default=Path("wakeful-demo"),
-    show_default=True,
-    help="Where the demo keeps its data; the same again goes on.",
+    help="Where the demo keeps its data; the same again goes on [a folder for each preset].",
 )
 @reported
-def demo(port: int, folder: Path) -> int:
-    """Watch real series that come with the product; Ctrl-C ends it, again goes on."""
+def demo(preset: str, port: int, folder: Path | None) -> int:
+    """Watch streams that come with the product; Ctrl-C ends it, again goes on."""
     from service.bootstrap import build_service
     from service.demo.feeder import Feeder
+    from service.demo.presets import PRESETS
     from service.run import run_service
-    from service.settings import DetectorSettings, LimitSettings, Settings
+    from service.settings import LimitSettings, Settings
 
+    played = PRESETS[preset]
     settings = Settings.model_construct(  # the demo is the same whatever the environment says
-        data_dir=folder,
-        detectors={"default": DetectorSettings(features=["value"])},
+        data_dir=folder or Path(f"wakeful-demo-{preset}"),
+        detectors={"default": played.detector},
         limits=LimitSettings(max_clock_skew_seconds=1e9),  # played again and again, time runs ahead
     )
     settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
     service = build_service(settings)
-    feeder = Feeder(service)
+    feeder = Feeder(service, played)
 
     def announce(address: str) -> None:
-        click.echo(f"Wakeful is watching real series on {address}")
+        click.echo(f"Wakeful is watching {played.summary} on {address}")
+        click.echo(f"  page       {address}/#/?span={played.span}")
         click.echo(f"  episodes   {address}/api/v1/episodes")
         click.echo(f"  metrics    {address}/metrics")
         click.echo("Ctrl-C ends it; the same command again goes on from there.")

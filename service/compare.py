@@ -12,7 +12,7 @@ from model.comparison.tasks import TASKS
 from model.series import Series
 from model.training import TrainingSettings
 
-SHIPPED = (Path(__file__).parent / "demo" / "data" / "nyc_taxi.csv.gz",)
+SHIPPED = (Path(__file__).parent / "demo" / "data" / "operations" / "nyc_taxi.csv.gz",)
 UPDATES, QUICK_UPDATES = 1000, 60
 QUICK_LENGTHS = 10, 30
 
