@@ -16,6 +16,9 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+F64 = npt.NDArray[np.float64]
 
 CARDS, DAYS = 200, 91
 DAY = 86_400.0
@@ -29,6 +32,7 @@ SHOPS = (  # its part of all payments, and what is paid there in multiples of th
 )
 HOURS = (8.5, 12.5, 18.5)  # around which people pay
 HOURS_SPREAD = 1.5
+LEAST = 0.5  # that anybody pays
 FAR, FAR_FACTOR = 30, (10.0, 25.0)
 STOLEN, STOLEN_DAYS, STOLEN_OFTEN, STOLEN_FACTOR = 15, 3.0, 4.0, 5.0
 
@@ -82,35 +86,37 @@ def _own(random: np.random.Generator, card: Card) -> list[Payment]:
     """What the owner pays."""
     weekend = np.arange(DAYS) % 7 >= 5
     counts = random.poisson(card.a_day * np.where(weekend, card.weekend, 1.0))
-    days = np.repeat(np.arange(DAYS), counts)
-    around = random.choice(HOURS, len(days), p=card.hours)
+    around = random.choice(HOURS, counts.sum(), p=card.hours)
     hours = np.clip(random.normal(around, HOURS_SPREAD), 0.0, 23.99)
-    return [_paid(random, card, START + DAY * day + 3600.0 * hour, 1.0, "")
-            for day, hour in zip(days.tolist(), hours.tolist(), strict=True)]  # fmt: skip
+    times = START + DAY * np.repeat(np.arange(DAYS), counts) + 3600.0 * hours
+    return _paid(random, card, times, 1.0, "")
 
 
 def _far(random: np.random.Generator, card: Card, begins: float) -> list[Payment]:
     shop = SHOPS[random.integers(len(SHOPS))][0]
-    amount = card.usual * random.uniform(*FAR_FACTOR)
-    return [Payment(_second(begins), card.name, round(amount, 2), shop, "far")]
+    amount = round(card.usual * random.uniform(*FAR_FACTOR), 2)
+    return [Payment(float(round(begins)), card.name, amount, shop, "far")]
 
 
 def _stolen(random: np.random.Generator, card: Card, begins: float) -> list[Payment]:
     count = random.poisson(STOLEN_OFTEN * card.a_day * STOLEN_DAYS)
     times = begins + DAY * STOLEN_DAYS * random.random(count)
-    return [_paid(random, card, time, STOLEN_FACTOR, "stolen") for time in times.tolist()]
+    return _paid(random, card, times, STOLEN_FACTOR, "stolen")
 
 
 def _paid(
-    random: np.random.Generator, card: Card, time: float, factor: float, fraud: str
-) -> Payment:
-    shop, _, much = SHOPS[random.choice(len(SHOPS), p=card.shops)]
-    amount = factor * much * card.usual * random.lognormal(0.0, card.spread)
-    return Payment(_second(time), card.name, round(max(amount, 0.5), 2), shop, fraud)
-
-
-def _second(time: float) -> float:
-    return float(round(time))
+    random: np.random.Generator, card: Card, times: F64, factor: float, fraud: str
+) -> list[Payment]:
+    """As the card usually pays, or so many times as much."""
+    shops = random.choice(len(SHOPS), len(times), p=card.shops)
+    much = np.array([multiple for _, _, multiple in SHOPS])[shops]
+    amounts = factor * much * card.usual * random.lognormal(0.0, card.spread, len(times))
+    cents = np.round(np.maximum(amounts, LEAST), 2)
+    columns = np.round(times).tolist(), cents.tolist(), shops.tolist()
+    return [
+        Payment(time, card.name, amount, SHOPS[shop][0], fraud)
+        for time, amount, shop in zip(*columns, strict=True)
+    ]
 
 
 def main() -> None:

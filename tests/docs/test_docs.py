@@ -10,6 +10,7 @@ from docs.generate import pages
 from service.api.app import create_app
 from service.bootstrap import build_service
 from service.cli import main
+from service.demo.presets import PRESETS
 from service.errors import (
     RecordRejected,
     SettingsError,
@@ -45,6 +46,26 @@ def test_every_command_and_every_make_target_named_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert commands <= set(main.commands)
     assert all(f"\n{target}:" in makefile for target in targets)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_every_settings_file_shown_is_one_that_is_read(page: Path, tmp_path: Path) -> None:
+    shown = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    file = tmp_path / "wakeful.yaml"
+    for text in shown:
+        file.write_text(text, encoding="utf-8")
+        assert load_settings(file).detectors
+    assert shown or page.parent.name != "walkthroughs"
+
+
+@pytest.mark.parametrize("name", ["vitals", "transactions"])
+def test_the_settings_of_a_walk_through_are_those_of_its_preset(name: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "walkthroughs" / f"{name}.md").read_text(encoding="utf-8")
+    file = tmp_path / "wakeful.yaml"
+    file.write_text(page.split("```yaml")[1].split("```")[0], encoding="utf-8")
+    shown, preset = load_settings(file).detectors["default"], PRESETS[name].detector
+    own = {"key": preset.key, "artifact": preset.artifact}  # how a user's own are called
+    assert shown.model_copy(update=own) == preset
 
 
 def test_every_route_named_in_the_readme_exists(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.processes import Wakeful, memories, wakeful
 from tests.service.parts import wave
 
@@ -33,6 +35,13 @@ def test_the_demo_shows_real_anomalies_and_goes_on_where_it_was(tmp_path: Path) 
         streams = {stream["stream"]: stream for stream in process.pages("/api/v1/streams")}
     assert set(before) <= set(streams)
     assert sum(stream["events"] for stream in streams.values()) > scored
+
+
+@pytest.mark.parametrize("preset", ["vitals", "transactions"])
+def test_every_other_preset_is_served_too(preset: str, tmp_path: Path) -> None:
+    arguments = ("demo", "--preset", preset, "--port", "0", "--dir", str(tmp_path))
+    with wakeful(*arguments) as process:
+        process.wait_for(lambda: len(process.pages("/api/v1/episodes")) > 0, "an episode")
 
 
 def test_events_acknowledged_before_a_kill_are_scored_once_after_it(tmp_path: Path) -> None:
