@@ -92,6 +92,10 @@ class Client:
         """All that are asked for, the newest first."""
         return self._all("/anomalies", query)
 
+    def why(self, anomaly: str) -> dict[str, Any]:
+        """What would have been normal in its place, and when its stream was like this before."""
+        return self._ask("GET", f"/anomalies/{quote(anomaly, safe='')}/why", {})
+
     def remark(
         self, episode: str, acknowledged: bool | None = None, note: str | None = None
     ) -> dict[str, Any]:

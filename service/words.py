@@ -34,6 +34,23 @@ def why(view: str, features: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join([_first(first, view), *also])
 
 
+def normal(features: Sequence[Mapping[str, Any]], exact: bool) -> str:
+    """What would have been normal in place of an anomalous event: of one feature from where to
+    where, of several the nearest values."""
+    about = "" if exact else "about "
+    if len(features) > 1:
+        values = ", ".join(f"{one['feature']} {_short(one['nearest'])}" for one in features)
+        return f"would have been normal with {about}{values}, and the rest as it was"
+    (one,) = features
+    ends = [
+        f"{word} {_short(one[end])}"
+        for word, end in (("from", "low"), ("up to" if one["low"] is None else "to", "high"))
+        if one[end] is not None
+    ]
+    where = about + " ".join(ends) if ends else "whatever it was"
+    return f"{one['feature']} would have been normal {where}, had the rest been as it was"
+
+
 def _first(told: Mapping[str, Any], view: str) -> str:
     name, said = f"{told['feature']} {_short(told['actual'])}", IN_WORDS[view]
     if told["expected"] is None:

@@ -1,18 +1,37 @@
 """GET /api/v1/anomalies and /api/v1/dead-letters: what the history keeps."""
 
-from fastapi import APIRouter
+import threading
+from collections.abc import Mapping
+from typing import Any
 
-from service.api.access import Asking
+from fastapi import APIRouter, Request
+
+from service.api.access import Asking, Caller
+from service.api.elsewhere import FORWARDED, Elsewhere
 from service.api.paging import End, Limit, Start, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.schemas import Anomaly, AnomalyPage, DeadLetterPage, Problem, Severity
+from service.api.schemas import Anomaly, AnomalyPage, DeadLetterPage, Problem, Severity, Why
+from service.blocks.columns import Kept
 from service.bootstrap import Service
+from service.clock import parse_time
+from service.detector import Configured
 from service.sinks.history import AnomalyFilter
+from service.why import MOST_EVENTS, past_of, why_of
+
+TICK = 0.001  # seconds, to which times are kept
 
 
 def anomalies_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["anomalies"])
     history = service.history
+    elsewhere = Elsewhere(service)
+    one_at_a_time = threading.Lock()  # it is work, and scoring goes on beside it
+
+    def found(name: str, caller: Caller) -> dict[str, Any]:
+        body = history.anomaly(name) or history.anomaly(as_stored(name))
+        if body is None or not caller.sees(body["detector"], body["stream"]):
+            raise ProblemError(404, f"no anomaly {name!r}")
+        return body
 
     @router.get("/anomalies", responses={400: {"model": Problem}})
     def list_anomalies(
@@ -35,13 +54,25 @@ def anomalies_router(service: Service) -> APIRouter:
         items, following = history.anomalies(wanted, limit)
         return AnomalyPage.model_validate({"items": items, "next_cursor": cursor_of(following)})
 
+    @router.get("/anomalies/{name:path}/why", responses={404: {"model": Problem}})
+    def get_why(request: Request, name: str, caller: Asking) -> Why:
+        """What would have been normal in place of an anomaly, and when its stream was like this
+        before: from the stream's values as they are kept."""
+        anomaly = found(name, caller)
+        past = _past(service, anomaly)
+        if past is None:  # an instance that had the stream then has its values
+            if FORWARDED in request.headers:
+                raise ProblemError(404, f"the event of {name!r} is not kept here")
+            body = elsewhere.find(request, anomaly["stream"])
+            if body is not None:
+                return Why.model_validate(body)
+        with one_at_a_time:
+            return Why.model_validate(why_of(anomaly, past, _told_by(service, anomaly)))
+
     @router.get("/anomalies/{name:path}", responses={404: {"model": Problem}})
     def get_anomaly(name: str, caller: Asking) -> Anomaly:
         """One anomaly: each feature's share, its value and what was expected."""
-        body = history.anomaly(name) or history.anomaly(as_stored(name))
-        if body is None or not caller.sees(body["detector"], body["stream"]):
-            raise ProblemError(404, f"no anomaly {name!r}")
-        return Anomaly.model_validate(body)
+        return Anomaly.model_validate(found(name, caller))
 
     @router.get("/dead-letters", responses={400: {"model": Problem}})
     def list_dead_letters(
@@ -54,3 +85,26 @@ def anomalies_router(service: Service) -> APIRouter:
         return DeadLetterPage.model_validate({"items": items, "next_cursor": cursor_of(following)})
 
     return router
+
+
+def _past(service: Service, anomaly: Mapping[str, Any]) -> Kept | None:
+    """What this instance keeps of the stream's past, with the anomaly; None where that is not."""
+    name = anomaly["detector"]
+    if name not in service.pipeline.detectors:
+        return None
+    end = parse_time(anomaly["time"]) + TICK
+    kept = service.curves.kept(name, anomaly["stream"], end, MOST_EVENTS)
+    return None if kept is None else past_of(kept, anomaly)
+
+
+def _told_by(service: Service, anomaly: Mapping[str, Any]) -> Configured | None:
+    """The detector that told of an anomaly, if it is configured still."""
+    detectors = service.pipeline.artifacts(anomaly["detector"])
+    return next(
+        (
+            one.configured
+            for one in detectors
+            if one.artifact.fingerprint_text == anomaly["artifact"]
+        ),
+        None,
+    )

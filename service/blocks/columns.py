@@ -106,6 +106,50 @@ class Curves:
     thinned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """n events of a stream, each one of those that came between, in the order in which they came.
+
+    offsets, times (Unix seconds) and scores are (n,); values (n, F), NaN where there was none, each
+    to within `rounded` (n, F). What stood still stands still here, too: as its spread changes a
+    value is rounded otherwise.
+    """
+
+    features: tuple[str, ...]
+    offsets: I64
+    times: F64
+    scores: F64
+    values: F64
+    rounded: F64
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def only(self, chosen: "I64 | slice | npt.NDArray[np.bool_]") -> "Kept":
+        """Some of the events."""
+        return Kept(
+            self.features, self.offsets[chosen], self.times[chosen], self.scores[chosen],
+            self.values[chosen], self.rounded[chosen],
+        )  # fmt: skip
+
+    def of(self, feature: str) -> "Kept":
+        """With one feature alone."""
+        f = self.features.index(feature)
+        values, rounded = self.values[:, [f]], self.rounded[:, [f]]
+        return Kept((feature,), self.offsets, self.times, self.scores, values, rounded)
+
+
+def kept_of(features: tuple[str, ...], columns: Columns) -> Kept:
+    """What the codes stand for, in the order of offsets: that of a stream's partition."""
+    ordered = columns.only(np.argsort(columns.offsets, kind="stable"))
+    known = ordered.spreads != NO_BAND
+    rounded = np.where(known, np.exp2(np.floor(ordered.spreads / STEPS) - FINEST), 0.0)
+    steady(ordered.values, ordered.spreads, rounded)
+    return Kept(
+        features, ordered.offsets, ordered.times, scores_of(ordered), ordered.values, rounded
+    )
+
+
 def curves_of(features: tuple[str, ...], columns: Columns, thinned: bool) -> Curves:
     """What the codes stand for."""
     known = columns.spreads != NO_BAND
@@ -145,6 +189,26 @@ def encode(
             to_values[row, f] = np.rint(value / fine) * fine
             to_expected[row, f] = np.rint(expected[i, f] / fine) * fine
             to_spreads[row, f] = np.int16(np.rint(STEPS * octave))
+
+
+@compiled
+def steady(values: F64, spreads: I16, rounded: F64) -> None:
+    """Let each of a stream's values (n, F) be the one before it where they differ by no more than
+    that they were rounded otherwise; spreads: (n, F) codes, rounded: (n, F)."""
+    for f in range(values.shape[1]):
+        code = before = fine = math.nan  # as it was kept, as it is taken, how it was rounded
+        for i in range(values.shape[0]):
+            value = values[i, f]
+            if math.isnan(value):
+                continue
+            # Where the code is that of a whole octave the spread may have been on either side.
+            known = spreads[i, f] % np.int16(STEPS) != 0
+            finer = rounded[i, f] if known else math.nan
+            if (finer == fine and value == code) or (
+                finer != fine and abs(value - before) <= 0.5 * rounded[i, f]
+            ):
+                values[i, f] = before
+            code, before, fine = value, values[i, f], finer
 
 
 @compiled

@@ -19,9 +19,11 @@ from service.blocks.columns import (
     F64,
     Columns,
     Curves,
+    Kept,
     curves_of,
     fewer,
     in_order,
+    kept_of,
     merged,
     scores_of,
     thin,
@@ -139,6 +141,22 @@ class DetectorHistory:
         if len(columns) > most:
             columns, thinned = fewer(columns, most), True
         return curves_of(features, columns, thinned)
+
+    def kept(self, stream: str, end: float, most: int) -> Kept | None:
+        """A stream's newest events before `end`, so many at most, as far back as none is missing
+        between them: up to what was thinned. None where there are none."""
+        parts: list[tuple[tuple[str, ...], Columns]] = []
+        read = 0
+        for features, columns, less in self._newest_first(self._key(stream), FOREVER[0], end):
+            chosen = columns.only(columns.times < end)
+            if read >= most or (less and len(chosen)):
+                break
+            read += len(chosen)
+            parts += [(features, chosen)] if len(chosen) else []
+        if not parts:
+            return None
+        features, columns = merged(parts[::-1])
+        return kept_of(features, columns.only(slice(max(0, len(columns) - most), None)))
 
     def highest(self, stream: str, start: float, end: float, cells: int) -> F64:
         """(cells,), the highest score in equal parts of the time from `start` to `end`; NaN where
@@ -312,6 +330,10 @@ class StreamHistory:
     ) -> Curves | None:
         """See `DetectorHistory.curves`."""
         return self._of[detector].curves(stream, start, end, most)
+
+    def kept(self, detector: str, stream: str, end: float, most: int) -> Kept | None:
+        """See `DetectorHistory.kept`."""
+        return self._of[detector].kept(stream, end, most)
 
     def highest(self, detector: str, stream: str, start: float, end: float, cells: int) -> F64:
         """See `DetectorHistory.highest`."""

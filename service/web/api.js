@@ -56,4 +56,5 @@ export async function send(method, path, body = undefined) {
 }
 
 export const streamPath = name => `streams/${encodeURIComponent(name)}`;
+export const anomalyPath = id => `anomalies/${encodeURIComponent(id)}`;
 export const episodePath = id => `episodes/${encodeURIComponent(id)}`;

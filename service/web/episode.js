@@ -9,6 +9,7 @@ import { keepFresh } from "./fresh.js";
 import { href, streamLink } from "./route.js";
 import { ofEpisode, saidOf } from "./feedback.js";
 import { badge } from "./severity.js";
+import { showWhy } from "./why.js";
 import { told } from "./words.js";
 
 const LEAST_ROOM = 1800; // seconds before and after it that the chart shows
@@ -17,18 +18,24 @@ const WIDTH = 240;
 export const title = () => "Episode";
 
 export async function show(place, { name }, signal) {
-  const parts = { story: el("div", {}), said: el("div", {}), charts: el("section", { "aria-label": "Charts around it" }) };
+  const parts = { story: el("div", {}), why: el("div", {}), said: el("div", {}), charts: el("section", { "aria-label": "Charts around it" }) };
   const first = await get(episodePath(name), {}, signal);
   refill(place, el("p", { class: "trail" }, el("a", { href: "#/episodes" }, "Episodes")), el("h1", {}, nameOf(first.stream)), parts.story,
+    el("section", { class: "why", "aria-label": "Its past" }, el("h2", {}, "What would have been normal, and when it was like this"), parts.why),
     el("section", { "aria-label": "What you say of it" }, el("h2", {}, "What you say of it"), parts.said), el("h2", {}, "Around it"), parts.charts);
   const charts = new Charts(parts.charts, {
     stream: first.stream, detector: first.detector, signal, range: { ...around(first), span: null },
     zoom: (start, end) => { location.hash = streamLink(first.stream, { detector: first.detector, start: start.toFixed(3), end: end.toFixed(3) }); },
   });
+  let peak = null;
   keepFresh({
     place: parts.story, signal,
     load: end => get(episodePath(name), {}, end),
-    draw: episode => { charts.mark([episode]); refill(parts.story, story(episode)); },
+    draw: episode => {
+      charts.mark([episode]);
+      refill(parts.story, story(episode));
+      if (episode.peak !== peak) showWhy(parts.why, (peak = episode.peak), signal);
+    },
   });
   const again = keepFresh({
     place: parts.said, signal,

@@ -16,7 +16,7 @@ from service.blocks import block as block_files
 from service.blocks import history as histories
 from service.blocks import upkeep
 from service.blocks.block import Block, Footer
-from service.blocks.columns import Curves
+from service.blocks.columns import Curves, thin
 from service.blocks.head import Head
 from service.blocks.history import DetectorHistory, StreamHistory
 from service.blocks.upkeep import Drop, Merge, Thin, next_step
@@ -327,3 +327,42 @@ def test_upkeep_does_first_what_makes_room() -> None:
     assert next_step(thin, 35, 0.0) == Drop(thin[0])
     many = [made(n) for n in range(upkeep.FAN + 1)]
     assert next_step(many, 1000, 0.0) == Merge(many[: upkeep.FAN])
+
+
+def test_what_is_kept_is_whole_up_to_what_was_thinned(tmp_path: Path) -> None:
+    """Also where times go back: in the order of offsets."""
+    history = at(tmp_path)
+    times = [float(i - 3 * (i % 50 == 0)) for i in range(500)]
+    with small_heads(100):
+        for first in range(0, 500, 100):
+            part = slice(first, first + 100)
+            history.put(scored(["a", "b"] * 50, times[part], times[part], first=first))
+        work(history)
+    whole = history.kept("a", 480.0, 1000)
+    assert whole is not None
+    assert whole.offsets.tolist() == [i for i in range(0, 500, 2) if times[i] < 480.0]
+    assert (np.abs(whole.values - whole.times[:, None]) <= whole.rounded).all()
+    few = history.kept("a", 480.0, 20)
+    assert few is not None
+    assert few.offsets.tolist() == whole.offsets[-20:].tolist()
+    oldest = history._blocks[0]
+    thinned = history._written(
+        [oldest], ("x",), thin(block_files.everything(oldest), upkeep.GROUP), 1
+    )
+    history._replace([oldest], thinned)
+    newer = history.kept("a", 480.0, 1000)
+    assert newer is not None
+    assert newer.offsets.tolist() == [n for n in whole.offsets if n > oldest.footer.end]
+    assert history.kept("c", 480.0, 10) is None
+
+
+def test_what_stood_still_stands_still_however_it_was_rounded(tmp_path: Path) -> None:
+    history = at(tmp_path)
+    values = [0.1] * 40 + [0.3] * 40
+    spreads = np.repeat(2.0 ** np.linspace(-3.2, 3.2, 20), 4)[:, None]
+    history.put(replace(scored(["a"] * 80, list(range(80)), values), spread=spreads))
+    kept = history.kept("a", 100.0, 100)
+    assert kept is not None
+    assert len(np.unique(kept.values[:40])) == 1
+    assert len(np.unique(kept.values[40:60])) == 1
+    assert (np.abs(kept.values[:, 0] - values) <= kept.rounded[:, 0]).all()

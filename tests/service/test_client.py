@@ -31,6 +31,7 @@ def test_it_sends_asks_and_remarks(served: tuple[Service, Client]) -> None:
     assert client.stream(NAME)["events"] == 400
     assert len(client.scores(NAME, points=5000)["times"]) == 400
     (episode,) = client.episodes()
+    assert client.why(episode["peak"])["unseen"]
     assert client.remark(episode["id"], acknowledged=True)["acknowledged"]
     assert [one["id"] for one in client.episodes(acknowledged=True)] == [episode["id"]]
     said = client.say(NAME, "false", episode=episode["id"])

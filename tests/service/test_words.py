@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from model.views import VIEWS
-from service.words import IN_WORDS, LIMITS, why
+from service.words import IN_WORDS, LIMITS, normal, why
 
 
 def told(feature: str, actual: float, share: float = 1.0, low: float | None = 71.0) -> Any:
@@ -50,3 +50,28 @@ def test_every_view_has_words() -> None:
 )
 def test_an_anomaly_says_why(view: str, features: list[Any], sentence: str) -> None:
     assert why(view, features) == sentence
+
+
+def could(feature: str, low: float | None, high: float | None) -> Any:
+    return {"feature": feature, "nearest": 96.25, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("features", "exact", "sentence"),
+    [
+        ([could("x", 71, 96)], True, "x would have been normal from 71 to 96"),
+        ([could("x", 71, 96)], False, "x would have been normal about from 71 to 96"),
+        ([could("x", None, 96)], True, "x would have been normal up to 96"),
+        ([could("x", 71, None)], True, "x would have been normal from 71"),
+        (
+            [could("x", None, None), could("y", None, None)],
+            False,
+            "would have been normal with about x 96.25, y 96.25, and the rest as it was",
+        ),
+    ],
+)
+def test_what_would_have_been_normal_is_a_sentence(
+    features: list[Any], exact: bool, sentence: str
+) -> None:
+    rest = ", had the rest been as it was" if len(features) == 1 else ""
+    assert normal(features, exact) == sentence + rest

@@ -85,6 +85,33 @@ def test_an_episodes_view_says_what_since_when_and_what_is_to_blame(
     assert violations(looked.page) == []
 
 
+def test_an_episode_says_what_would_have_been_normal_and_when_it_was_like_this(
+    looked: Looked, served: Wakeful
+) -> None:
+    events = waves("repeating", 600, broken=1)
+    for k in range(20):  # as it will be at the end, in another scale
+        events[400 + k]["cpu"] = 3.0 * events[580 + k]["cpu"] - 0.5
+    send(served, events)
+    episode = worst_episode(served, "repeating")
+    told = served.get(f"/api/v1/anomalies/{episode['peak']}/why")
+    looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "repeating")
+    why = looked.page.locator(".why")
+    expect(why.locator(".normally")).to_have_text(f"{told['counterfactual']['says']}.")
+    links = why.locator(".similar a")
+    expect(links).to_have_count(len(told["similar"]))
+    assert violations(looked.page) == []
+    links.first.click()
+    looked.page.locator("h1", has_text="repeating").wait_for()
+    start, end = (float(x) for x in re.findall(r"(?:start|end)=([\d.]+)", looked.page.url))
+    assert start < START + 60 * 419 < end
+
+
+def test_what_was_never_there_before_is_said(looked: Looked, served: Wakeful) -> None:
+    episode = worst_episode(served)
+    looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "web-1")
+    expect(looked.page.locator(".why")).to_contain_text("This stream has never been here")
+
+
 def test_the_first_view_shows_open_episodes_the_worst_first(
     looked: Looked, served: Wakeful
 ) -> None:

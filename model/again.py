@@ -1,0 +1,57 @@
+"""A stream's memory made again from its events, to ask it what others would come to."""
+
+import numpy as np
+import numpy.typing as npt
+
+from model.artifact import Artifact
+from model.row import Bytes, RowLayout, RowTable
+from model.scorer import Scorer
+
+AT_ONCE = 500  # events: between two calls other threads have their turn
+
+F64 = npt.NDArray[np.float64]
+Structured = npt.NDArray[np.void]
+
+
+class Again:
+    """One memory, a fresh one at first, and a scorer of its own; it belongs to one thread."""
+
+    def __init__(self, artifact: Artifact, scorer: Scorer) -> None:
+        self._scorer = scorer
+        features = len(scorer.directions)
+        self._table = _rows(artifact.layout(features), artifact.fresh_rows(features), 1)
+        self._seen = 0
+
+    def follow(self, times: F64, values: F64) -> None:
+        """Score events in the order in which they came; times (n,) Unix seconds, values (n, F)."""
+        for at in range(0, len(times), AT_ONCE):
+            part = times[at : at + AT_ONCE]
+            slots = np.zeros(len(part), np.int64)
+            self._score(self._table, slots, part, values[at : at + AT_ONCE])
+            self._seen += len(part)
+
+    def supposed(self, time: float, values: F64) -> Structured:
+        """(n,) of `model.judge.SCORE`: what each of n events (n, F) would come to, were it the next
+        one; nothing changes. Its score is NaN where it would be refused."""
+        n = len(values)
+        copies = _rows(self._table.layout, self._table.bytes[:1], n)
+        return self._score(copies, np.arange(n), np.full(n, time), values)
+
+    def _score(
+        self, table: RowTable, slots: npt.NDArray[np.int64], times: F64, values: F64
+    ) -> Structured:
+        n = len(slots)
+        # Each was scored then: nobody asks again whether one repeats the one before it.
+        timed = np.zeros(n, np.bool_)
+        offsets = self._seen + (np.arange(n) if table is self._table else np.zeros(n, np.int64))
+        found = self._scorer.score(table, slots, offsets, 0, times, timed, values)
+        scores = np.zeros(n, found.scores.dtype)
+        scores["score"] = np.nan
+        scores[found.admitted] = found.scores
+        return scores
+
+
+def _rows(layout: RowLayout, row: Bytes, n: int) -> RowTable:
+    """A row so many times, and once more: numpy says of a table of one row that it has no gaps, and
+    for such all that is compiled would be compiled once more."""
+    return RowTable(layout, np.repeat(row, n + 1, axis=0))
