@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.artifact import Artifact
-from model.row import Bytes, RowLayout, RowTable
+from model.row import RowTable
 from model.scorer import Scorer
 
 AT_ONCE = 500  # events: between two calls other threads have their turn
@@ -19,7 +19,7 @@ class Again:
     def __init__(self, artifact: Artifact, scorer: Scorer) -> None:
         self._scorer = scorer
         features = len(scorer.directions)
-        self._table = _rows(artifact.layout(features), artifact.fresh_rows(features), 1)
+        self._table = RowTable.copies(artifact.fresh_rows(features), artifact.layout(features), 1)
         self._seen = 0
 
     def follow(self, times: F64, values: F64) -> None:
@@ -34,7 +34,7 @@ class Again:
         """(n,) of `model.judge.SCORE`: what each of n events (n, F) would come to, were it the next
         one; nothing changes. Its score is NaN where it would be refused."""
         n = len(values)
-        copies = _rows(self._table.layout, self._table.bytes[:1], n)
+        copies = RowTable.copies(self._table.bytes[:1], self._table.layout, n)
         return self._score(copies, np.arange(n), np.full(n, time), values)
 
     def _score(
@@ -49,9 +49,3 @@ class Again:
         scores["score"] = np.nan
         scores[found.admitted] = found.scores
         return scores
-
-
-def _rows(layout: RowLayout, row: Bytes, n: int) -> RowTable:
-    """A row so many times, and once more: numpy says of a table of one row that it has no gaps, and
-    for such all that is compiled would be compiled once more."""
-    return RowTable(layout, np.repeat(row, n + 1, axis=0))

@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
+from safetensors.numpy import load_file
 
 from model.categories import NONE
 from model.config import ModelConfig
@@ -145,6 +146,10 @@ class Artifact:
         """inputs (B, D), memory (B, M) -> outputs (B, O), memory' (B, M)."""
         outputs, after = self._session.run(None, {"inputs": inputs, "memory": memory})
         return outputs, after
+
+    def weights(self) -> dict[str, F32]:
+        """Of the network, by the names that they have in `model.autoencoder`."""
+        return dict(load_file(self.folder / WEIGHTS))
 
     @property
     def population(self) -> Population | None:

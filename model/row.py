@@ -196,5 +196,11 @@ class RowTable:
     def zeros(cls, layout: RowLayout, rows: int) -> "RowTable":
         return cls(layout, np.zeros((rows, layout.row_bytes), np.uint8))
 
+    @classmethod
+    def copies(cls, row: Bytes, layout: RowLayout, n: int) -> "RowTable":
+        """A row (1, row_bytes) so many times, and once more: numpy says of a table of one row that
+        there are no gaps in it, and for such all that is compiled would be compiled anew."""
+        return cls(layout, np.repeat(row, n + 1, axis=0))
+
     def __len__(self) -> int:
         return len(self.bytes)

@@ -75,6 +75,10 @@ class Client:
         """What a stream was like, as columns; see `start`, `end` and `points`."""
         return self._ask("GET", f"/streams/{quote(name, safe='')}/scores", query)
 
+    def gates(self, name: str, **query: Any) -> dict[str, Any]:
+        """What its memory kept, let in and told, as columns; see `feature`, `start` and `end`."""
+        return self._ask("GET", f"/streams/{quote(name, safe='')}/gates", query)
+
     def reset(self, name: str, detector: str | None = None) -> dict[str, Any]:
         """Let a stream begin anew."""
         return self._ask("POST", f"/streams/{quote(name, safe='')}/reset", {"detector": detector})

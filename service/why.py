@@ -146,11 +146,7 @@ def _memory(past: Kept, names: tuple[str, ...], configured: Configured) -> Again
     memory = Again(configured.artifact, scorer)
     before = past.only(slice(0, -1))
     before = before.only(slice(-(MOST_VALUES // len(names)), None))
-    values = np.full((len(before), len(names)), np.nan)
-    for f, name in enumerate(names):
-        if name in before.features:
-            values[:, f] = before.of(name).values[:, 0]
-    memory.follow(before.times, values)
+    memory.follow(before.times, before.columns(names))
     return memory
 
 

@@ -18,6 +18,7 @@ from service.api.detectors import detectors_router
 from service.api.episodes import episodes_router
 from service.api.events import events_router
 from service.api.feedback import feedback_router
+from service.api.gates import gates_router
 from service.api.headers import SecurityHeaders
 from service.api.heatmap import heatmap_router
 from service.api.limits import Limits
@@ -62,8 +63,8 @@ def create_app(service: Service) -> FastAPI:
     guarded = [Depends(guard(service, API)), Depends(_known_query)]
     routers = (
         events_router, whatif_router, reset_router, rewind_router, feedback_router, scores_router,
-        heatmap_router, streams_router, episodes_router, anomalies_router, detectors_router,
-        artifacts_router, mutes_router, audit_router, session_router, now_router, live_router,
+        gates_router, heatmap_router, streams_router, episodes_router, anomalies_router,
+        detectors_router, artifacts_router, mutes_router, audit_router, session_router, now_router, live_router,
     )  # fmt: skip
     for made in routers:
         app.include_router(made(service), prefix=API, dependencies=guarded)

@@ -132,6 +132,14 @@ class Kept:
             self.values[chosen], self.rounded[chosen],
         )  # fmt: skip
 
+    def columns(self, features: Sequence[str]) -> F64:
+        """(n, F), the values of these features, NaN where there are none."""
+        values = np.full((len(self), len(features)), np.nan)
+        for f, name in enumerate(features):
+            if name in self.features:
+                values[:, f] = self.values[:, self.features.index(name)]
+        return values
+
     def of(self, feature: str) -> "Kept":
         """With one feature alone."""
         f = self.features.index(feature)

@@ -21,11 +21,11 @@ let groups = 0;
 
 /**
  * `range` is {start, end, span}: Unix seconds, `end` null while it is the newest part of a stream
- * that goes on, `span` then how long it is (null: all of it).
+ * that goes on, `span` then how long it is (null: all of it). `below` is put below the score.
  */
 export class Charts {
-  constructor(place, { stream, detector, range, signal, zoom }) {
-    Object.assign(this, { place, stream, detector, range, signal, zoom });
+  constructor(place, { stream, detector, range, signal, zoom, below = null }) {
+    Object.assign(this, { place, stream, detector, range, signal, zoom, below });
     this.sync = `charts-${groups++}`;
     this.data = null;
     this.shares = new Map(); // of anomalous events that the cursor was at, by time
@@ -93,7 +93,9 @@ export class Charts {
     const rest = names.length - this.#wanted(names).length;
     const more = rest > 0 && el("button", { type: "button", id: "more-features", click: () => { this.all = true; this.#take({ ...this.data, whole: true }); } }, `Show ${rest} more features`);
     refill(this.place, legend(), this.readout, figures, more);
-    this.parts = [this.#score(figures), ...this.#wanted(order).map(name => this.#feature(figures, name))];
+    this.parts = [this.#score(figures)];
+    if (this.below) figures.append(this.below);
+    this.parts.push(...this.#wanted(order).map(name => this.#feature(figures, name)));
   }
 
   #score(figures) {

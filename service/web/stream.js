@@ -7,6 +7,7 @@ import { episodeTable } from "./episodes.js";
 import { bytes, count, lasted, number, percent, plural, scoreText, secondsOf, when, zone } from "./format.js";
 import { ofStream, saidOf } from "./feedback.js";
 import { keepFresh } from "./fresh.js";
+import { gates } from "./gates.js";
 import { mutesOf, ofStream as mutesOfStream } from "./mutes.js";
 import { picker, rangeOf } from "./range.js";
 import { href } from "./route.js";
@@ -37,7 +38,9 @@ export async function show(place, { name, query }, signal) {
     const { range: _, ...kept } = Object.fromEntries(query);
     location.hash = href("streams", name, { ...kept, start: start.toFixed(3), end: end.toFixed(3) });
   };
-  const charts = new Charts(parts.charts, { stream: name, detector, range: { ...range }, signal, zoom });
+  const shown = { ...range }; // it moves on with the stream
+  const below = gates({ stream: name, detector, range: shown, signal, zoom });
+  const charts = new Charts(parts.charts, { stream: name, detector, range: shown, signal, zoom, below });
   keepFresh({
     place: parts.verdict, signal, on: "now", period: 1000,
     load: end => get(streamPath(name), { detector }, end),

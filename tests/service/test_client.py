@@ -30,6 +30,7 @@ def test_it_sends_asks_and_remarks(served: tuple[Service, Client]) -> None:
     assert [one["stream"] for one in client.streams(search="WEB")] == [NAME]
     assert client.stream(NAME)["events"] == 400
     assert len(client.scores(NAME, points=5000)["times"]) == 400
+    assert len(client.gates(NAME, feature="value")["times"]) == 400
     (episode,) = client.episodes()
     assert client.why(episode["peak"])["unseen"]
     assert client.remark(episode["id"], acknowledged=True)["acknowledged"]

@@ -263,6 +263,40 @@ def test_a_time_without_events_says_so(looked: Looked) -> None:
     expect(looked.page.locator(".nothing").first).to_contain_text("Choose a longer range")
 
 
+def test_what_the_memory_kept_and_let_go_is_asked_for_once_it_is_opened(
+    looked: Looked, served: Wakeful
+) -> None:
+    asked: list[str] = []
+    looked.page.on("request", lambda request: asked.append(request.url))
+    open_view(looked, "one stream")
+    assert not any("web-1/gates" in url for url in asked)
+    summary = looked.page.get_by_text("What the memory kept and let go")
+    summary.focus()
+    looked.page.keyboard.press("Enter")
+    part = looked.page.locator(".gates")
+    part.locator("canvas").wait_for()
+    told = served.get("/api/v1/streams/web-1/gates?feature=cpu")
+    newest = told["resolutions"][0]["forget"][-1]
+    expect(part.locator(".value")).to_contain_text(f"forget gate {newest:.3g}")
+    for name in ("forget gate", "input gate", "output gate", "written"):
+        expect(part.locator(".legend")).to_contain_text(name)
+    dashes = part.locator(".legend path").evaluate_all(
+        "lines => lines.map(line => line.getAttribute('stroke-dasharray'))"
+    )
+    assert len(set(dashes)) == 4, "told apart without colour"
+    part.get_by_role("application").focus()
+    looked.page.keyboard.press("Home")
+    expect(part.locator(".value")).not_to_contain_text(f"forget gate {newest:.3g}")
+    part.get_by_label("Read").select_option("means of 24 events")
+    expect(part.locator("tbody tr")).to_have_count(3)  # of the hour that is shown
+    part.get_by_label("Feature").focus()
+    part.get_by_label("Feature").select_option("latency_ms")
+    expect(part.get_by_label("Feature")).to_be_focused()
+    expect(part.get_by_label("Feature")).to_have_value("latency_ms")
+    part.locator("canvas").wait_for()
+    assert violations(looked.page) == []
+
+
 def test_new_events_appear_by_themselves(looked: Looked, served: Wakeful) -> None:
     stream = "growing"
     events = waves(stream, 320)
