@@ -1,6 +1,6 @@
 // One episode: what happened, since when, and what is to blame.
 
-import { episodePath, get } from "./api.js";
+import { anomalyPath, episodePath, get } from "./api.js";
 import { Charts, meter } from "./charts.js";
 import { el, facts, nameOf, refill, svg } from "./dom.js";
 import { duration, stateOf } from "./episodes.js";
@@ -9,6 +9,7 @@ import { keepFresh } from "./fresh.js";
 import { href, streamLink } from "./route.js";
 import { ofEpisode, saidOf } from "./feedback.js";
 import { badge } from "./severity.js";
+import { explained } from "./terms.js";
 import { showWhy } from "./why.js";
 import { told } from "./words.js";
 
@@ -30,10 +31,14 @@ export async function show(place, { name }, signal) {
   let peak = null;
   keepFresh({
     place: parts.story, signal,
-    load: end => get(episodePath(name), {}, end),
-    draw: episode => {
+    load: async end => {
+      const episode = await get(episodePath(name), {}, end);
+      const atPeak = await get(anomalyPath(episode.peak), {}, end).catch(() => null); // told without
+      return { episode, atPeak };
+    },
+    draw: ({ episode, atPeak }) => {
       charts.mark([episode]);
-      refill(parts.story, story(episode));
+      refill(parts.story, story(episode, atPeak));
       if (episode.peak !== peak) showWhy(parts.why, (peak = episode.peak), signal);
     },
   });
@@ -57,7 +62,7 @@ function around(episode) {
   return { start: start - room, end: end + room };
 }
 
-function story(episode) {
+function story(episode, atPeak) {
   const start = secondsOf(episode.start);
   const { start: from, end: until } = around(episode);
   return [
@@ -68,6 +73,9 @@ function story(episode) {
       ["Newest anomalous event", `${when(secondsOf(episode.end))} ${zone()}`],
       ["Lasted", duration(episode)],
       ["Peak score", `${scoreText(episode.score)} of the threshold 1`],
+      [explained("Tail probability"), atPeak && `${number(atPeak.tail_probability)}, of the peak`],
+      [explained("Threshold"), atPeak && `tail probability ${number(atPeak.threshold)}`],
+      [explained("Level"), atPeak && `${scoreText(atPeak.level)} at the peak (1 is its usual)`],
       ["Anomalous events", count(episode.anomalies)],
       ["Last change", episode.change],
       ["Detector", nameOf(episode.detector)],

@@ -13,6 +13,7 @@ import { picker, rangeOf } from "./range.js";
 import { href } from "./route.js";
 import { badge, severityOf } from "./severity.js";
 import { table } from "./table.js";
+import { explained } from "./terms.js";
 
 const EPISODES = 50;
 
@@ -102,8 +103,9 @@ function memory(told) {
       ["Events seen", count(told.events)],
       ["Remembers", `${lasted(told.age_seconds)}, since ${when(secondsOf(told.first_time))}`],
       ["Confidence", `${percent(told.confidence)}: how much is its own history`],
-      ["Level", `${scoreText(told.level)} (1 is its usual)`],
-      ["Threshold", `tail probability ${number(told.threshold)}`],
+      [explained("Level"), `${scoreText(told.level)} (1 is its usual)`],
+      [explained("Tail probability"), `${number(told.tail_probability)}, of the newest event`],
+      [explained("Threshold"), `tail probability ${number(told.threshold)}`],
       ["Tolerated", told.tolerated > 0 ? `single events up to a score of ${scoreText(told.tolerated)}` : null],
       ["Usually between two events", lasted(told.usual_gap_seconds)],
       ["Came too late", count(told.late)],

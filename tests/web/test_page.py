@@ -106,6 +106,33 @@ def test_an_episode_says_what_would_have_been_normal_and_when_it_was_like_this(
     assert start < START + 60 * 419 < end
 
 
+@pytest.mark.parametrize("view", ["stream", "episode"])
+def test_terms_say_what_they_mean_to_who_opens_them(
+    looked: Looked, served: Wakeful, view: str
+) -> None:
+    """By keys, and they stay open when what is around them is drawn again."""
+    stream = f"explained-{view}"
+    events = waves(stream, 320, broken=1)
+    send(served, events)
+    episode = quote(worst_episode(served, stream)["id"], safe="")
+    looked.open(stream_view(stream) if view == "stream" else f"#/episodes/{episode}", stream)
+    for term, part in (
+        ("Level", "1 is its usual, and it stays up"),
+        ("Tail probability", "blocks of 50 events"),
+        ("Threshold", "false alarms a week that you allow"),
+    ):
+        said = looked.page.get_by_text(part)
+        expect(said).to_be_hidden()
+        looked.page.locator("summary", has_text=term).focus()
+        looked.page.keyboard.press("Enter")
+        expect(said).to_be_visible()
+    if view == "stream":
+        send(served, [{**events[-1], "time": events[-1]["time"] + 60}])
+        expect(looked.page.locator(".facts")).to_contain_text("321")
+        expect(said).to_be_visible()
+    assert violations(looked.page) == []
+
+
 def test_what_was_never_there_before_is_said(looked: Looked, served: Wakeful) -> None:
     episode = worst_episode(served)
     looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "web-1")
