@@ -64,7 +64,8 @@ def create_app(service: Service) -> FastAPI:
     routers = (
         events_router, whatif_router, reset_router, rewind_router, feedback_router, scores_router,
         gates_router, heatmap_router, streams_router, episodes_router, anomalies_router,
-        detectors_router, artifacts_router, mutes_router, audit_router, session_router, now_router, live_router,
+        detectors_router, artifacts_router, mutes_router, audit_router, session_router, now_router,
+        live_router,
     )  # fmt: skip
     for made in routers:
         app.include_router(made(service), prefix=API, dependencies=guarded)

@@ -48,20 +48,21 @@ def gates_router(service: Service) -> APIRouter:
         name = find_detector(service, detector).name
         since, until = time_of("start", start), time_of("end", end)
         known = ask_in_thread(service, lambda: memory_of(service, name, stream))
-        if known is None:  # who has it now knows more of it
+        kept = service.curves.kept(
+            name, stream, math.inf if until is None else until, MOST_EVENTS + WARM_UP_EVENTS + 1
+        )
+        shown = 0 if kept is None else int((kept.times >= (since or 0.0)).sum())
+        if known is None or shown == 0:  # others may know more of it
             body = elsewhere.find(
                 request, stream, detector=detector, feature=feature, start=start, end=end
             )
             if body is not None:
                 return GatesBody.model_validate(body)
-        configured = (find_detector(service, name) if known is None else known[0]).configured
-        limit = math.inf if until is None else until
-        kept = service.curves.kept(name, stream, limit, MOST_EVENTS + WARM_UP_EVENTS + 1)
-        shown = 0 if kept is None else int((kept.times >= (since or 0.0)).sum())
         if kept is None or shown == 0:
             raise ProblemError(
                 404, f"detector {name} keeps no values of {stream!r} of that time, event by event"
             )
+        configured = (find_detector(service, name) if known is None else known[0]).configured
         with one_at_a_time:
             body = _told(configured, kept, min(shown, MOST_EVENTS), feature)
         return GatesBody.model_validate(

@@ -67,6 +67,10 @@ def test_every_instance_answers_about_every_stream(names: Names, tmp_path: Path)
             for stream in STREAMS:  # while a partition moves, the answer is to try again
                 worker.wait_for(lambda w=worker, s=stream: events_of(w, s) == 3, stream)  # type: ignore[misc]
             worker.wait_for(lambda w=worker: about(w, "nobody")["status"] == 404, "nobody")  # type: ignore[misc]
+            for stream in STREAMS[-2:]:
+                gates = worker.get(f"/api/v1/streams/{quote(stream, safe='')}/gates")
+                assert gates["times"] == [1.7e9, 1.7e9 + 60, 1.7e9 + 120]
+            assert worker.get("/api/v1/streams/nobody/gates")["status"] == 404
             assert listed(worker, 5) == listed(worker, 1000) == sorted(STREAMS)
 
 

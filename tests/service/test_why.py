@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from service.api.elsewhere import FORWARDED, Elsewhere
 from service.clock import parse_time
 from tests.service.parts import wave
 from tests.service.test_api import post, running
@@ -117,3 +118,21 @@ def test_of_an_anomaly_that_nobody_knows_nothing_is_told(tmp_path: Path) -> None
         reply = client.get("/api/v1/anomalies/default:log:0:1/why")
         assert reply.status_code == 404
         assert "no anomaly" in reply.json()["detail"]
+
+
+def test_where_its_values_are_elsewhere_they_are_asked_for_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the first that is asked; who is asked by another instance answers for itself alone."""
+    for service, client in running(tmp_path):
+        post(client, EVENTS[:426])
+        name = newest(client)["id"]
+        here = why(client, name)
+        monkeypatch.setattr(service.curves, "kept", lambda *_: None)
+        alone = why(client, name)
+        assert "not among those that are kept" in alone["unknown"]
+        assert (alone["unseen"], alone["similar"], alone["events"]) == (None, [], 0)
+        forwarded = client.get(f"/api/v1/anomalies/{name}/why", headers={FORWARDED: "1"})
+        assert forwarded.status_code == 404
+        monkeypatch.setattr(Elsewhere, "find", lambda *_, there=here: there)
+        assert why(client, name) == here
