@@ -13,7 +13,7 @@ IN_WORDS = {
     "day": "unusual for this time of day",
     "week": "unusual for this time of the week",
     "jump": "a jump from the values just before",
-    "rare": "further off than hardly ever",
+    "rare": "as far off as streams of its kind hardly ever are",
     "away": "away from the usual level for a while now",
     "coarse near": "part of an unusual course over many events",
     "coarse middle": "part of an unusual course over many events",

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Request
 
 from model.gates import Gates, gates_of
 from service.api.elsewhere import Elsewhere
-from service.api.events import find_detector
 from service.api.paging import End, Start, time_of
 from service.api.problems import ProblemError
-from service.api.questions import ask_in_thread
+from service.api.questions import ask_in_thread, find_detector
 from service.api.schemas import GatesBody, Problem
 from service.api.streams import memory_of
 from service.blocks.columns import Kept
@@ -53,9 +52,14 @@ def gates_router(service: Service) -> APIRouter:
         )
         shown = 0 if kept is None else int((kept.times >= (since or 0.0)).sum())
         if known is None or shown == 0:  # others may know more of it
-            body = elsewhere.find(
-                request, stream, detector=detector, feature=feature, start=start, end=end
-            )
+            try:
+                body = elsewhere.find(
+                    request, stream, detector=detector, feature=feature, start=start, end=end
+                )
+            except ProblemError:
+                if shown == 0:
+                    raise
+                body = None
             if body is not None:
                 return GatesBody.model_validate(body)
         if kept is None or shown == 0:

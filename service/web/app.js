@@ -7,18 +7,22 @@ import * as keys from "./keys.js";
 import { again, live, start } from "./live.js";
 import { parse } from "./route.js";
 
-import * as deadLetters from "./deadletters.js";
-import * as episode from "./episode.js";
-import * as episodes from "./episodes.js";
-import * as mutes from "./mutes.js";
-import * as now from "./now.js";
-import * as reference from "./reference.js";
-import * as settings from "./settings.js";
-import * as stream from "./stream.js";
-import * as streams from "./streams.js";
-
-/** A page is {title(route), show(place, route, signal)}; the signal ends its requests and listeners. */
-const PAGES = { now, streams, stream, episodes, episode, mutes, "dead-letters": deadLetters, settings, api: reference, missing: missing() };
+/**
+ * A page is {title(route), show(place, route, signal)}; the signal ends its requests and listeners.
+ * Each is loaded when it is first shown.
+ */
+const PAGES = {
+  now: () => import("./now.js"),
+  streams: () => import("./streams.js"),
+  stream: () => import("./stream.js"),
+  episodes: () => import("./episodes.js"),
+  episode: () => import("./episode.js"),
+  mutes: () => import("./mutes.js"),
+  "dead-letters": () => import("./deadletters.js"),
+  settings: () => import("./settings.js"),
+  api: () => import("./reference.js"),
+  missing: async () => missing,
+};
 const OF = { stream: "streams", episode: "episodes", api: "settings" }; // which entry of the navigation it belongs to
 
 const main = document.getElementById("main");
@@ -29,12 +33,10 @@ const help = document.getElementById("help");
 let shown = null; // {page, name, ends}
 let link = "connecting";
 
-function missing() {
-  return {
-    title: () => "No such page",
-    show: place => refill(place, el("h1", {}, "No such page"), nothing("There is nothing at this address. ", el("a", { href: "#/" }, "To the start"))),
-  };
-}
+const missing = {
+  title: () => "No such page",
+  show: place => refill(place, el("h1", {}, "No such page"), nothing("There is nothing at this address. ", el("a", { href: "#/" }, "To the start"))),
+};
 
 async function show() {
   const route = parse(location.hash);
@@ -42,18 +44,19 @@ async function show() {
   shown?.ends.abort();
   shown = { ...route, ends: new AbortController() };
   const { signal } = shown.ends;
-  const page = PAGES[route.page];
   mark(OF[route.page] ?? route.page);
-  retitle(page.title(route));
   if (moved) {
     main.replaceChildren();
     window.scrollTo(0, 0);
     main.focus({ preventScroll: true }); // where a screen reader goes on
   }
   try {
+    const page = await PAGES[route.page]();
+    if (signal.aborted) return;
+    retitle(page.title(route));
     await page.show(main, route, signal);
   } catch (error) {
-    if (!signal.aborted) refill(main, el("h1", {}, page.title(route)), trouble(error));
+    if (!signal.aborted) refill(main, el("h1", {}, title), trouble(error));
   }
 }
 

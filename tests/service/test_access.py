@@ -37,6 +37,7 @@ ASKS_FOR: dict[tuple[str, str], Role] = {
     ("DELETE", "/streams/{stream:path}/feedback/{number}"): "operator",
     ("GET", "/feedback"): "viewer",
     ("GET", "/streams/{stream:path}/scores"): "viewer",
+    ("GET", "/streams/{stream:path}/gates"): "viewer",
     ("GET", "/heatmap"): "viewer",
     ("GET", "/streams"): "viewer",
     ("GET", "/streams/{stream:path}"): "viewer",
@@ -46,6 +47,7 @@ ASKS_FOR: dict[tuple[str, str], Role] = {
     ("GET", "/incidents"): "viewer",
     ("GET", "/anomalies"): "viewer",
     ("GET", "/anomalies/{name:path}"): "viewer",
+    ("GET", "/anomalies/{name:path}/why"): "viewer",
     ("GET", "/dead-letters"): "viewer",
     ("GET", "/detectors"): "viewer",
     ("GET", "/detectors/{name}"): "viewer",
@@ -140,11 +142,12 @@ def test_a_key_for_some_names_sees_those_alone(served: Closed) -> None:
         assert {one["stream"] for one in served.get(path, "a")["items"]} == {"a-1"}
         assert {one["stream"] for one in served.get(path, "admin")["items"]} == {"a-1", "b-1"}
         for one in served.get(path, "admin")["items"]:
-            status = served.ask("GET", f"{path}/{one['id']}", "a").status_code
-            assert status == (200 if one["stream"] == "a-1" else 404)
+            for part in ("", "/why") if path == "/anomalies" else ("",):
+                status = served.ask("GET", f"{path}/{one['id']}{part}", "a").status_code
+                assert status == (200 if one["stream"] == "a-1" else 404)
     (incident,) = served.get("/incidents", "a")["items"]
     assert incident["streams"] == ["a-1"]
-    for path in ("", "/scores"):
+    for path in ("", "/scores", "/gates"):
         assert served.ask("GET", f"/streams/a-1{path}", "a").status_code == 200
         assert served.ask("GET", f"/streams/b-1{path}", "a").status_code == 403
     assert served.ask("GET", "/heatmap?stream=a-1&stream=b-1", "a").status_code == 403

@@ -44,7 +44,8 @@ def test_every_view_has_words() -> None:
         (
             "rare",
             [told("x", 0.00012345, low=None)],
-            "x 0.0001234, when nothing was expected of it yet: further off than hardly ever",
+            "x 0.0001234, when nothing was expected of it yet: as far off as streams of its kind "
+            "hardly ever are",
         ),
     ],
 )
