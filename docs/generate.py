@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from prometheus_client import Metric
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from service.records import REASONS
-from service.settings import DetectorSettings, Settings
+from service.settings import MANY, Settings
 from service.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).parent
@@ -39,11 +39,10 @@ def _settings(section: type[BaseModel], path: str, variable: str) -> Iterator[tu
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _settings(kind, f"{path}{name}.", f"{variable}{name.upper()}__")
-        elif get_origin(kind) is dict and DetectorSettings in get_args(kind):
-            yield (f"`{name}`", "", "one, `default`", field.description or "")
-            yield from _settings(
-                DetectorSettings, f"{path}{name}.NAME.", f"{variable}{name.upper()}__NAME__"
-            )
+        elif not path and name in MANY:
+            default = "one, `default`" if field.default else "none"
+            yield (f"`{name}`", "", default, field.description or "")
+            yield from _settings(MANY[name], f"{name}.NAME.", f"{variable}{name.upper()}__NAME__")
         else:
             default = _default(field.default)
             text = (field.description or "").replace("|", "\\|")

@@ -1,6 +1,7 @@
 """The only wiring: settings → parts."""
 
 import fcntl
+import ssl
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,12 +23,15 @@ from service.keys import Keys
 from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
 from service.moving import Moving
-from service.mutes import Mutes
+from service.mutes import Mutes, expression
+from service.notify.post import Receiver
+from service.notify.sender import Sender, Sending
 from service.pipeline import Pipeline
 from service.settings import LOOPBACK, DetectorSettings, LimitSettings, Settings
 from service.sinks.history import History, url_of
 from service.sinks.kafka import KafkaSink
 from service.sinks.live import Live
+from service.sinks.outbox import Outbox, Target
 from service.sinks.replies import Replies
 from service.sinks.sink import Sink
 from service.sources.kafka import KafkaSource
@@ -46,6 +50,8 @@ class Service:
     history: History
     curves: StreamHistory
     live: Live
+    outbox: Outbox
+    sender: Sender
     replies: Replies
     metrics: Metrics
     log: EmbeddedLog | None
@@ -61,6 +67,7 @@ class Service:
             self.pipeline.assignment.transactions.address = self.address
 
     def close(self) -> None:
+        self.sender.close()
         for sink in self.pipeline.sinks:
             sink.close()
         self.pipeline.source.close()
@@ -84,15 +91,17 @@ def build_service(settings: Settings) -> Service:
         settings.history.max_days,
     )  # fmt: skip
     live, replies, metrics = Live(), Replies(), Metrics()
-    told: list[Sink] = [curves, history, live]
+    outbox, sender = _notifying(settings, history, metrics)
+    told: list[Sink] = [curves, history, outbox, live]
     if settings.kafka.bootstrap_servers:
         servers = settings.kafka.bootstrap_servers
         pipeline = _of_kafka(settings, servers, detectors, told, metrics, mutes)
         kafka = settings.kafka
         owners = Owners(servers, kafka.options, kafka.group_id)
         return Service(
-            settings, pipeline, history, curves, live, replies, metrics, None, owners, keys, held
-        )
+            settings, pipeline, history, curves, live, outbox, sender, replies, metrics, None,
+            owners, keys, held,
+        )  # fmt: skip
     database = settings.data_dir / DATABASE
     limits, retention = settings.limits, settings.log.retention_hours * 3600.0
     log = EmbeddedLog(database, limits.batch_events, retention)
@@ -101,8 +110,27 @@ def build_service(settings: Settings) -> Service:
         settings.checkpoint.interval_seconds, mutes=mutes,
     )  # fmt: skip
     return Service(
-        settings, pipeline, history, curves, live, replies, metrics, log, None, keys, held
-    )
+        settings, pipeline, history, curves, live, outbox, sender, replies, metrics, log, None,
+        keys, held,
+    )  # fmt: skip
+
+
+def _notifying(settings: Settings, history: History, metrics: Metrics) -> tuple[Outbox, Sender]:
+    """Who is told of episodes, and what tells them."""
+    targets = [
+        Target(name, frozenset(to.detectors), expression(to.streams), to.least_severity, to.closed)
+        for name, to in settings.notify.items()
+    ]
+    tls = ssl.create_default_context()
+    receivers = [
+        Sending(
+            name, to.kind, Receiver(to.address(), to.private, tls), to.key(),
+            settings.api.public_url,
+        )
+        for name, to in settings.notify.items()
+    ]  # fmt: skip
+    outbox = Outbox(history, targets)
+    return outbox, Sender(outbox, receivers, metrics)
 
 
 def closed(settings: Settings) -> Keys:

@@ -66,6 +66,7 @@ def run_service(
             target=_run_pipeline, args=(service, server, failures), name="pipeline"
         )
         thread.start()
+        service.sender.start()
         try:
             server.run(sockets=[server_socket])
         finally:

@@ -11,6 +11,7 @@ import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -34,9 +35,10 @@ from pydantic_settings import SettingsError as SourceError
 from model.suppression import Rule
 from service.clock import TIME_NAMES
 from service.errors import SettingsError
+from service.notify.messages import ADDRESSES, signature
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-DETECTOR_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+SECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 FOREIGN = {"test_bootstrap_servers", "test_data"}  # WAKEFUL_ variables that are no settings
 DIRECTIONS = {"low": -1, "both": 0, "high": 1}
 
@@ -77,6 +79,11 @@ class ApiSettings(Section):
     keys_file: Path | None = Field(
         None,
         description="File of the keys that `wakeful keys` makes, hashed, which instances may share; not set: `keys.json` in `data_dir`.",
+    )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s]+$",
+        description="Where people find the page, for links in notifications; not set: none.",
     )
     token: SecretStr | None = Field(
         None,
@@ -328,6 +335,63 @@ class DetectorSettings(Section):
         return {name: DIRECTIONS[direction] for name, direction in self.direction.items()}
 
 
+class NotifySettings(Section):
+    kind: Literal["webhook", "alertmanager", "slack", "pagerduty", "opsgenie"] = Field(
+        "webhook",
+        description="What is sent: `webhook` (Standard Webhooks), `alertmanager`, `slack`, `pagerduty` or `opsgenie`.",
+    )
+    url: SecretStr | None = Field(
+        None,
+        description="Where to; for PagerDuty and Opsgenie their own, if not set. Of Alertmanager its root.",
+    )
+    url_file: Path | None = Field(None, description="File that holds it: Slack's is a secret.")
+    secret: SecretStr | None = Field(
+        None,
+        description="A webhook's signing key (`whsec_…`), PagerDuty's routing key, Opsgenie's API key. Better kept in a file: `secret_file`.",
+    )
+    secret_file: Path | None = Field(None, description="File that holds it.")
+    detectors: list[str] = Field([], description="Whose episodes; empty: all.")
+    streams: str = Field(
+        "*", min_length=1, max_length=200, description="Of which streams: `*`, `?`."
+    )
+    least_severity: Literal["minor", "major", "critical"] = Field(
+        "minor", description="Episodes less severe are not told."
+    )
+    closed: bool = Field(True, description="Whether the end of an episode is told too.")
+    private: bool = Field(
+        False,
+        description="Whether the address may be in a private network, and without TLS; else it is refused.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "NotifySettings":
+        address, key = self.address(), self.key()
+        if self.kind in ("pagerduty", "opsgenie") and key is None:
+            raise ValueError(f"secret_file: {self.kind} asks for a key")
+        if not address.startswith(("https://", "http://")) or not urlsplit(address).hostname:
+            raise ValueError("url: an address such as https://example.com/hook is needed")
+        if address.startswith("http://") and not self.private:
+            raise ValueError(
+                "url: without TLS only in a private network: set private, or use https"
+            )
+        if self.kind == "webhook" and key is not None:
+            try:
+                signature(key, "", "", b"")
+            except ValueError:
+                raise ValueError("secret: whsec_ and base64 behind it") from None
+        return self
+
+    def address(self) -> str:
+        return _secret("url_file", self.url_file, self.url) or ADDRESSES.get(self.kind, "")
+
+    def key(self) -> str | None:
+        return _secret("secret_file", self.secret_file, self.secret)
+
+
+MANY: dict[str, type[BaseModel]] = {"detectors": DetectorSettings, "notify": NotifySettings}
+"""Sections of which there are as many as somebody names."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. See `the README`, which is made from these descriptions."""
 
@@ -345,6 +409,9 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     history: HistorySettings = HistorySettings()
     limits: LimitSettings = LimitSettings()
+    notify: dict[str, NotifySettings] = Field(
+        {}, description="Who is told of episodes, by a name of yours."
+    )
     detectors: dict[str, DetectorSettings] = Field(
         {"default": DetectorSettings()}, min_length=1, description="The detectors by name."
     )
@@ -364,13 +431,13 @@ class Settings(BaseSettings):
         file = InitSettingsSource(settings_cls, given.get("file", {}))
         return (flags, env_settings, file)
 
-    @field_validator("detectors")
+    @field_validator("detectors", "notify")
     @classmethod
-    def _named(cls, detectors: dict[str, DetectorSettings]) -> dict[str, DetectorSettings]:
-        for name in detectors:
-            if not DETECTOR_NAME.fullmatch(name):  # variables of the environment know no capitals
-                raise ValueError(f"{name!r}: a detector's name is of a-z, 0-9, - and _")
-        return detectors
+    def _named(cls, sections: dict[str, Any]) -> dict[str, Any]:
+        for name in sections:
+            if not SECTION_NAME.fullmatch(name):  # variables of the environment know no capitals
+                raise ValueError(f"{name!r}: a name is of a-z, 0-9, - and _")
+        return sections
 
     @model_validator(mode="after")
     def _no_loop(self) -> "Settings":
@@ -419,8 +486,8 @@ def _in_words(problem: Any) -> str:
 def _names_at(place: tuple[Any, ...]) -> list[str]:
     """The names of the settings in a section, or of the sections."""
     section = Settings.model_fields[place[0]].annotation if place else Settings
-    if place and place[0] == "detectors":
-        section = DetectorSettings
+    if place and place[0] in MANY:
+        section = MANY[place[0]]
     return list(getattr(section, "model_fields", {}))
 
 

@@ -24,6 +24,7 @@ from service.api.heatmap import heatmap_router
 from service.api.limits import Limits
 from service.api.live import live_router
 from service.api.mutes import mutes_router
+from service.api.notifications import notifications_router
 from service.api.now import now_router
 from service.api.problems import ProblemError
 from service.api.reset import reset_router
@@ -65,7 +66,7 @@ def create_app(service: Service) -> FastAPI:
         events_router, whatif_router, reset_router, rewind_router, feedback_router, scores_router,
         gates_router, heatmap_router, streams_router, episodes_router, anomalies_router,
         detectors_router, artifacts_router, mutes_router, audit_router, session_router, now_router,
-        live_router,
+        live_router, notifications_router,
     )  # fmt: skip
     for made in routers:
         app.include_router(made(service), prefix=API, dependencies=guarded)
@@ -85,6 +86,9 @@ def create_app(service: Service) -> FastAPI:
             body["waiting_for"] = pipeline.waiting_for
             body["checkpoint_postponed"] = pipeline.checkpoint_trouble
             body["lag_records"] = pipeline.lag_records
+            body["not_told"] = {
+                one.name: one.trouble for one in service.sender.receivers if one.trouble
+            }
         return JSONResponse(body, 200 if pipeline.ready else 503)
 
     @app.get("/metrics", tags=["operations"], response_class=Response)

@@ -230,6 +230,27 @@ class AuditPage(BaseModel):
     next_cursor: str | None
 
 
+class Notification(BaseModel):
+    """What a receiver is told."""
+
+    id: str
+    target: str = Field(description="Its name in `notify`.")
+    episode: str
+    detector: str
+    stream: str
+    change: Literal["opened", "continued", "closed", "reopened"]
+    severity: Severity
+    state: Literal["waiting", "sent", "dead"]
+    attempts: int
+    said: str | None = Field(description="Why it was not taken, at the last try.")
+    made: str
+
+
+class NotificationPage(BaseModel):
+    items: list[Notification]
+    next_cursor: str | None
+
+
 class MuteTerms(BaseModel):
     """Whose anomalies alarm nobody, and when, by event time. Without stream and pattern: all."""
 

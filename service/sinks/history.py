@@ -115,7 +115,7 @@ class History:
         self._engine = sa.create_engine(
             url, connect_args={waiting: WAIT_SECONDS}, pool_pre_ping=True
         )
-        self._insert = INSERTS[self._engine.dialect.name]
+        self.insert: Callable[[sa.Table], Any] = INSERTS[self._engine.dialect.name]
         self._made = False
         self._making = Lock()
 
@@ -134,20 +134,20 @@ class History:
     def deliver(self, delivery: Delivery) -> None:
         if not (delivery.anomalies or delivery.episodes or delivery.dead_letters):
             return
-        with self._connected() as connection:
+        with self.connected() as connection:
             if rows := [_anomaly_row(anomaly) for anomaly in delivery.anomalies]:
-                connection.execute(self._insert(anomalies).on_conflict_do_nothing(), rows)
+                connection.execute(self.insert(anomalies).on_conflict_do_nothing(), rows)
             if rows := _episode_rows(delivery.episodes):
                 connection.execute(self._newer(), rows)
             for change in delivery.episodes:
                 if change["change"] == "opened":
                     connection.execute(_ends_others(change))
             if rows := [_dead_letter_row(letter) for letter in delivery.dead_letters]:
-                connection.execute(self._insert(dead_letters).on_conflict_do_nothing(), rows)
+                connection.execute(self.insert(dead_letters).on_conflict_do_nothing(), rows)
 
     def _newer(self) -> Any:
         """An insert of episodes that replaces what was told of them before, and nothing newer."""
-        insert = self._insert(episodes)
+        insert = self.insert(episodes)
         told = insert.excluded
         known = episodes.c
         names = (column.name for column in known)
@@ -161,7 +161,7 @@ class History:
         )
 
     @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
+    def connected(self) -> Iterator[sa.Connection]:
         """A transaction, in a database that has the tables."""
         try:
             with self._making:  # by one thread: two that find no tables would both make them
@@ -189,7 +189,7 @@ class History:
     def anomaly(self, name: str) -> dict[str, Any] | None:
         """One anomaly by its id."""
         query = sa.select(anomalies.c.body).where(_is(anomalies.c.id, name))
-        with self._connected() as connection:
+        with self.connected() as connection:
             body = connection.execute(query).scalar()
         return None if body is None else msgspec.json.decode(body)
 
@@ -202,13 +202,13 @@ class History:
             query = query.where(anomalies.c.time >= wanted.start)
         if wanted.end is not None:
             query = query.where(anomalies.c.time < wanted.end)
-        rows, cursor = self._page(query, anomalies, wanted.before, limit)
+        rows, cursor = self.page(query, anomalies, wanted.before, limit)
         return [msgspec.json.decode(row.body) for row in rows], cursor
 
     def episode(self, name: str) -> dict[str, Any] | None:
         """One episode by its id."""
         query = sa.select(*EPISODE_READ).select_from(WITH_REMARKS).where(_is(episodes.c.id, name))
-        with self._connected() as connection:
+        with self.connected() as connection:
             row = connection.execute(query).first()
         return None if row is None else _episode_body(row)
 
@@ -225,7 +225,7 @@ class History:
             query = query.where(going_on)
         if wanted.end is not None:
             query = query.where(episodes.c.start < wanted.end)
-        rows, cursor = self._page(query, episodes, wanted.before, limit)
+        rows, cursor = self.page(query, episodes, wanted.before, limit)
         return [_episode_body(row) for row in rows], cursor
 
     def remark(self, episode: str, acknowledged: bool | None, note: str | None) -> None:
@@ -235,8 +235,8 @@ class History:
         if not changed:
             return
         row = {"episode": episode, "acknowledged": False, **changed}
-        insert = self._insert(remarks).values(row)
-        with self._connected() as connection:
+        insert = self.insert(remarks).values(row)
+        with self.connected() as connection:
             connection.execute(
                 insert.on_conflict_do_update(index_elements=[remarks.c.episode], set_=changed)
             )
@@ -247,7 +247,7 @@ class History:
         table = feedback.c
         same = [table[name] == said[name] for name in ("detector", "stream", "kind", "time")]
         row = {**said, "undone": False}
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(sa.delete(feedback).where(*same))
             number = connection.execute(sa.insert(feedback).values(row)).inserted_primary_key
         return _feedback_body({**row, "number": None if number is None else number[0]})
@@ -260,7 +260,7 @@ class History:
             _is(table.detector, detector),
             _is(table.stream, stream),
         )
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(sa.update(feedback).where(*one).values(undone=True))
             row = connection.execute(sa.select(feedback).where(*one)).first()
         return None if row is None else _feedback_body(row._mapping)
@@ -278,42 +278,42 @@ class History:
         query = _where(query, feedback.c.detector, detector)
         query = _where(query, feedback.c.stream, stream)
         query = _beginning(query, feedback.c.stream, prefix)
-        rows, cursor = self._page(query, feedback, before, limit)
+        rows, cursor = self.page(query, feedback, before, limit)
         return [_feedback_body(row._mapping) for row in rows], cursor
 
     def mute(self, mute: Mapping[str, Any]) -> None:
         """Keep a mute; the first of an id stands."""
-        with self._connected() as connection:
-            connection.execute(self._insert(mutes).values(dict(mute)).on_conflict_do_nothing())
+        with self.connected() as connection:
+            connection.execute(self.insert(mutes).values(dict(mute)).on_conflict_do_nothing())
 
     def mutes(self) -> list[dict[str, Any]]:
         """All, the newest first."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             rows = connection.execute(sa.select(mutes).order_by(mutes.c.number.desc()))
             return [dict(row._mapping) for row in rows]
 
     def unmute(self, name: str) -> None:
         """Keep it no more."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(sa.delete(mutes).where(_is(mutes.c.id, name)))
 
     def audit(self, change: Mapping[str, Any]) -> None:
         """Note a change that somebody made."""
         told = {name: _text(change[name]) for name in ("before", "after")}
         names = {name: change[name].replace("\0", "\\0") for name in ("who", "what", "of")}
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(sa.insert(audit).values({"time": change["time"], **names, **told}))
 
     def audited(self, before: int | None, limit: int) -> Page:
         """Changes, the newest first."""
         query: sa.Select[Any] = sa.select(audit)
-        rows, cursor = self._page(query, audit, before, limit)
+        rows, cursor = self.page(query, audit, before, limit)
         return [_audit_body(row._mapping) for row in rows], cursor
 
     def open_episodes(self) -> int:
         """How many there are."""
         query = sa.select(sa.func.count()).where(episodes.c.state == "open")
-        with self._connected() as connection:
+        with self.connected() as connection:
             return int(connection.execute(query).scalar_one())
 
     def dead_letters(
@@ -322,16 +322,17 @@ class History:
         query: sa.Select[Any] = sa.select(dead_letters)
         query = _where(query, dead_letters.c.detector, detector)
         query = _where(query, dead_letters.c.reason, reason)
-        rows, cursor = self._page(query, dead_letters, before, limit)
+        rows, cursor = self.page(query, dead_letters, before, limit)
         return [_dead_letter_body(row._mapping) for row in rows], cursor
 
-    def _page(
+    def page(
         self, query: sa.Select[Any], table: sa.Table, before: int | None, limit: int
     ) -> tuple[list[sa.Row[Any]], int | None]:
+        """Rows of a query on a table, the newest first, and the cursor of the next page."""
         if before is not None:
             query = query.where(table.c.number < before)
         query = query.order_by(table.c.number.desc()).limit(limit + 1)
-        with self._connected() as connection:
+        with self.connected() as connection:
             rows = list(connection.execute(query))
         more = len(rows) > limit
         return rows[:limit], int(rows[limit - 1].number) if more else None

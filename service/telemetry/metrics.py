@@ -79,6 +79,18 @@ class Metrics:
             ["detector", "by"],
             registry=r,
         )
+        self.notifications = Counter(
+            "wakeful_notifications_total",
+            "What receivers were told: sent, retried, dead.",
+            ["target", "outcome"],
+            registry=r,
+        )
+        self.notifications_waiting = Gauge(
+            "wakeful_notifications_waiting",
+            "What receivers are still to be told.",
+            ["target"],
+            registry=r,
+        )
         self.episodes = Counter(
             "wakeful_episodes_total",
             "Changes of episodes: opened, continued, closed, reopened.",

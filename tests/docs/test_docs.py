@@ -52,8 +52,12 @@ def test_every_command_and_every_make_target_named_exists(page: Path) -> None:
 def test_every_settings_file_shown_is_one_that_is_read(page: Path, tmp_path: Path) -> None:
     shown = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
     file = tmp_path / "wakeful.yaml"
+    (tmp_path / "secret").write_text("https://example.com/hook", encoding="utf-8")
+    (tmp_path / "hook").write_text("whsec_aGVsbG8=", encoding="utf-8")
     for text in shown:
-        file.write_text(text, encoding="utf-8")
+        told = re.sub(r"/run/secrets/(?!hook)\w+", str(tmp_path / "secret"), text)
+        told = told.replace("/run/secrets/hook", str(tmp_path / "hook"))
+        file.write_text(told, encoding="utf-8")
         assert load_settings(file).detectors
     assert shown or page.parent.name != "walkthroughs"
 

@@ -56,6 +56,8 @@ ASKS_FOR: dict[tuple[str, str], Role] = {
     ("GET", "/mutes"): "viewer",
     ("POST", "/mutes"): "operator",
     ("DELETE", "/mutes/{name}"): "operator",
+    ("GET", "/notifications"): "viewer",
+    ("POST", "/notifications/{number}/again"): "operator",
     ("GET", "/audit"): "admin",
     ("GET", "/session"): "viewer",
     ("GET", "/now"): "viewer",

@@ -1,0 +1,1 @@
+"""Telling people and their tools of episodes."""

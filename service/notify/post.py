@@ -1,0 +1,115 @@
+"""One POST to a receiver, and to nobody else: no redirect is followed, and an address of a private
+network is only spoken to where that was said.
+
+The name is looked up once, and the connection goes to the address that was found and looked at: a
+name that means something else a moment later leads nowhere.
+"""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import SplitResult, urlsplit
+
+from service.clock import now
+from service.notify.messages import Message
+
+SECONDS = 10.0  # for each of looking up, connecting, and an answer
+MOST_READ = 1000  # bytes of an answer that refuses
+LONGEST_WAIT = 3600.0
+BUSY = {408, 425, 429}
+
+
+class RefusedError(Exception):
+    """The receiver, or the guard, says no: it will say so again."""
+
+
+class AwayError(Exception):
+    """It may be taken later; `seconds` is what the receiver asked to wait, if it did."""
+
+    def __init__(self, detail: str, seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where to: `url`, whether its address may be private, and how it shows who it is."""
+
+    url: str
+    private: bool
+    tls: ssl.SSLContext
+
+
+def post(receiver: Receiver, message: Message) -> None:
+    """Send it; RefusedError or AwayError where it was not taken. No error repeats the address,
+    which may be a secret."""
+    parts = urlsplit(receiver.url)
+    query = f"?{parts.query}" if parts.query else ""
+    path = f"{parts.path.rstrip('/')}{message.path}{query}" or "/"
+    headers = {"Content-Type": "application/json", "User-Agent": "wakeful", **message.headers}
+    connection = _connection(receiver, parts)
+    try:
+        connection.request("POST", path, message.body, headers)
+        answer = connection.getresponse()
+        said = answer.read(MOST_READ).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise AwayError(f"no answer: {error}") from error
+    finally:
+        connection.close()
+    if 200 <= answer.status < 300:
+        return
+    told = f"it answered {answer.status} {answer.reason}: {said[:200]}"
+    if answer.status in BUSY or answer.status >= 500:
+        raise AwayError(told, _asked(answer.getheader("Retry-After")))
+    raise RefusedError(told)
+
+
+def _connection(receiver: Receiver, parts: SplitResult) -> http.client.HTTPConnection:
+    """Connected to an address that was looked at."""
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(host, port, timeout=SECONDS)
+    refused: OSError | None = None
+    for address in _addresses(host, port, receiver.private):
+        try:
+            connected = socket.create_connection((address, port), SECONDS)
+            # Over TLS the name still counts: the certificate must be the host's.
+            tls = receiver.tls
+            connection.sock = (
+                tls.wrap_socket(connected, server_hostname=host) if secure else connected
+            )
+            return connection
+        except OSError as error:  # TLS' own errors too
+            refused = error
+    raise AwayError(f"cannot connect: {refused}") from refused
+
+
+def _addresses(host: str, port: int, private: bool) -> list[str]:
+    try:
+        found = [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except OSError as error:
+        raise AwayError(f"the name is not known: {error}") from error
+    hidden = [one for one in found if not ipaddress.ip_address(one).is_global]
+    if hidden and not private:
+        raise RefusedError(
+            f"the name leads to {hidden[0]}, which is not on the internet: set `private: true` if "
+            "it is meant"
+        )
+    return found
+
+
+def _asked(header: str | None) -> float | None:
+    """The seconds that a Retry-After asks for."""
+    if header is None:
+        return None
+    try:
+        seconds = (
+            float(header) if header.isdigit() else parsedate_to_datetime(header).timestamp() - now()
+        )
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)

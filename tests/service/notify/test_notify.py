@@ -1,0 +1,303 @@
+"""Receivers are told of episodes: each change once, in order, and never at the scores' cost."""
+
+import base64
+import hashlib
+import hmac
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.bootstrap import Service
+from service.errors import SettingsError
+from service.notify import sender
+from service.notify.messages import About, message, signature
+from service.notify.post import AwayError, Receiver, RefusedError, post
+from service.settings import load_settings
+from tests.service.notify.receiver import Got, receiving
+from tests.service.notify.receiver import Receiver as Hook
+from tests.service.parts import wave
+from tests.service.test_api import NDJSON, running
+
+SECRET = "whsec_" + base64.b64encode(b"a key of some bytes").decode()
+CHANGE: dict[str, Any] = {
+    "id": "default:log:0:17", "detector": "default", "stream": "web-1", "state": "open",
+    "change": "opened", "alarm": True, "severity": "critical", "score": 3.1,
+    "start": "2026-11-21T07:00:00Z", "end": "2026-11-21T07:00:00Z", "why": "cpu <0.98> & rising",
+    "offset": 17,
+}  # fmt: skip
+CLOSED = {**CHANGE, "state": "closed", "change": "closed", "why": None, "alarm": False}
+TLS = ssl.create_default_context()
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    monkeypatch.setattr(sender, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(sender, "LOOK_SECONDS", 0.01)
+    with receiving() as one:
+        yield one
+
+
+def notified(tmp_path: Path, hook: Hook, **more: Any) -> Iterator[tuple[Service, TestClient]]:
+    """A running service that tells the hook, as it does when it serves."""
+    to = {"url": hook.url, "private": True, "secret": SECRET, **more}
+    for service, client in running(
+        tmp_path, notify={"hook": to}, api={"public_url": "https://wakeful.example/w"}
+    ):
+        service.sender.start()
+        yield service, client
+
+
+def send(client: TestClient, stream: str = "web-1", spikes: tuple[int, ...] = (350,)) -> None:
+    body = b"\n".join(wave(400, stream, spikes=spikes))
+    reply = client.post("/api/v1/events?scores=true", content=body, headers=NDJSON)
+    assert reply.status_code == 200
+
+
+def told(got: list[Got]) -> list[tuple[str, str]]:
+    return [(one.json["type"], one.json["data"]["stream"]) for one in got]
+
+
+def test_an_episode_is_told_when_it_opens_and_when_it_ends(tmp_path: Path, hook: Hook) -> None:
+    for _, client in notified(tmp_path, hook):
+        send(client)
+        opened, closed = hook.wait(2)
+        assert told([opened, closed]) == [("episode.opened", "web-1"), ("episode.closed", "web-1")]
+        (episode,) = client.get("/api/v1/episodes").json()["items"]
+        data = opened.json["data"]
+        assert (data["id"], data["why"]) == (episode["id"], episode["began"])
+        assert data["link"] == "https://wakeful.example/w/#/episodes/default%3Alog%3A0%3A350"
+        assert opened.path == "/hook"
+    assert len(hook.got) == 2
+
+
+def test_a_webhook_is_signed_as_the_standard_has_it(tmp_path: Path, hook: Hook) -> None:
+    """Worked out again here, from the standard's words."""
+    for _, client in notified(tmp_path, hook):
+        send(client)
+        (got, _) = hook.wait(2)
+    headers = {name.lower(): value for name, value in got.headers.items()}
+    name, stamp = headers["webhook-id"], headers["webhook-timestamp"]
+    signed = f"{name}.{stamp}.".encode() + got.body
+    digest = hmac.new(b"a key of some bytes", signed, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+
+
+def test_what_is_not_taken_is_told_again_in_order(tmp_path: Path, hook: Hook) -> None:
+    hook.answers = [503, 429, 500]
+    for _, client in notified(tmp_path, hook):
+        send(client)
+        got = hook.wait(5)
+        assert told(got) == [("episode.opened", "web-1")] * 4 + [("episode.closed", "web-1")]
+        assert len({one.headers["webhook-id"] for one in got[:4]}) == 1
+        wait_states(client, ["sent", "sent"])
+        metrics = client.get("/metrics").text
+        assert 'wakeful_notifications_total{outcome="retried",target="hook"} 3.0' in metrics
+        assert 'wakeful_notifications_total{outcome="sent",target="hook"} 2.0' in metrics
+
+
+def test_what_is_refused_is_kept_and_can_be_told_again(tmp_path: Path, hook: Hook) -> None:
+    hook.answers = [410]
+    for _, client in notified(tmp_path, hook):
+        send(client)
+        hook.wait(2)
+        wait_states(client, ["sent", "dead"])
+        (dead,) = client.get("/api/v1/notifications?state=dead").json()["items"]
+        assert (dead["target"], dead["stream"], dead["attempts"]) == ("hook", "web-1", 1)
+        assert "410" in dead["said"]
+        again = client.post(f"/api/v1/notifications/{dead['id']}/again").json()
+        assert again["state"] == "waiting"
+        assert told(hook.wait(3))[2] == ("episode.opened", "web-1")
+        wait_states(client, ["sent", "sent"])
+        assert client.post("/api/v1/notifications/999/again").status_code == 404
+
+
+def test_after_a_day_it_is_given_up(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "GIVE_UP_SECONDS", -1.0)
+    hook.answers = [503, 503]
+    for _, client in notified(tmp_path, hook):
+        send(client)
+        wait_states(client, ["dead", "dead"])
+        assert client.get("/readyz?verbose").json()["not_told"].keys() == {"hook"}
+
+
+def test_a_receiver_that_hangs_holds_up_nothing(tmp_path: Path, hook: Hook) -> None:
+    hook.held.clear()
+    for service, client in notified(tmp_path, hook):
+        send(client)
+        send(client, "web-2")  # scored, while nobody was told of the first
+        assert client.get("/readyz").status_code == 200
+        assert hook.got == []
+        assert service.pipeline.lag_records == 0
+        hook.held.set()
+        assert len(told(hook.wait(4))) == 4
+
+
+def test_what_was_told_is_not_told_again_after_a_crash(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told, and then crashed before the checkpoint: the events are read again."""
+    for service, client in notified(tmp_path, hook):
+        send(client)
+        hook.wait(2)
+        wait_states(client, ["sent", "sent"])
+        monkeypatch.setattr(service.pipeline, "checkpoint", lambda *_: None)  # the crash
+    for service, client in notified(tmp_path, hook):
+        wait_for(lambda s=service: s.pipeline.lag_records == 0 and s.pipeline.ready)
+        assert client.get("/api/v1/streams/web-1").json()["events"] == 400
+        send(client, "web-2")
+        hook.wait(4)
+    assert [stream for _, stream in told(hook.got)] == ["web-1", "web-1", "web-2", "web-2"]
+
+
+@pytest.mark.parametrize(
+    ("only", "count"),
+    [
+        ({"streams": "db-*"}, 0),
+        ({"streams": "web-?"}, 2),
+        ({"detectors": ["other"]}, 0),
+        ({"detectors": ["default"]}, 2),
+        ({"closed": False}, 1),
+        ({"least_severity": "minor"}, 2),
+    ],
+)
+def test_a_receiver_is_told_of_what_it_wants(
+    tmp_path: Path, hook: Hook, only: dict[str, Any], count: int
+) -> None:
+    for _, client in notified(tmp_path, hook, **only):
+        send(client)
+        hook.wait(count)
+        assert len(client.get("/api/v1/notifications").json()["items"]) == count
+
+
+def test_what_is_muted_is_told_to_nobody(tmp_path: Path, hook: Hook) -> None:
+    for _, client in notified(tmp_path, hook):
+        client.post("/api/v1/mutes", json={"stream": "web-1"})
+        send(client)
+        assert client.get("/api/v1/notifications").json()["items"] == []
+
+
+def test_an_address_of_a_private_network_is_spoken_to_only_where_that_is_meant(hook: Hook) -> None:
+    told = message("webhook", About("1", CHANGE, 0.0))
+    post(Receiver(hook.url, True, TLS), told)
+    for url in (hook.url, hook.url.replace("127.0.0.1", "localhost"), "http://169.254.169.254/x"):
+        with pytest.raises(RefusedError, match="private: true"):
+            post(Receiver(url, False, TLS), told)
+    assert len(hook.got) == 1
+
+
+def test_no_redirect_is_followed(hook: Hook) -> None:
+    with receiving() as elsewhere:
+        hook.answers, hook.headers = [302], {"Location": elsewhere.url}
+        with pytest.raises(RefusedError, match="302"):
+            post(Receiver(hook.url, True, TLS), message("webhook", About("1", CHANGE, 0.0)))
+        assert elsewhere.got == []
+
+
+def test_the_receivers_own_time_to_wait_is_kept(hook: Hook) -> None:
+    hook.answers, hook.headers = [429], {"Retry-After": "7"}
+    with pytest.raises(AwayError) as away:
+        post(Receiver(hook.url, True, TLS), message("webhook", About("1", CHANGE, 0.0)))
+    assert away.value.seconds == 7.0
+
+
+def test_a_certificate_of_nobody_we_know_is_not_spoken_to(hook: Hook) -> None:
+    url = hook.url.replace("http://", "https://")
+    with pytest.raises(AwayError, match="cannot connect"):
+        post(Receiver(url, True, TLS), message("webhook", About("1", CHANGE, 0.0)))
+
+
+def test_each_kind_is_sent_what_it_takes() -> None:
+    opened = About("n", CHANGE, 1.7e9, "https://w/#/e", SECRET)
+    closed = About("n", CLOSED, 1.7e9, "https://w/#/e", SECRET)
+
+    (alert,) = json.loads(message("alertmanager", opened).body)
+    (over,) = json.loads(message("alertmanager", closed).body)
+    assert message("alertmanager", opened).path == "/api/v2/alerts"
+    assert alert["labels"] == over["labels"]
+    assert alert["endsAt"] > over["endsAt"] == "2023-11-14T22:13:20Z"
+
+    slack = json.loads(message("slack", opened).body)["text"]
+    assert "cpu &lt;0.98&gt; &amp; rising" in slack
+    assert "<https://w/#/e|" in slack
+
+    trigger = json.loads(message("pagerduty", opened).body)
+    resolve = json.loads(message("pagerduty", closed).body)
+    assert (trigger["event_action"], resolve["event_action"]) == ("trigger", "resolve")
+    assert trigger["dedup_key"] == resolve["dedup_key"] == CHANGE["id"]
+    assert (trigger["routing_key"], trigger["payload"]["severity"]) == (SECRET, "critical")
+
+    alert = message("opsgenie", opened)
+    assert alert.headers["Authorization"] == f"GenieKey {SECRET}"
+    assert json.loads(alert.body)["priority"] == "P1"
+    path = "/v2/alerts/default%3Alog%3A0%3A17/close?identifierType=alias"
+    assert message("opsgenie", closed).path == path
+
+
+@given(st.binary(min_size=1, max_size=64), st.text(max_size=20), st.binary(max_size=200))
+def test_a_signature_is_of_every_byte(key: bytes, name: str, body: bytes) -> None:
+    secret = base64.b64encode(key).decode()
+    one = signature(secret, name, "1", body)
+    assert one == signature(f"whsec_{secret}", name, "1", body)
+    assert one != signature(secret, name, "1", body + b"!")
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ({}, "url"),
+        ({"url": "ftp://x"}, "url"),
+        ({"url": "http://example.com"}, "TLS"),
+        ({"kind": "pagerduty"}, "asks for a key"),
+        ({"url": "https://x.example", "secret": "whsec_!"}, "base64"),
+        ({"url": "https://x.example", "kind": "mail"}, "kind"),
+        ({"url": "https://x.example", "adress": "x"}, "no such setting"),
+        ({"url_file": "/nonexistent"}, "cannot be read"),
+    ],
+)
+def test_a_receiver_that_cannot_be_is_refused(
+    tmp_path: Path, to: dict[str, Any], said: str
+) -> None:
+    file = tmp_path / "w.json"
+    file.write_text(json.dumps({"notify": {"x": to}}))
+    with pytest.raises(SettingsError, match=said):
+        load_settings(file)
+
+
+def test_no_secret_is_said(tmp_path: Path, hook: Hook, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither an address nor a key: in no answer, no log and no error."""
+    hook.answers = [500, 403]
+    for service, client in notified(tmp_path, hook):
+        send(client)
+        wait_states(client, ["sent", "dead"])
+        seen = client.get("/api/v1/notifications").text + client.get("/readyz?verbose").text
+        seen += repr(service.settings)
+    seen += "".join(capfd.readouterr())
+    assert SECRET not in seen
+    assert hook.url not in seen
+
+
+def states(client: TestClient) -> list[str]:
+    """The newest first."""
+    return [one["state"] for one in client.get("/api/v1/notifications").json()["items"]]
+
+
+def wait_states(client: TestClient, wanted: list[str]) -> None:
+    wait_for(lambda: states(client) == wanted)
+
+
+def wait_for(condition: Any) -> None:
+    for _ in range(3000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not happen")
