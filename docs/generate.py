@@ -1,5 +1,6 @@
 """Write the tables that are made from the code: `make docs`; `--check` only compares."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,13 @@ from service.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
+CHART_SCHEMA = DOCS.parent / "deploy" / "helm" / "wakeful" / "values.schema.json"
+SET_BY_THE_CHART = {
+    "Settings": ["data_dir"],
+    "ApiSettings": ["host", "port", "advertise", "token", "token_file"],
+    "HistorySettings": ["url", "url_file"],
+}
+NO_OPTIONS_OF_THE_CHART = r"(password|secret)$|^group.instance.id$"
 START, END = "<!-- settings: made by `make docs` -->", "<!-- end of settings -->"
 HEADERS = {
     "settings": "# Settings\n\nA file (`--config`, YAML, TOML or JSON), then the environment, then "
@@ -81,7 +89,7 @@ def pages() -> dict[Path, str]:
     """Every generated page and its text."""
     tables = {"metrics": metrics_table, "reasons": reasons_table}
     made = {DOCS / f"{name}.md": HEADERS[name] + "\n" + make() for name, make in tables.items()}
-    return {README: readme(), **made}
+    return {README: readme(), CHART_SCHEMA: chart_schema(), **made}
 
 
 def readme() -> str:
@@ -91,6 +99,31 @@ def readme() -> str:
     _, after = rest.split(END, 1)
     intro = HEADERS["settings"].split("\n\n", 1)[1]
     return f"{before}{START}\n{intro}\n{settings_table()}{END}{after}"
+
+
+def chart_schema() -> str:
+    """The schema of the chart's values, with the settings that are the user's to set."""
+    schema = json.loads(CHART_SCHEMA.read_text(encoding="utf-8"))
+    settings = Settings.model_json_schema()
+    sections = {"Settings": settings, **settings.pop("$defs")}
+    for name, ours in SET_BY_THE_CHART.items():
+        for field in ours:
+            del sections[name]["properties"][field]
+    options = sections["KafkaSettings"]["properties"]["options"]
+    options["propertyNames"] = {"not": {"pattern": NO_OPTIONS_OF_THE_CHART}}
+    schema["$defs"] = _terse(sections, names=True)
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _terse(tree: Any, names: bool = False) -> Any:
+    """Without pydantic's titles, and the defaults, which the service knows; `names` are no
+    keywords."""
+    if isinstance(tree, list):
+        return [_terse(one) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    kept = [key for key in tree if names or key not in {"title", "default"}]
+    return {key: _terse(tree[key], key == "properties") for key in kept}
 
 
 def main() -> None:

@@ -133,7 +133,9 @@ class ApiSettings(Section):
 
 
 class KafkaSettings(Section):
-    bootstrap_servers: Annotated[list[str] | None, BeforeValidator(_split)] = Field(
+    bootstrap_servers: Annotated[
+        list[str] | None, BeforeValidator(_split, json_schema_input_type=list[str] | str | None)
+    ] = Field(
         None,
         description="Brokers (`host:port`, comma-separated or a list). Set: events come from Kafka. Not set: from the embedded log.",
     )
