@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults lint types docs pictures check clean
+.PHONY: demo test faults lint types audit docs pictures check clean
 
 demo: $(VENV)/.serve
 	$(BIN)/wakeful demo --dir .demo
@@ -18,11 +18,17 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml service model
 
 types: $(VENV)/.test
 	$(BIN)/mypy
 
 check: lint types test
+
+audit: $(VENV)/.serve  # known weaknesses of what is installed, and a bill of materials
+	$(BIN)/python -m pip install --quiet --editable '.[audit]'
+	$(BIN)/cyclonedx-py environment --output-file bill-of-materials.json $(BIN)/python
+	$(BIN)/pip-audit --skip-editable
 
 docs: $(VENV)/.test  # writes the tables that are made from the code
 	$(BIN)/python -m docs.generate

@@ -93,7 +93,7 @@ class Elsewhere:
             headers["authorization"] = f"Bearer {credential}".encode().decode("latin-1")
         request = urllib.request.Request(url, body, headers, method=asked.method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=self._seconds, context=self._tls) as reply:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self._seconds, context=self._tls) as reply:  # noqa: S310 # nosec B310
                 answer: dict[str, Any] = json.load(reply)
                 return answer
         except urllib.error.HTTPError as error:

@@ -164,7 +164,7 @@ class SqliteStore:
                     ("idle", "detector"),
                     ("detectors", "name"),
                 ):
-                    transaction.execute(f"DELETE FROM {table} WHERE {column} = ?", (detector,))  # noqa: S608
+                    transaction.execute(f"DELETE FROM {table} WHERE {column} = ?", (detector,))  # noqa: S608 # nosec B608
         except sqlite3.OperationalError as error:
             raise _unavailable(error) from error
         del self._shelves[detector]
@@ -201,7 +201,7 @@ class SqliteStore:
     def idle(self, detector: str, streams: Sequence[str]) -> list[Idle]:
         return self._idle(
             detector,
-            f"SELECT {IDLE} FROM json_each(?) JOIN idle "  # noqa: S608
+            f"SELECT {IDLE} FROM json_each(?) JOIN idle "  # noqa: S608 # nosec B608
             "ON idle.detector = ? AND idle.stream = json_each.value ORDER BY place",
             (json.dumps(streams), detector),
         )
@@ -209,7 +209,7 @@ class SqliteStore:
     def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
         return self._idle(
             detector,
-            f"SELECT {IDLE} FROM idle WHERE detector = ? AND stream > ? AND stream >= ? "  # noqa: S608
+            f"SELECT {IDLE} FROM idle WHERE detector = ? AND stream > ? AND stream >= ? "  # noqa: S608 # nosec B608
             "AND stream < ? ORDER BY stream LIMIT ?",
             (detector, after, prefix, prefix + LAST_CHARACTER, limit),
         )

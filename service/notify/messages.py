@@ -24,7 +24,7 @@ ADDRESSES: dict[Kind, str] = {
     "opsgenie": "https://api.opsgenie.com",
 }
 """Of services that have one for all."""
-SECRET_PREFIX = "whsec_"  # noqa: S105 - of Standard Webhooks' keys, no key
+SECRET_PREFIX = "whsec_"  # noqa: S105 # nosec B105
 SEEN_WITHIN_SECONDS = 7 * 86_400.0  # Alertmanager drops an alert that nobody ends by then
 PAGERDUTY_SEVERITIES = {"minor": "warning", "major": "error", "critical": "critical"}
 OPSGENIE_PRIORITIES = {"minor": "P4", "major": "P2", "critical": "P1"}
