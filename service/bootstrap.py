@@ -3,7 +3,7 @@
 import fcntl
 import ssl
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -59,6 +59,8 @@ class Service:
     keys: Keys
     _lock: IO[str] = field(repr=False)
     address: str | None = None
+    reload: Callable[[], None] | None = None
+    """Has the settings read again, where that is possible; SettingsError says what is wrong."""
 
     def advertise(self, address: str) -> None:
         """Let other instances of the group know where this one answers."""

@@ -71,16 +71,21 @@ def serve(
     """Score events as they arrive: from Kafka where it is configured, else by HTTP."""
     from service.bootstrap import build_service
     from service.run import run_service
-    from service.settings import load_settings
+    from service.settings import Settings, load_settings
     from service.workers import run_workers
 
-    settings = load_settings(config, flags_of(data_dir, host, port))
+    def read() -> Settings:
+        return load_settings(config, flags_of(data_dir, host, port))
+
+    settings = read()
     if workers > 1:
         given = {"--config": config, "--host": host}
         arguments = [text for name, value in given.items() if value for text in (name, str(value))]
         return run_workers(workers, settings, arguments)
     return run_service(
-        build_service(settings), lambda address: click.echo(f"Wakeful is listening on {address}")
+        build_service(settings),
+        lambda address: click.echo(f"Wakeful is listening on {address}"),
+        read=read,
     )
 
 

@@ -11,8 +11,9 @@ from types import FrameType
 import uvicorn
 
 from service.api.app import create_app
-from service.bootstrap import Service
+from service.bootstrap import Service, build_service, check_settings
 from service.errors import SettingsError, WakefulError
+from service.settings import Settings
 from service.telemetry.logging import log
 
 DRAIN_SECONDS = 5
@@ -38,14 +39,47 @@ def run_service(
     service: Service,
     announce: Callable[[str], None],
     before_stop: Callable[[], None] = lambda: None,
+    read: Callable[[], Settings] | None = None,
 ) -> int:
     """Serve until a signal, or until the pipeline fails; the exit status.
 
     `announce` is told the address once it answers; `before_stop` runs before the pipeline ends.
+    With `read`, SIGHUP has the settings read again: the memories are saved, and a service of the
+    new settings goes on from there, on the same socket, so that who asks meanwhile waits. Settings
+    that are wrong change nothing.
     """
-    settings = service.settings.api
-    with listen(settings.host, settings.port) as server_socket:
-        host, port = server_socket.getsockname()[:2]
+    settings, stopping = service.settings, threading.Event()
+    with listen(settings.api.host, settings.api.port) as server_socket:
+        running = _Running(service, server_socket, stopping, announce, before_stop, read)
+        running.serve()
+        while running.following is not None and running.status == 0 and not stopping.is_set():
+            log.info("going on with the settings as they are now")
+            service = _made(running.following, running.settings)
+            running = _Running(service, server_socket, stopping, lambda _: None, before_stop, read)
+            running.serve()
+    return running.status
+
+
+class _Running:
+    """One service, from its start to its end."""
+
+    def __init__(
+        self,
+        service: Service,
+        server_socket: socket.socket,
+        stopping: threading.Event,
+        announce: Callable[[str], None],
+        before_stop: Callable[[], None],
+        read: Callable[[], Settings] | None,
+    ) -> None:
+        self.status = 0
+        self.following: Settings | None = None
+        self.settings = service.settings
+        self._service = service
+        self._socket = server_socket
+        self._before_stop = before_stop
+        self._read = read
+        settings = service.settings.api
         config = uvicorn.Config(
             create_app(service),
             log_config=None,
@@ -57,26 +91,79 @@ def run_service(
             server_header=False,
         )
         _load(config)
+        host, port = server_socket.getsockname()[:2]
         scheme = "http" if settings.tls_cert_file is None else "https"
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         service.advertise(address)
-        server = _Server(config, lambda: announce(address), service.live.close)
-        failures: list[BaseException] = []
-        thread = threading.Thread(
-            target=_run_pipeline, args=(service, server, failures), name="pipeline"
-        )
+        service.reload = self.look_again if read is not None else None
+        self._server = _Server(config, stopping, lambda: announce(address), service.live.close)
+        self._stopping = stopping
+
+    def serve(self) -> None:
+        """Until it ends: with `following` where other settings are to follow."""
+        service = self._service
+        thread = threading.Thread(target=self._run_pipeline, name="pipeline")
         thread.start()
         service.sender.start()
+        if self._read is not None:
+            signal.signal(signal.SIGHUP, self._hang_up)
         try:
-            server.run(sockets=[server_socket])
+            self._server.run(sockets=[self._socket.dup()])  # it closes what it is given
         finally:
             for signal_number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signal_number, signal.SIG_IGN)  # the last checkpoint is not cut short
+                # The last checkpoint is not cut short; what is asked for comes after it.
+                signal.signal(signal_number, lambda *_: self._stopping.set())
             service.pipeline.stop()
-            before_stop()
+            self._before_stop()
             thread.join()
             service.close()
-    return 1 if failures else 0
+
+    def look_again(self) -> None:
+        """Have the settings read again; SettingsError where they cannot be taken."""
+        if self._read is None:
+            raise SettingsError("these settings are not read again")
+        settings, before = self._read(), self._service.settings
+        for name, old, new in (
+            ("api.host", before.api.host, settings.api.host),
+            ("api.port", before.api.port, settings.api.port),
+            ("data_dir", before.data_dir, settings.data_dir),
+        ):
+            if old != new:
+                raise SettingsError(f"{name}: another one needs a restart")
+        check_settings(settings)
+        self.following = settings
+        self._server.should_exit = True
+
+    def _hang_up(self, *_: object) -> None:
+        threading.Thread(target=self._look_again_or_say, name="reload", daemon=True).start()
+
+    def _look_again_or_say(self) -> None:
+        try:
+            self.look_again()
+        except WakefulError as error:
+            log.error("the settings are not taken, those before stand", error=str(error))
+
+    def _run_pipeline(self) -> None:
+        try:
+            self._service.pipeline.run(freeze)
+        except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
+            self.status = 1
+            known = isinstance(error, WakefulError)  # then its message says what to do
+            log.error("the pipeline stopped", error=str(error), exc_info=None if known else error)
+        finally:
+            self._service.replies.close()
+            self._server.should_exit = True
+
+
+def _made(settings: Settings, before: Settings) -> Service:
+    """A service of these settings, or where that cannot be, of those before."""
+    gc.unfreeze()  # what was before may go
+    gc.collect()
+    try:
+        return build_service(settings)
+    except WakefulError as error:
+        log.error("the settings are not taken, those before stand", error=str(error))
+        return build_service(before)
 
 
 def _load(config: uvicorn.Config) -> None:
@@ -93,21 +180,25 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
+        stopping: threading.Event,
         listening: Callable[[], None],
         ending: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._listening, self._ending = listening, ending
+        self._stopping, self._listening, self._ending = stopping, listening, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listening()
+        if self._stopping.is_set():  # before the server could hear of it
+            self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ending()  # who listens to what happens would wait for more
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - its signature
+        self._stopping.set()
         self.should_exit = True
         if sig == signal.SIGINT:
             log.info("stopping; the memories are being saved")
@@ -118,15 +209,3 @@ def freeze() -> None:
     and then, in which no event is scored."""
     gc.collect()
     gc.freeze()
-
-
-def _run_pipeline(service: Service, server: uvicorn.Server, failures: list[BaseException]) -> None:
-    try:
-        service.pipeline.run(freeze)
-    except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
-        failures.append(error)
-        known = isinstance(error, WakefulError)  # then its message says what to do
-        log.error("the pipeline stopped", error=str(error), exc_info=None if known else error)
-    finally:
-        service.replies.close()
-        server.should_exit = True

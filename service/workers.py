@@ -34,6 +34,12 @@ def run_workers(count: int, settings: Settings, arguments: Sequence[str]) -> int
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, stop)
     workers = [_start(k, settings, arguments) for k in range(count)]
+
+    def pass_on(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        for worker in workers:
+            worker.send_signal(signal_number)
+
+    signal.signal(signal.SIGHUP, pass_on)
     while not stopping.wait(RESTART_SECONDS):
         for k, worker in enumerate(workers):
             if worker.poll() == WRONG_SETTINGS:

@@ -19,6 +19,7 @@ LOOKING = {"GET", "HEAD"}
 OTHER_ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/streams/{stream:path}/whatif"): "viewer",  # it changes nothing
     ("GET", "/audit"): "admin",
+    ("POST", "/reload"): "admin",
 }
 """Of routes that are not a viewer's where they look, and an operator's where they change."""
 OF_ANY_STREAM = {("POST", "/events"), ("GET", "/dead-letters")}

@@ -27,6 +27,7 @@ from service.api.mutes import mutes_router
 from service.api.notifications import notifications_router
 from service.api.now import now_router
 from service.api.problems import ProblemError
+from service.api.reload import reload_router
 from service.api.reset import reset_router
 from service.api.rewind import rewind_router
 from service.api.scores import scores_router
@@ -66,7 +67,7 @@ def create_app(service: Service) -> FastAPI:
         events_router, whatif_router, reset_router, rewind_router, feedback_router, scores_router,
         gates_router, heatmap_router, streams_router, episodes_router, anomalies_router,
         detectors_router, artifacts_router, mutes_router, audit_router, session_router, now_router,
-        live_router, notifications_router,
+        live_router, notifications_router, reload_router,
     )  # fmt: skip
     for made in routers:
         app.include_router(made(service), prefix=API, dependencies=guarded)

@@ -481,6 +481,10 @@ class RewindBody(BaseModel):
     )
 
 
+class Reloaded(BaseModel):
+    status: str
+
+
 class FeatureMemory(BaseModel):
     """What a stream is remembered by, for one feature; in input units."""
 

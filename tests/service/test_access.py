@@ -59,6 +59,7 @@ ASKS_FOR: dict[tuple[str, str], Role] = {
     ("GET", "/notifications"): "viewer",
     ("POST", "/notifications/{number}/again"): "operator",
     ("GET", "/audit"): "admin",
+    ("POST", "/reload"): "admin",
     ("GET", "/session"): "viewer",
     ("GET", "/now"): "viewer",
     ("GET", "/live"): "viewer",

@@ -1,7 +1,17 @@
 import asyncio
+import json
+import signal
 import socket
+import threading
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from service.run import listen
+from tests.processes import Wakeful, wakeful
+from tests.service.parts import wave
 
 
 def test_the_parts_of_a_reply_do_not_wait_for_each_other() -> None:
@@ -27,3 +37,89 @@ def test_the_parts_of_a_reply_do_not_wait_for_each_other() -> None:
             await server.wait_closed()
 
     assert asyncio.run(option_of_an_accepted_connection()) != 0
+
+
+NDJSON = "application/x-ndjson"
+
+
+def settings_of(folder: Path, **detector: Any) -> Path:
+    file = folder / "wakeful.json"
+    file.write_text(json.dumps({"detectors": {"default": detector}}), encoding="utf-8")
+    return file
+
+
+def send(process: Wakeful, lines: list[bytes]) -> list[Any]:
+    body = b"\n".join(lines)
+    results: list[Any] = process.post("/api/v1/events?scores=true", body, NDJSON)["results"]
+    return results
+
+
+@pytest.mark.parametrize("how", ["signal", "route"])
+def test_settings_are_read_again_and_no_memory_is_lost(tmp_path: Path, how: str) -> None:
+    """The memory goes on to the bit, under the new settings; who asks meanwhile waits."""
+    lines = wave(400, spikes=[350])
+    file, folder = settings_of(tmp_path), tmp_path / "data"
+    arguments = ("serve", "--port", "0", "--config", str(file), "--data-dir", str(folder))
+    with wakeful(*arguments) as process:
+        before = send(process, lines[:300])
+        told = process.get("/api/v1/streams/s")
+        settings_of(tmp_path, rules={"value": {"least_deviation": 1000.0}})
+        asked: list[str] = []
+        stopping = threading.Event()
+
+        def ask() -> None:
+            while not stopping.is_set():
+                asked.append(process.get("/livez")["status"])
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        reload(process, how)
+        process.wait_for(lambda: process.metric("wakeful_events_scored_total") == 0.0, "anew")
+        process.wait_ready()
+        stopping.set()
+        asking.join()
+        assert set(asked) == {"ok"}
+        assert process.get("/api/v1/streams/s") == told
+        after = send(process, lines[300:])
+        assert after[50]["suppressed"] == "rule"
+    with wakeful("serve", "--port", "0", "--data-dir", str(tmp_path / "other")) as other:
+        plain = send(other, lines)
+    assert [one["score"] for one in before + after] == [one["score"] for one in plain]
+
+
+def reload(process: Wakeful, how: str) -> None:
+    if how == "signal":
+        process.process.send_signal(signal.SIGHUP)
+    else:
+        assert "saved" in process.post("/api/v1/reload", b"")["status"]
+
+
+def test_settings_that_are_wrong_change_nothing(tmp_path: Path) -> None:
+    file, folder = settings_of(tmp_path), tmp_path / "data"
+    arguments = ("serve", "--port", "0", "--config", str(file), "--data-dir", str(folder))
+    with wakeful(*arguments) as process:
+        send(process, wave(10))
+        wrongs: tuple[dict[str, Any], ...] = (
+            {"direction": {"x": "odd"}},
+            {"artifact": "/nonexistent"},
+            {"feature": []},
+        )
+        for wrong in wrongs:
+            settings_of(tmp_path, **wrong)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                process.post("/api/v1/reload", b"")
+            with refused.value as error:
+                assert (error.code, next(iter(wrong)) in json.load(error)["detail"]) == (400, True)
+        process.process.send_signal(signal.SIGHUP)
+        process.wait_for(lambda: "those before stand" in process.said(), "said")
+        assert process.metric("wakeful_events_scored_total") == 10.0
+        assert process.get("/readyz")["status"] == "ready"
+
+
+def test_a_signal_to_end_during_a_reload_ends_it(tmp_path: Path) -> None:
+    file, folder = settings_of(tmp_path), tmp_path / "data"
+    arguments = ("serve", "--port", "0", "--config", str(file), "--data-dir", str(folder))
+    process = Wakeful(*arguments)
+    process.wait_ready()
+    process.process.send_signal(signal.SIGHUP)
+    assert process.stop() == 0
