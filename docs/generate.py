@@ -28,7 +28,10 @@ HEADERS = {
     "settings": "# Settings\n\nA file (`--config`, YAML, TOML or JSON), then the environment, then "
     "flags; the later ones win. In the environment a value that is a list or an object is written "
     "as JSON. `wakeful validate` checks a configuration without starting.\n",
-    "metrics": "# Metrics\n\nAt `/metrics`, for Prometheus. No label ever holds a stream's name.\n",
+    "metrics": "# Metrics\n\nAt `/metrics`, for Prometheus. No label ever holds a stream's name. "
+    "On Linux there is also what the process itself uses, by Prometheus's own names "
+    "(`process_…`). Alert rules, with a [runbook](runbooks/) for each, and a dashboard are in "
+    "[deploy/](../deploy/).\n",
     "reasons": "# Why a record is rejected\n\nEach reason is counted in "
     "`wakeful_events_rejected_total` and kept with the record's context in the dead letters: "
     "`/api/v1/dead-letters`, and in Kafka mode their topic. The stream goes on with the next "

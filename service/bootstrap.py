@@ -1,6 +1,7 @@
 """The only wiring: settings → parts."""
 
 import fcntl
+import shutil
 import ssl
 import uuid
 from collections.abc import Callable, Mapping
@@ -93,6 +94,7 @@ def build_service(settings: Settings) -> Service:
         settings.history.max_days,
     )  # fmt: skip
     live, replies, metrics = Live(), Replies(), Metrics()
+    metrics.free_bytes.set_function(lambda: shutil.disk_usage(settings.data_dir).free)
     outbox, sender = _notifying(settings, history, metrics)
     told: list[Sink] = [curves, history, outbox, live]
     if settings.kafka.bootstrap_servers:

@@ -137,8 +137,10 @@ class Pipeline:
         """Take the memories and positions of the last checkpoint, and start the source there."""
         if self.assignment is not None:
             self._persist(self.assignment.transactions.open)
+        for name, detector in self.detectors.items():
+            replaces = len(self.artifacts(name)) > 1
+            self.metrics.announce(name, detector.scorer.budget_per_week, replaces)
         for detector in self._every:
-            self.metrics.announce(detector.name, detector.scorer.budget_per_week)
             detector.warm_up()
         for name in self.detectors:
             self._restore_of(name)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from model.suppression import SUPPRESSED
 from service.records import CHANGES, REASONS, SEVERITIES
@@ -30,7 +30,7 @@ class Metrics:
         )
         self.of_replaced = Counter(
             "wakeful_events_of_replaced_artifact_total",
-            "Events of which the artifact in `replaces` told, as the new one's memories are not warm.",
+            "Events of which the artifact in `replaces` told, as the new one's memories are not warm; there while `replaces` stands.",
             ["detector"],
             registry=r,
         )
@@ -160,14 +160,23 @@ class Metrics:
         self.ready = Gauge(
             "wakeful_ready", "1 when memories are restored and events are being read.", registry=r
         )
+        self.free_bytes = Gauge(
+            "wakeful_data_dir_free_bytes", "Room left on the disk of `data_dir`.", registry=r
+        )
+        self.process = ProcessCollector(registry=r)
+        for stage in STAGES:
+            self.stage_seconds.labels(stage)
 
-    def announce(self, detector: str, budget_per_week: float) -> None:
+    def announce(self, detector: str, budget_per_week: float, replaces: bool = False) -> None:
         """Make a detector's series exist from the start, at 0."""
         self.budget.labels(detector).set(budget_per_week)
-        for counter in (
-            self.records, self.scored, self.of_replaced, self.replayed, self.late, self.ignored_fields,
+        counters = [
+            self.records, self.scored, self.replayed, self.late, self.ignored_fields,
             self.missing_values, self.alarms, self.stream_seconds, self.evicted, self.recalled,
-        ):  # fmt: skip
+        ]  # fmt: skip
+        if replaces:  # without a replaced artifact the series is not there
+            counters.append(self.of_replaced)
+        for counter in counters:
             counter.labels(detector)
         for reason in REASONS:
             self.rejected.labels(detector, reason)

@@ -35,9 +35,13 @@ COMPOSE = read_yaml(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 PROMETHEUS = read_yaml(DEPLOY / "prometheus" / "prometheus.yml")
-RULES: list[dict[str, Any]] = [
+EVERY_RULE: list[dict[str, Any]] = [
     rule for group in read_yaml(ALERTS_FILE)["groups"] for rule in group["rules"]
 ]
+RULES = [rule for rule in EVERY_RULE if "alert" in rule]
+RECORDED = {rule["record"]: rule["expr"] for rule in EVERY_RULE if "record" in rule}
+RULE_TESTS = sorted((DEPLOY / "prometheus" / "tests").glob("*.yml"))
+RUNBOOKS = ROOT / "docs" / "runbooks"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "wakeful.json").read_text("utf-8"))
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 PROVISIONING = DEPLOY / "grafana" / "provisioning"
@@ -46,11 +50,23 @@ PORT = ApiSettings.model_fields["port"].default
 KAFKA = KafkaSettings()
 TARGET_LABELS = {"instance", "job"}
 SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
+PROCESS = {  # prometheus_client's own; it has them on Linux alone
+    "process_cpu_seconds_total", "process_max_fds", "process_open_fds",
+    "process_resident_memory_bytes", "process_start_time_seconds", "process_virtual_memory_bytes",
+}  # fmt: skip
+LEFT_OUT = {
+    "wakeful_records_total": "what became of them is shown: scored, rejected or replayed",
+    "wakeful_stage_seconds_count": "batches in a second say little; their times are shown",
+    "process_start_time_seconds": "WakefulRestarting tells of starts that come too often",
+    "process_virtual_memory_bytes": "address space that nobody uses",
+}
+"""Metrics that the dashboard does not show, and why not."""
 
 
 def known_metrics() -> dict[str, set[str]]:
     """Every name that a query may use, with its labels."""
-    known = {"up": set(TARGET_LABELS)}
+    known = {name: set(TARGET_LABELS) for name in {"up", *PROCESS}}
+    known |= {name: {name.split(":")[0]} for name in RECORDED}
     for collector in vars(Metrics()).values():
         if isinstance(collector, MetricWrapperBase):
             (family,) = collector.describe()
@@ -61,9 +77,9 @@ def known_metrics() -> dict[str, set[str]]:
 
 
 def queries() -> list[tuple[str, str, str]]:
-    """(where, expression, legend) of every alert rule and panel."""
-    alerts = [(rule["alert"], rule["expr"], "") for rule in RULES]
-    return alerts + [
+    """(where, expression, legend) of every rule and panel."""
+    rules = [(rule.get("alert") or rule["record"], rule["expr"], "") for rule in EVERY_RULE]
+    return rules + [
         (panel["title"], target["expr"], target["legendFormat"])
         for panel in PANELS
         for target in panel.get("targets", [])
@@ -82,7 +98,9 @@ def matchers(expression: str) -> list[tuple[str, str]]:
 
 
 def metrics_in(expression: str) -> set[str]:
-    return set(re.findall(r"\b(?:wakeful_\w+|up)\b", re.sub(r'"[^"]*"', '""', expression)))
+    """The metrics that a query reads, recorded ones among them."""
+    names = r"(?<![\w:])(?:\w+:wakeful_\w+:\w+|wakeful_\w+|process_\w+|up)\b"
+    return set(re.findall(names, re.sub(r'"[^"]*"', '""', expression)))
 
 
 QUERIES = queries()
@@ -109,13 +127,71 @@ def test_a_query_uses_only_metrics_and_labels_that_the_service_has(
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_an_alert_says_what_happened_what_it_means_and_what_to_do(rule: dict[str, Any]) -> None:
-    """Whoever is woken reads the three annotations, with labels that are there."""
-    assert rule["annotations"].keys() == {"summary", "description", "runbook"}
+    """Whoever is woken reads these annotations, with labels that are there, and the runbook."""
+    assert rule["annotations"].keys() == {"summary", "description", "runbook", "runbook_url"}
+    page = ROOT / rule["annotations"]["runbook_url"]
+    assert page == RUNBOOKS / f"{rule['alert']}.md"
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings == [rule["alert"], "What it means", "What to look at", "What to do"]
     labels = set().union(*(KNOWN[name] for name in metrics_in(rule["expr"])))
     kept = grouped_by(rule["expr"]) or labels
     used = re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values()))
     assert set(used) <= kept | ({"instance"} if " and on " in rule["expr"] else set())
     assert rule["labels"]["severity"] in {"warning", "critical"}
+
+
+def test_each_runbook_is_of_an_alert_and_names_what_is_there() -> None:
+    """Of a metric, a reason or a setting that is gone nobody can look at anything."""
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in RUNBOOKS.glob("*.md")}
+    assert pages.keys() == {rule["alert"] for rule in RULES}
+    code = set(re.findall(r"`([^`\n]+)`", "\n".join(pages.values())))
+    assert {name for name in code if name.startswith("wakeful_")} <= KNOWN.keys()
+    settings = {name for name in code if re.fullmatch(r"(api|kafka|log|history|limits)\.\w+", name)}
+    assert len(settings) > 5
+    assert [name for name in settings if not is_setting(name.replace(".", "__"))] == []
+    rejected = pages["WakefulRejectedShareHigh"].split("## What to do")[1]
+    assert set(re.findall(r"`(\w+)`", rejected)) >= REASONS.keys()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_each_alert_has_a_test_in_which_it_fires_and_then_clears(rule: dict[str, Any]) -> None:
+    """An alert that never clears is not looked at for long."""
+    tests = [test for file in RULE_TESTS for test in read_yaml(file)["tests"]]
+    steps = [
+        [
+            f'alertname="{rule["alert"]}"' in str(asked.get("exp_samples"))
+            for asked in test["promql_expr_test"]
+            if asked["expr"].startswith("ALERTS{")
+        ]
+        for test in tests
+    ]
+    assert [False, True, False] in [fires[-3:] for fires in steps]
+
+
+def test_every_metric_is_on_the_dashboard_or_left_out_for_a_reason() -> None:
+    """What is counted and nowhere shown is not missed when it breaks."""
+    shown = set().union(
+        *(
+            metrics_in(RECORDED.get(name, name))
+            for panel in PANELS
+            for target in panel.get("targets", [])
+            for name in metrics_in(target["expr"])
+        )
+    )
+    assert shown.isdisjoint(LEFT_OUT)
+    assert shown | LEFT_OUT.keys() == KNOWN.keys() - RECORDED.keys() - {"up"}
+
+
+def test_no_panel_covers_another() -> None:
+    """Grafana would move it, and the page would look otherwise than it was laid out."""
+    places = [
+        (x, y)
+        for at in (panel["gridPos"] for panel in PANELS)
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(places) == len(set(places))
+    assert {x for x, _ in places} == set(range(24))
 
 
 def test_the_alerts_name_the_job_that_is_scraped() -> None:
@@ -363,7 +439,9 @@ def test_the_deployment_reports_to_nobody() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_promtool_accepts_the_configuration_and_every_query(tmp_path: Path) -> None:
+def test_promtool_accepts_the_configuration_every_query_and_what_the_alerts_do(
+    tmp_path: Path,
+) -> None:
     """Prometheus refuses to start on a rule that it cannot read; Grafana shows an error."""
     config = DEPLOY / "prometheus" / "prometheus.yml"
     panels = tmp_path / "panels.yml"
@@ -372,7 +450,10 @@ def test_promtool_accepts_the_configuration_and_every_query(tmp_path: Path) -> N
         for n, (_, expression, _) in enumerate(QUERIES)
     ]
     panels.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}), "utf-8")
-    for kind, file in (("config", config), ("rules", ALERTS_FILE), ("rules", panels)):
-        command = ["promtool", "check", kind, str(file)]
-        ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    checks: list[list[Path | str]] = [
+        ["check", "config", config], ["check", "rules", ALERTS_FILE], ["check", "rules", panels],
+        ["test", "rules", *RULE_TESTS],
+    ]  # fmt: skip
+    for check in checks:
+        ran = subprocess.run(["promtool", *check], check=False, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stdout + ran.stderr
