@@ -38,6 +38,7 @@ from service.sinks.sink import Sink
 from service.sources.kafka import KafkaSource
 from service.sources.log import EmbeddedLog
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import spans
 
 DATABASE = "wakeful.db"
 
@@ -93,7 +94,7 @@ def build_service(settings: Settings) -> Service:
         settings.data_dir / "streams", list(settings.detectors), settings.history.max_bytes,
         settings.history.max_days,
     )  # fmt: skip
-    live, replies, metrics = Live(), Replies(), Metrics()
+    live, replies, metrics = Live(), Replies(), Metrics(spans())
     metrics.free_bytes.set_function(lambda: shutil.disk_usage(settings.data_dir).free)
     outbox, sender = _notifying(settings, history, metrics)
     told: list[Sink] = [curves, history, outbox, live]
@@ -244,6 +245,7 @@ def _build_replaced(
 def check_settings(settings: Settings) -> None:
     """Everything that can be checked without starting: `wakeful validate`."""
     closed(settings)
+    spans()
     build_detectors(settings.detectors, settings.limits)
     check_options(settings.kafka.options)
     if (shared := settings.history.secret()) is not None:

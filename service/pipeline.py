@@ -8,8 +8,9 @@ a crash leaves undone is read again, and comes out the same, under the same name
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from itertools import chain, repeat
 from types import MappingProxyType
 from typing import TypeVar
@@ -21,7 +22,7 @@ from service.assignment import Assignment
 from service.clock import now
 from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
-from service.errors import StateError, Unavailable, Unsettled
+from service.errors import StateError, Unavailable, Unsettled, WakefulError
 from service.memory.store import Changed, Checkpoint, Idle, Positions, StateStore
 from service.mutes import Mutes
 from service.pace import Pace
@@ -113,11 +114,32 @@ class Pipeline:
             watchers = self._watchers(raw)
             most = min((detector.most_resident for detector in watchers), default=len(raw))
             for part in raw.cut(most):
-                self._process(watchers, part)
+                with self._named(part):
+                    self._process(watchers, part)
                 self._attend()
         self._reading = True
         self._attend()
         self.lag_records = self.source.lag()
+
+    @contextmanager
+    def _named(self, raw: RawBatch) -> Iterator[None]:
+        """Trace a batch; where it breaks what should not break, say which records it was."""
+        topic, partition = raw.partition
+        about: dict[str, str | int] = {
+            "messaging.destination.name": topic,
+            "messaging.destination.partition.id": str(partition),
+            "messaging.kafka.offset": int(raw.offsets[0]),
+            "messaging.batch.message_count": len(raw),
+        }
+        with self.metrics.span("batch", about):
+            try:
+                yield
+            except WakefulError:
+                raise
+            except Exception:
+                first, last = raw.offsets[[0, -1]].tolist()
+                log.error("a batch broke", topic=topic, partition=partition, first=first, last=last)
+                raise
 
     def _process(self, watchers: Sequence[Detector], raw: RawBatch) -> None:
         """Score the records for each detector, and deliver what came of them."""

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details."""
 
+import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -55,9 +56,14 @@ def install(app: FastAPI) -> None:
         return problem(422, details)
 
     @app.exception_handler(Exception)
-    async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-        log.error("a request failed", error=str(error), exc_info=error)
-        return problem(500, "an error of the service itself; its log says more")
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        this = uuid.uuid4().urn
+        asked = f"{request.method} {request.url.path}"
+        log.error(
+            "a request failed", request=asked, instance=this, error=str(error), exc_info=error
+        )
+        detail = "an error of the service itself; its log says more, under this problem's instance"
+        return problem(500, detail, {"instance": this})
 
     @app.exception_handler(SettingsError)
     async def _unsettled(_: Request, error: SettingsError) -> JSONResponse:

@@ -585,3 +585,6 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    instance: str | None = Field(
+        None, description="Of an error of the service itself: its name in the log."
+    )

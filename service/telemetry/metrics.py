@@ -15,6 +15,7 @@ from prometheus_client import (
 
 from model.suppression import SUPPRESSED
 from service.records import CHANGES, REASONS, SEVERITIES
+from service.telemetry.tracing import NOTHING, Span, no_span
 
 # When each counter was made would be a series more for each, and nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -24,9 +25,10 @@ STAGE_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own."""
+    """The metrics of one process, in a registry of their own, and what opens its traces' spans."""
 
-    def __init__(self) -> None:
+    def __init__(self, span: Span = no_span) -> None:
+        self.span = span
         self.registry = CollectorRegistry()
         r = self.registry
         self.records = Counter(
@@ -199,9 +201,10 @@ class Metrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time one batch's stay in a stage."""
+        """Time one batch's stay in a stage, and trace it."""
         start = time.perf_counter()
         try:
-            yield
+            with self.span(name, NOTHING):
+                yield
         finally:
             self.stage_seconds.labels(name).observe(time.perf_counter() - start)

@@ -1,0 +1,53 @@
+"""Traces of what becomes of a batch, by OpenTelemetry; none unless its variables ask for them.
+
+`OTEL_TRACES_EXPORTER=otlp` has spans sent; where to, and which, is said by OpenTelemetry's other
+variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_TRACES_SAMPLER`.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
+
+from service.errors import SettingsError
+
+About = Mapping[str, str | int]
+Span = Callable[[str, About], AbstractContextManager[object]]
+"""Opens a span of this name, within the one that is open, with what it is about."""
+
+NOTHING: About = MappingProxyType({})
+NO_SPAN = nullcontext()
+ASKED_BY = "OTEL_TRACES_EXPORTER"
+
+
+def no_span(_name: str, _about: About) -> AbstractContextManager[object]:
+    return NO_SPAN
+
+
+def spans() -> Span:
+    """As the environment asks for; SettingsError where that is not to be had."""
+    match os.environ.get(ASKED_BY, "none"):
+        case "none" | "":
+            return no_span
+        case "otlp":
+            return _sent()
+        case other:
+            raise SettingsError(f"{ASKED_BY}: {other!r} is not known; otlp or none")
+
+
+def _sent() -> Span:
+    """Spans that a thread of OpenTelemetry sends in the background, the last ones at the end."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(f"{ASKED_BY}: {error}; pip install 'wakeful[otel]'") from None
+    name = os.environ.get("OTEL_SERVICE_NAME", "wakeful")
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    tracer = provider.get_tracer("wakeful")
+    return lambda name, about: tracer.start_as_current_span(name, attributes=dict(about))
