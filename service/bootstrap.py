@@ -34,6 +34,7 @@ from service.sinks.kafka import KafkaSink
 from service.sinks.live import Live
 from service.sinks.outbox import Outbox, Target
 from service.sinks.replies import Replies
+from service.sinks.retention import Retention
 from service.sinks.sink import Sink
 from service.sources.kafka import KafkaSource
 from service.sources.log import EmbeddedLog
@@ -54,6 +55,7 @@ class Service:
     live: Live
     outbox: Outbox
     sender: Sender
+    retention: Retention
     replies: Replies
     metrics: Metrics
     log: EmbeddedLog | None
@@ -72,6 +74,7 @@ class Service:
 
     def close(self) -> None:
         self.sender.close()
+        self.retention.close()
         for sink in self.pipeline.sinks:
             sink.close()
         self.pipeline.source.close()
@@ -97,26 +100,23 @@ def build_service(settings: Settings) -> Service:
     live, replies, metrics = Live(), Replies(), Metrics(spans())
     metrics.free_bytes.set_function(lambda: shutil.disk_usage(settings.data_dir).free)
     outbox, sender = _notifying(settings, history, metrics)
+    retention = Retention(history, outbox, settings.history.max_days)
     told: list[Sink] = [curves, history, outbox, live]
-    if settings.kafka.bootstrap_servers:
-        servers = settings.kafka.bootstrap_servers
-        pipeline = _of_kafka(settings, servers, detectors, told, metrics, mutes)
-        kafka = settings.kafka
-        owners = Owners(servers, kafka.options, kafka.group_id)
-        return Service(
-            settings, pipeline, history, curves, live, outbox, sender, replies, metrics, None,
-            owners, keys, held,
+    kafka, log, owners = settings.kafka, None, None
+    if kafka.bootstrap_servers:
+        pipeline = _of_kafka(settings, kafka.bootstrap_servers, detectors, told, metrics, mutes)
+        owners = Owners(kafka.bootstrap_servers, kafka.options, kafka.group_id)
+    else:
+        database, seconds = settings.data_dir / DATABASE, settings.log.retention_hours * 3600.0
+        log = EmbeddedLog(database, settings.limits.batch_events, seconds)
+        pipeline = Pipeline(
+            log, detectors, _topics(settings), SqliteStore(database), [*told, replies], metrics,
+            settings.checkpoint.interval_seconds, mutes=mutes,
         )  # fmt: skip
-    database = settings.data_dir / DATABASE
-    limits, retention = settings.limits, settings.log.retention_hours * 3600.0
-    log = EmbeddedLog(database, limits.batch_events, retention)
-    pipeline = Pipeline(
-        log, detectors, _topics(settings), SqliteStore(database), [*told, replies], metrics,
-        settings.checkpoint.interval_seconds, mutes=mutes,
-    )  # fmt: skip
     return Service(
-        settings, pipeline, history, curves, live, outbox, sender, replies, metrics, log, None,
-        keys, held,
+        settings=settings, pipeline=pipeline, history=history, curves=curves, live=live,
+        outbox=outbox, sender=sender, retention=retention, replies=replies, metrics=metrics,
+        log=log, owners=owners, keys=keys, _lock=held,
     )  # fmt: skip
 
 

@@ -105,6 +105,7 @@ class _Running:
         thread = threading.Thread(target=self._run_pipeline, name="pipeline")
         thread.start()
         service.sender.start()
+        service.retention.start()
         if self._read is not None:
             signal.signal(signal.SIGHUP, self._hang_up)
         try:

@@ -184,7 +184,11 @@ class HistorySettings(Section):
         gt=0,
         description="Room in `data_dir` for every stream's values and scores, which the page draws: half of it holds each event, then 2 of 16 are kept, then 2 of 128.",
     )
-    max_days: float = Field(90.0, gt=0, description="About how long they are kept at most.")
+    max_days: float = Field(
+        90.0,
+        gt=0,
+        description="About how long they are kept at most, and so are anomalies, closed episodes and dead letters.",
+    )
 
     @model_validator(mode="after")
     def _readable(self) -> "HistorySettings":

@@ -17,7 +17,6 @@ from service.telemetry.metrics import Metrics
 LOOK_SECONDS = 0.5  # between looks for something to send
 FIRST_WAIT, LONGEST_WAIT = 1.0, 600.0
 GIVE_UP_SECONDS = 24 * 3600.0
-TRIM_SECONDS = 3600.0
 
 
 @dataclass(slots=True)
@@ -60,7 +59,7 @@ class Sender:
                 thread.join()
 
     def _run(self, to: Sending) -> None:
-        failed, trimmed = 0, 0.0
+        failed = 0
         while not self._ending.is_set():
             wait: float | None = LOOK_SECONDS
             try:
@@ -68,9 +67,6 @@ class Sender:
                 if waiting is not None:
                     wait = self._send(to, waiting, failed)
                     failed = 0 if wait is None else failed + 1
-                elif now() > trimmed + TRIM_SECONDS:
-                    self._outbox.trim()
-                    trimmed = now()
                 self._count(to)
             except Unavailable as error:
                 log.warning("notifications wait", target=to.name, error=str(error))

@@ -11,21 +11,22 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from service.clock import format_time, parse_time
+from service.clock import format_time, now, parse_time
 from service.errors import SettingsError, Unavailable
 from service.records import DeadLetter, Delivery
+from service.sinks.migrations import migrate
 from service.sinks.tables import (
     anomalies,
     audit,
     dead_letters,
     episodes,
     feedback,
-    metadata,
     mutes,
     remarks,
 )
 
 WAIT_SECONDS = 30  # for a lock, or a connection
+AT_ONCE = 5000  # rows that are deleted together
 MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
 
 EPISODE_COLUMNS = ("id", "detector", "stream", "state", "severity", "score", "peak", "offset")
@@ -173,12 +174,33 @@ class History:
             raise _unavailable(error) from error
 
     def _make(self) -> None:
-        """The tables; another instance may be making them as well."""
+        """The tables, as this version has them; another instance may be making them as well."""
         try:
-            metadata.create_all(self._engine)
+            with self._engine.begin() as connection:
+                migrate(connection)
         except (sa.exc.IntegrityError, sa.exc.ProgrammingError) as error:
             raise Unavailable(f"history: {error.orig}; may we make tables?") from error
         self._made = True
+
+    def trim(self, before: float) -> int:
+        """Forget what is kept since before then (Unix seconds), open episodes apart; how much."""
+        gone = 0
+        for table in (anomalies, episodes, dead_letters):
+            old = table.c.kept < before
+            if table is episodes:
+                old = sa.and_(old, table.c.state != "open")
+            while more := self._forget(table, old):
+                gone += more
+        with self.connected() as connection:
+            known = sa.select(episodes.c.id)
+            connection.execute(sa.delete(remarks).where(remarks.c.episode.not_in(known)))
+        return gone
+
+    def _forget(self, table: sa.Table, old: sa.ColumnElement[bool]) -> int:
+        """Some rows at a time, so that nobody waits long."""
+        some = sa.select(table.c.number).where(old).limit(AT_ONCE).scalar_subquery()
+        with self.connected() as connection:
+            return connection.execute(sa.delete(table).where(table.c.number.in_(some))).rowcount
 
     def flush(self, wait: bool = True) -> None:
         """Nothing is buffered."""
@@ -382,6 +404,7 @@ def _anomaly_row(anomaly: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
         "time": parse_time(anomaly["time"]),
+        "kept": now(),
         "body": msgspec.json.encode(anomaly).decode(),
     }
 
@@ -396,6 +419,7 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             **{name: change[name] for name in EPISODE_COLUMNS},
             "start": parse_time(change["start"]),
             "end": parse_time(change["end"]),
+            "kept": now(),
             "body": msgspec.json.encode({**change, **dict.fromkeys(TOLD_OF_THE_PEAK)}).decode(),
             "features": (
                 before["features"] if change["why"] is None else msgspec.json.encode(told).decode()
@@ -441,11 +465,12 @@ def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:
         "key": letter.key and letter.key[:MAX_KEPT_BYTES],
         "value": letter.value and letter.value[:MAX_KEPT_BYTES],
         "value_bytes": len(letter.value or b""),
+        "kept": now(),
     }
 
 
 def _dead_letter_body(row: Mapping[Any, Any]) -> dict[str, Any]:
-    body = {name: value for name, value in row.items() if name != "number"}
+    body = {name: value for name, value in row.items() if name not in ("number", "kept")}
     body["timestamp"] = format_time(body["timestamp"])
     for name in ("key", "value"):
         if body[name] is not None:

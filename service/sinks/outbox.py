@@ -17,7 +17,6 @@ from service.sinks.tables import notifications
 
 WAITING, SENT, DEAD = "waiting", "sent", "dead"
 CLAIM_SECONDS = 60.0  # for which a row is one sender's; instances may share the table
-KEPT_SECONDS = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +130,10 @@ class Outbox:
         rows, cursor = self._history.page(query, notifications, before, limit)
         return [_body(row._mapping) for row in rows], cursor
 
-    def trim(self) -> None:
-        """Forget what was sent, or could not be, long ago."""
+    def trim(self, before: float) -> None:
+        """Forget what was sent, or could not be, and was made before then (Unix seconds)."""
         t = notifications.c
-        old = sa.and_(t.state != WAITING, t.made < now() - KEPT_SECONDS)
+        old = sa.and_(t.state != WAITING, t.made < before)
         with self._history.connected() as connection:
             connection.execute(sa.delete(notifications).where(old))
 

@@ -15,9 +15,11 @@ anomalies = sa.Table(
     sa.Column("score", sa.Float, nullable=False),
     sa.Column("severity", sa.String, nullable=False),
     sa.Column("alarm", sa.Boolean, nullable=False),
+    sa.Column("kept", sa.Float, nullable=False),  # since when, Unix seconds of the wall clock
     sa.Column("body", sa.Text, nullable=False),  # the anomaly as JSON
     sa.Index("anomalies_by_stream", "stream", "number"),
     sa.Index("anomalies_by_time", "time"),
+    sa.Index("anomalies_by_age", "kept"),
 )
 
 episodes = sa.Table(
@@ -34,11 +36,13 @@ episodes = sa.Table(
     sa.Column("start", sa.Float, nullable=False),  # Unix seconds
     sa.Column("end", sa.Float, nullable=False),  # of the newest anomalous event
     sa.Column("offset", sa.BigInteger, nullable=False),  # of the event that told this last
+    sa.Column("kept", sa.Float, nullable=False),  # as it was told last, since when
     sa.Column("body", sa.Text, nullable=False),  # the episode as JSON, as it was told last
     sa.Column("features", sa.Text, nullable=False),  # those of its peak, and why, as JSON
     sa.Column("began", sa.Text),  # why the first event was an anomaly
     sa.Index("episodes_by_stream", "stream", "number"),
     sa.Index("episodes_by_state", "state", "number"),
+    sa.Index("episodes_by_age", "kept"),
 )
 
 remarks = sa.Table(
@@ -123,4 +127,6 @@ dead_letters = sa.Table(
     sa.Column("key", sa.LargeBinary),
     sa.Column("value", sa.LargeBinary),
     sa.Column("value_bytes", sa.Integer, nullable=False),  # before it was cut
+    sa.Column("kept", sa.Float, nullable=False),
+    sa.Index("dead_letters_by_age", "kept"),
 )

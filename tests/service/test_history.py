@@ -19,7 +19,7 @@ from service.sinks.history import (
     History,
     url_of,
 )
-from service.sinks.tables import metadata
+from service.sinks.migrations import migrate
 from tests.postgres import HOW_TO_POSTGRES, programs, running_postgres
 from tests.service.parts import make_pipeline, raw_batch, wave
 
@@ -50,7 +50,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.URL]:
     made = url_of(request.getfixturevalue("postgres"))
     yield made
     engine = sa.create_engine(made)
-    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        migrate(connection, "base")
     engine.dispose()
 
 

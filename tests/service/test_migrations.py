@@ -1,0 +1,101 @@
+"""The history's tables go from version to version, up and down, and none is made another way."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from service.errors import Unavailable
+from service.sinks.history import AnomalyFilter, EpisodeFilter, History
+from service.sinks.migrations import NEWEST, migrate
+from service.sinks.tables import metadata
+from tests.service.parts import make_pipeline
+from tests.service.test_history import BATCH, postgres, url  # noqa: F401 - fixtures
+
+
+def differences(engine: sa.Engine) -> list[object]:
+    """Between the tables that are there and those that the code has."""
+    with engine.connect() as connection:
+        found: list[object] = compare_metadata(MigrationContext.configure(connection), metadata)
+        return found
+
+
+def tables(engine: sa.Engine) -> set[str]:
+    return set(sa.inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def to(engine: sa.Engine, version: str) -> None:
+    with engine.begin() as connection:
+        migrate(connection, version)
+
+
+def test_up_and_down_and_up_again(url: sa.URL) -> None:  # noqa: F811
+    engine = sa.create_engine(url)
+    to(engine, NEWEST)
+    assert differences(engine) == []
+    to(engine, "base")
+    assert tables(engine) == set()
+    to(engine, NEWEST)
+    assert differences(engine) == []
+    to(engine, NEWEST)
+    engine.dispose()
+
+
+def test_what_was_left_half_way_is_made_whole(url: sa.URL) -> None:  # noqa: F811
+    engine = sa.create_engine(url)
+    metadata.tables["episodes"].create(engine)
+    to(engine, NEWEST)
+    assert differences(engine) == []
+    engine.dispose()
+
+
+def test_instances_that_start_together_make_them_once(url: sa.URL) -> None:  # noqa: F811
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("a file is one process's")
+    histories = [History(url) for _ in range(6)]
+    with ThreadPoolExecutor(6) as many:
+        asked = [many.submit(one.anomalies, AnomalyFilter(), 1) for one in histories]
+        assert [one.result() for one in asked] == [([], None)] * 6
+    for one in histories:
+        one.close()
+
+
+def test_a_newer_database_is_not_touched(url: sa.URL) -> None:  # noqa: F811
+    engine = sa.create_engine(url)
+    to(engine, NEWEST)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    history = History(url)
+    with pytest.raises(Unavailable, match="9999"):
+        history.anomalies(AnomalyFilter(), 1)
+    history.close()
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE alembic_version SET version_num = '{NEWEST}'"))  # noqa: S608
+    engine.dispose()
+
+
+def test_what_is_old_is_forgotten_and_what_is_open_is_not(url: sa.URL) -> None:  # noqa: F811
+    history = History(url)
+    pipeline, _ = make_pipeline([BATCH])
+    pipeline.sinks = [history]
+    pipeline.run()
+    anomalies, _ = history.anomalies(AnomalyFilter(), 1000)
+    assert anomalies
+    assert history.trim(before=1.0) == 0
+    with history.connected() as connection:
+        connection.execute(sa.text("UPDATE episodes SET state = 'open' WHERE number = 1"))
+    states = {one["id"]: one["state"] for one in history.episodes(EpisodeFilter(), 1000)[0]}
+    assert set(states.values()) == {"open", "closed"}
+    for one in states:
+        history.remark(one, True, None)
+    history.trim(before=9e9)
+    assert history.anomalies(AnomalyFilter(), 1000) == ([], None)
+    assert history.dead_letters(None, None, 1000) == ([], None)
+    left, _ = history.episodes(EpisodeFilter(), 1000)
+    assert {one["id"] for one in left} == {one for one, state in states.items() if state == "open"}
+    with history.connected() as connection:
+        remarks = connection.execute(sa.text("SELECT count(*) FROM remarks")).scalar()
+    assert remarks == len(left)
+    history.close()
