@@ -28,6 +28,7 @@ class Restoring:
     done: bool = False
     offset: int | None = None  # of the group: what was told up to there is not told again
     error: BaseException | None = None
+    trouble: str | None = None  # why it takes so long
 
     def of(self, name: str) -> list[Detector]:
         return [detector for detector in self.detectors if detector.name == name]
@@ -105,6 +106,8 @@ class Assignment:
         coming = dict(self._coming)  # whoever asks is in another thread
         if not coming:
             return None
+        if troubles := sorted({one.trouble for one in coming.values() if one.trouble}):
+            return "; ".join(troubles)
         names = ", ".join(f"{topic}-{number}" for topic, number in sorted(coming))
         some = [detector for one in coming.values() for detector in one.detectors]
         return f"the memories of {names}: {sum(len(d.arena) for d in some):,} streams so far"
@@ -131,6 +134,7 @@ class Assignment:
             try:
                 self._read(restoring)
             except Unavailable as error:
+                restoring.trouble = str(error)
                 log.warning("memories cannot be read yet, trying again", error=str(error))
                 self.changelog.stop_reading()
                 self._closing.wait(RETRY_SECONDS)

@@ -19,6 +19,7 @@ from service.detector import MEMORY_SHARE, Configured, Detector
 from service.errors import SettingsError, StateError
 from service.kafka.options import check_options
 from service.kafka.owners import Owners
+from service.kafka.rights import needed
 from service.kafka.transactions import Transactions
 from service.keys import Keys
 from service.memory.changelog import Changelog
@@ -286,12 +287,17 @@ def _of_kafka(
     name = kafka.options.get("group.instance.id") or _instance(settings.data_dir)
     options = {**kafka.options, "group.instance.id": name}
     watched = sorted(set(chain.from_iterable(topics.values())))
-    source = KafkaSource(servers, watched, kafka.group_id, options, settings.limits.batch_events)
-    transactions = Transactions(servers, kafka.options, f"{kafka.group_id}.{name}", source.member)
     told = kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic
+    memories = sorted({kafka.memory_topic_of(name) for name in topics})
+    mine = f"{kafka.group_id}.{name}"
+    rights = needed(watched, told, memories, kafka.group_id, mine)
+    source = KafkaSource(
+        servers, watched, kafka.group_id, options, settings.limits.batch_events, rights
+    )
+    transactions = Transactions(servers, kafka.options, mine, source.member, rights)
     changelog = Changelog(
         servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,
-        settings.data_dir / "idle", told,
+        settings.data_dir / "idle", told, rights,
     )  # fmt: skip
     sink = KafkaSink(transactions, *told)
     assignment = Assignment(detectors, topics, changelog, transactions, sink)

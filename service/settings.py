@@ -158,7 +158,8 @@ class KafkaSettings(Section):
     )
     options: dict[str, Any] = Field(
         {},
-        description="Kafka's own options by Kafka's own names, such as `security.protocol`, passed to every client.",
+        repr=False,  # there may be a password
+        description="Kafka's own options by Kafka's own names, such as `security.protocol`, passed to every client; for TLS and credentials see docs/kafka-security.md.",
     )
 
     def memory_topic_of(self, detector: str) -> str:

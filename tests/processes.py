@@ -91,6 +91,10 @@ class Wakeful:
     def wait_ready(self) -> None:
         self.wait_for(lambda: self.get("/readyz")["status"] == "ready", "ready")
 
+    def log(self) -> list[str]:
+        """The lines that it has logged so far."""
+        return list(self._errors)
+
     def said(self) -> str:
         """The end of what it logged."""
         return "".join(self._errors)[-3000:]

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,20 @@ def free_port() -> int:
 
 
 class Broker:
-    """A broker that keeps its data in `folder`; it can be killed and started again."""
+    """A broker that keeps its data in `folder`; it can be killed and started again.
 
-    def __init__(self, home: Path, folder: Path) -> None:
+    `listeners` are others beside the one at `address`, which asks nobody who they are; `more` are
+    settings, and `formatted` options of the storage's formatting.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        folder: Path,
+        listeners: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
+        formatted: Sequence[str] = (),
+    ) -> None:
         self._home = home
         self._folder = folder
         self.port = free_port()
@@ -34,8 +45,16 @@ class Broker:
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": ",".join(
+                [
+                    f"PLAINTEXT://127.0.0.1:{self.port}",
+                    f"CONTROLLER://127.0.0.1:{controller}",
+                    *listeners,
+                ]
+            ),
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL"
+            ),
             "log.dirs": str(folder / "log"),
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
@@ -45,10 +64,12 @@ class Broker:
             "auto.create.topics.enable": "false",
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
             "log.cleaner.backoff.ms": "500",  # compaction can be waited for
+            **(more or {}),
         }
         text = "".join(f"{name}={value}\n" for name, value in settings.items())
         self._properties.write_text(text, encoding="utf-8")
-        self._script("kafka-storage.sh", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c")
+        cluster = ("-t", "AAAAAAAAAAAAAAAAAAAAAQ")
+        self._script("kafka-storage.sh", "format", *cluster, *formatted, "-c")
 
     @property
     def address(self) -> str:

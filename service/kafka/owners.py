@@ -9,8 +9,9 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import GroupIdNotFoundError, KafkaError
 from kafka.partitioner.default import murmur2
 
-from service.errors import Unavailable
 from service.kafka.options import client_options
+from service.kafka.rights import GROUP, Right
+from service.kafka.trouble import Trouble
 
 FRESH_SECONDS = 2.0  # for which what was found is taken for true
 ANSWER_MS = 3000
@@ -28,6 +29,8 @@ class Owners:
             **known,
             "bootstrap_servers": bootstrap_servers,
         }
+        rights = [Right("DESCRIBE", GROUP, group, "know who has which partition")]
+        self._trouble = Trouble(bootstrap_servers, options, rights)
         self._group = group
         self._lock = threading.Lock()
         self._found: dict[TopicPartition, str] = {}
@@ -49,7 +52,7 @@ class Owners:
                         offsets = admin.list_group_offsets(self._group)[self._group]
                 except KafkaError as error:
                     if not self._found:
-                        raise Unavailable(f"kafka: {error!r}; is the broker up?") from error
+                        raise self._trouble.of(error) from error
                 else:
                     self._found = {place: told.metadata for place, told in offsets.items()}
                 self._found_at = time.monotonic()
@@ -78,4 +81,5 @@ def members(bootstrap_servers: list[str], options: dict[str, Any], group: str) -
     except GroupIdNotFoundError:
         return 0
     except KafkaError as error:
-        raise Unavailable(f"kafka: {error!r}; is the broker up?") from error
+        rights = [Right("DESCRIBE", GROUP, group, "see that nobody is in it")]
+        raise Trouble(bootstrap_servers, options, rights).of(error) from error

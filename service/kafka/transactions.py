@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from kafka.structs import OffsetAndMetadata
 
 from service.errors import Unavailable, Unsettled
 from service.kafka.options import client_options
+from service.kafka.rights import Right
+from service.kafka.trouble import Trouble
 from service.records import Partition
 
 ANSWER_SECONDS = 5.0  # for which the end of a transaction is waited for at once
@@ -43,12 +45,12 @@ class Transactions:
     `name` is the transactional id: whoever takes it ends what its last owner left open. `member`
     gives the consumer's place in its group: offsets of one that the group has left behind are
     refused, and the transaction with them. Or it gives the group's name alone, where it is known
-    that nobody is in it.
+    that nobody is in it. Nothing begins before we have the `rights`.
     """
 
     def __init__(
         self, bootstrap_servers: list[str], options: dict[str, Any], name: str,
-        member: Callable[[], Any],
+        member: Callable[[], Any], rights: Sequence[Right] = (),
     ) -> None:  # fmt: skip
         self._config = {
             "linger_ms": 5,
@@ -62,6 +64,7 @@ class Transactions:
         }
         self.address = ""
         """Where the group's offsets say that whoever has the partition answers."""
+        self._trouble = Trouble(bootstrap_servers, options, rights)
         self._member = member
         self._producer: Any = None
         self._ending: Future[None] | None = None
@@ -82,17 +85,18 @@ class Transactions:
         return self._offsets.get(partition, 0)
 
     def open(self) -> None:
-        """End what a process of the same name has left open; Unavailable where nobody answers."""
+        """End what a process of the same name has left open; Unavailable where nobody answers, or
+        where we lack a right."""
+        self._trouble.check()
         if self._producer is None:
             try:
                 self._producer = KafkaProducer(**self._config)
             except KafkaError as error:
-                raise _unavailable(error) from error
+                raise self._trouble.of(error) from error
         try:
             self._producer.init_transactions()
         except KafkaError as error:
-            self._discard()
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def commit(
         self,
@@ -119,10 +123,10 @@ class Transactions:
         try:
             self._producer.begin_transaction()
             sent = self._send(messages)
-        except BaseException as error:
+        except (KafkaError, ValueError) as error:  # a partition that it does not know yet
+            raise self._unavailable(error) from error
+        except BaseException:
             self._discard()  # whoever takes its name aborts what it began
-            if isinstance(error, (KafkaError, ValueError)):  # a partition that it does not know yet
-                raise _unavailable(error) from error
             raise
         self._given_up = time.monotonic() + GIVE_UP_SECONDS
         self._counted = lambda: self._ended(ahead, counted)
@@ -152,8 +156,7 @@ class Transactions:
             self._discard()
             raise
         except KafkaError as error:  # it was aborted; the client would go on with its offsets
-            self._discard()
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
         self._ending = None
         self._counted()
 
@@ -212,6 +215,12 @@ class Transactions:
             raise Unsettled("kafka: we are not in the group now, what we held may be another's")
         return member
 
+    def _unavailable(self, error: Exception) -> Unavailable:
+        """Without the client that it came from: whoever takes its name aborts what it began."""
+        client = self._producer
+        self._discard()
+        return self._trouble.of(error, client)
+
     def _discard(self) -> None:
         """Leave the client to itself: should it still write, it is refused once another one has its
         name."""
@@ -224,10 +233,6 @@ def _leave(producer: Any) -> None:
     with suppress(KafkaError):  # there is nothing to abort, or nobody to tell
         producer.abort_transaction()
     producer.close()
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"kafka: {error!r}; is the broker up, and may we write?")
 
 
 def _in_background(call: Callable[[], None]) -> "Future[None]":

@@ -23,7 +23,9 @@ from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 from service.errors import StateError, Unavailable
 from service.kafka.hanging import end_hanging
 from service.kafka.options import client_options
+from service.kafka.rights import TOPIC, Right
 from service.kafka.transactions import RECONNECT_MS, Message, Transactions
+from service.kafka.trouble import Trouble
 from service.memory.entries import (
     HEAD,
     IDLE,
@@ -118,7 +120,9 @@ class Changelog:
         transactions: Transactions,
         folder: Path,
         beside: Sequence[str] = (),
+        rights: Sequence[Right] = (),
     ) -> None:
+        self._trouble = Trouble(bootstrap_servers, options, rights)
         self._servers, self._options = bootstrap_servers, options
         self._beside = beside
         self._group = group
@@ -227,7 +231,7 @@ class Changelog:
 
     def committed(self, partition: Partition) -> int | None:
         """The group's offset, once no transaction is open that could still move it."""
-        with _telling():
+        with self._telling():
             try:
                 offset: int | None = self._read().committed(
                     TopicPartition(*partition), timeout_ms=ANSWER_MS
@@ -244,20 +248,22 @@ class Changelog:
         wanted = [name for name in sorted(names) if self._partitions.get(name, 0) <= number]
         if not wanted:
             return
-        with _telling():
+        with self._telling():
             count = max(len(self._read().partitions_for_topic(topic) or ()), number + 1)
             admin = self._admin_client()
             there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
             for name in wanted:
                 if name not in there:
-                    _create(admin, name, count)
+                    with self._telling(Right("CREATE", TOPIC, name, "make the memories' topic")):
+                        _create(admin, name, count)
                 elif there[name] < count:
-                    admin.create_partitions({name: count})
+                    with self._telling(Right("ALTER", TOPIC, name, f"have {count} partitions")):
+                        admin.create_partitions({name: count})
                 self._partitions[name] = max(count, there.get(name, 0))
 
     def partitions(self, topic: str) -> list[Partition]:
         """Those of a topic that is read."""
-        with _telling():
+        with self._telling():
             return [(topic, n) for n in sorted(self._read().partitions_for_topic(topic) or ())]
 
     def stop_reading(self) -> None:
@@ -315,7 +321,7 @@ class Changelog:
     def _records(self, place: TopicPartition) -> Iterator[tuple[bytes, bytes | None, str]]:
         """Key, value and place of what a partition of ours holds, as far as it counts already."""
         reader = self._read()
-        with _telling():
+        with self._telling():
             reader.assign([place])
             (first,) = reader.beginning_offsets([place], timeout_ms=ANSWER_MS).values()
             reader.seek(place, first)
@@ -323,7 +329,7 @@ class Changelog:
             (end,) = self._admin_client().list_partition_offsets({place: LATEST}).values()
         moved, looked = time.monotonic(), False
         while self.going_on():
-            with _telling():
+            with self._telling():
                 found = reader.poll(timeout_ms=POLL_MS).get(place, ())
                 position = reader.position(place, timeout_ms=ANSWER_MS)
             for record in found:
@@ -360,6 +366,14 @@ class Changelog:
             if ended:
                 log.warning("ended transactions that were over and hung", where=ended)
 
+    @contextmanager
+    def _telling(self, tried: Right | None = None) -> Iterator[None]:
+        """Say of Kafka's errors what to do."""
+        try:
+            yield
+        except KafkaError as error:
+            raise self._trouble.of(error, self._reader, tried) from error
+
     def _admin_client(self) -> Any:
         if self._admin is None:
             options = client_options(self._options, KafkaAdminClient.DEFAULT_CONFIG)
@@ -368,7 +382,7 @@ class Changelog:
 
     def _read(self) -> Any:
         if self._reader is None:
-            with _telling():
+            with self._telling():
                 self._reader = KafkaConsumer(
                     **{
                         "reconnect_backoff_max_ms": RECONNECT_MS,
@@ -464,12 +478,3 @@ def _create(admin: Any, name: str, partitions: int) -> None:
         )
     except TopicAlreadyExistsError:
         """Another worker was faster."""
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    """Say of Kafka's errors what to do."""
-    try:
-        yield
-    except KafkaError as error:
-        raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error

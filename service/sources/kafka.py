@@ -7,13 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
 
 from service.errors import StateError, Unavailable
 from service.kafka.assignor import Assignor
 from service.kafka.meetings import Meetings
 from service.kafka.options import client_options
+from service.kafka.rights import Right
+from service.kafka.trouble import Trouble, no_topic
 from service.memory.store import Positions
 from service.records import Partition, RawBatch
 from service.sources.record_batches import BATCHES_AT_ONCE, raw_batches, take_whole
@@ -73,7 +75,9 @@ class KafkaSource:
         group_id: str,
         options: dict[str, Any],
         max_batch_events: int,
+        rights: Sequence[Right] = (),
     ) -> None:
+        self._trouble = Trouble(bootstrap_servers, options, rights)
         ours = client_options(options, KafkaConsumer.DEFAULT_CONFIG)
         self._from_end = ours.pop("auto_offset_reset", "earliest") == "latest"
         self._topics = topics
@@ -112,10 +116,8 @@ class KafkaSource:
             self._place()
             records = self._records(consumer, timeout_seconds)
             self._check_alive(bool(records))
-        except UnknownTopicOrPartitionError as error:
-            raise _no_topic(error.args) from error
         except KafkaError as error:
-            raise Unavailable(f"kafka: {error!r}; is the broker up, and may we read?") from error
+            raise self._trouble.of(error, self._consumer) from error
         if not self._whole:
             return [
                 batch_of(partition, part[first : first + self._max_batch_events])
@@ -308,7 +310,7 @@ class KafkaSource:
             servers = ", ".join(self._config["bootstrap_servers"])
             raise Unavailable(f"kafka: none of {servers} takes a connection; is the broker up?")
         elif missing := [t for t in self._topics if not self._consumer.partitions_for_topic(t)]:
-            raise _no_topic(missing)
+            raise Unavailable(f"kafka: {no_topic(missing)}")
         self._next_check = now + QUIET_SECONDS
 
 
@@ -326,10 +328,6 @@ def _check_position(partition: TopicPartition, position: int, first: int, end: i
             partition=partition.partition,
             skipped=first - position,
         )
-
-
-def _no_topic(names: Sequence[object]) -> Unavailable:
-    return Unavailable(f"kafka: no topic {', '.join(map(str, names))} yet, or we may not see it")
 
 
 def _named(partition: TopicPartition) -> Partition:

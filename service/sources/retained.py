@@ -14,6 +14,8 @@ from kafka.errors import KafkaError
 from service.errors import SettingsError, Unavailable
 from service.kafka.options import client_options
 from service.kafka.owners import partition_of
+from service.kafka.rights import TOPIC, Right
+from service.kafka.trouble import Trouble
 from service.records import Partition, RawBatch
 from service.sources.kafka import batch_of
 from service.sources.log import PARTITION, SELECT, batch_of_rows
@@ -60,6 +62,7 @@ class Topics:
     """What Kafka retains, outside of any group; Unavailable where no broker answers."""
 
     def __init__(self, bootstrap_servers: list[str], options: dict[str, Any]) -> None:
+        self._servers, self._options = bootstrap_servers, options
         known = client_options(options, KafkaConsumer.DEFAULT_CONFIG)
         self._config = {
             **known,
@@ -79,7 +82,7 @@ class Topics:
             with closing(KafkaConsumer(**self._config)) as consumer:
                 numbers = sorted(consumer.partitions_for_topic(topic) or ())
         except KafkaError as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(topic, error) from error
         if not numbers:
             raise SettingsError(f"kafka.topics: there is no topic {topic}")
         first = partition_of(key, len(numbers))
@@ -99,7 +102,11 @@ class Topics:
                 retained.batches = _of_topic(consumer, place, end, retained)
                 yield retained
         except KafkaError as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(partition[0], error) from error
+
+    def _unavailable(self, topic: str, error: KafkaError) -> Unavailable:
+        rights = [Right("READ", TOPIC, topic, "read events again")]
+        return Trouble(self._servers, self._options, rights).of(error)
 
 
 def _of_topic(
@@ -115,7 +122,3 @@ def _of_topic(
             yield batch_of(place, records)
     (first,) = consumer.beginning_offsets([place]).values()  # more may have gone meanwhile
     retained.first_offset = max(retained.first_offset, first)
-
-
-def _unavailable(error: KafkaError) -> Unavailable:
-    return Unavailable(f"kafka: {error!r}; is the broker up, and may we read?")
