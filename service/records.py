@@ -63,7 +63,8 @@ class RawBatch:
 
     `timestamps` (n,) are the Unix seconds stored with the records; `keys` and `values` (n, 2) say
     where in `data` one starts and how long it is, -1 where there is none. `detector` is set where
-    the source knows whom the records are for, else the topic decides.
+    the source knows whom the records are for, else the topic decides. `headers`: whether a record's
+    lie behind its value, as Kafka stores them.
     """
 
     partition: Partition
@@ -73,6 +74,7 @@ class RawBatch:
     keys: I64
     values: I64
     detector: str | None = None
+    headers: bool = False
 
     @classmethod
     def of(

@@ -13,6 +13,7 @@ from kafka.errors import (
     KafkaTimeoutError,
     SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
+    UnsupportedCodecError,
     UnsupportedSaslMechanismError,
 )
 
@@ -23,6 +24,21 @@ from service.kafka.rights import Right, absent, missing
 
 ANSWER_MS = 3000
 OTHER_NAMES = {62, 64}  # OpenSSL's: the certificate is of another host, or address
+HINTS = {
+    SaslAuthenticationFailedError: (
+        "the broker does not take our credentials",
+        "set the right sasl.username and sasl.password.file, or renew the token",
+    ),
+    UnsupportedSaslMechanismError: (
+        "the broker does not offer this sasl.mechanism",
+        "set one that it offers",
+    ),
+    UnsupportedCodecError: (
+        "records are compressed in a way that is not installed here",
+        "pip install 'wakeful[kafka-compression]' and start again",
+    ),
+}
+"""What an error of the client's means, and what to do."""
 
 
 class Trouble:
@@ -98,13 +114,8 @@ def in_words(error: Exception) -> str:
     reason = error.__cause__ or error.__context__
     if isinstance(reason, ssl.SSLError):
         return _of_tls(reason)
-    if isinstance(error, SaslAuthenticationFailedError):
-        return (
-            f"the broker does not take our credentials: {error.args[-1] if error.args else error}; "
-            "set the right sasl.username and sasl.password.file, or renew the token"
-        )
-    if isinstance(error, UnsupportedSaslMechanismError):
-        return f"the broker does not offer this sasl.mechanism: {error}; set one that it offers"
+    if (hint := HINTS.get(type(error))) is not None:
+        return f"{hint[0]}: {error.args[-1] if error.args else error}; {hint[1]}"
     if isinstance(error, UnknownTopicOrPartitionError):
         return no_topic(_names(error))
     if isinstance(error, KafkaError) and final(error) and reason:

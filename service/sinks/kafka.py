@@ -1,6 +1,6 @@
 """Kafka as a sink: anomalies and episodes keyed by stream, dead letters with their context."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 from kafka.errors import MessageSizeTooLargeError
 
 from service.errors import Unavailable
+from service.kafka.headers import headers_of
 from service.kafka.transactions import Header, Message, Transactions
 from service.records import DeadLetter, Delivery, Partition, event_id
 
@@ -25,6 +26,7 @@ class Waiting:
 class KafkaSink:
     """Writes to three topics, in transactions with the offsets that they are about.
 
+    Each message has the headers of the record that it is about (a trace's context, say) and ours.
     So each message is there once for those who read what is committed: what the group's offset says
     was told already is not told again when records are read again.
     """
@@ -52,8 +54,9 @@ class KafkaSink:
         partition = delivery.raw.partition
         self._read[partition] = delivery.raw.next_offset
         told = self._transactions.offset(partition)
+        raw = delivery.raw
         messages = [
-            _keyed(topic, one)
+            _keyed(topic, one, headers_of(raw, one["offset"]))
             for topic, some in (
                 (self._anomalies_topic, delivery.anomalies),
                 (self._episodes_topic, delivery.episodes),
@@ -61,7 +64,11 @@ class KafkaSink:
             for one in some
             if one["offset"] >= told
         ]
-        messages += [self._of_dead_letter(d) for d in delivery.dead_letters if d.offset >= told]
+        messages += [
+            self._of_dead_letter(one, headers_of(raw, one.offset))
+            for one in delivery.dead_letters
+            if one.offset >= told
+        ]
         self._waiting += [Waiting(partition, message) for message in messages]
 
     def flush(self, wait: bool = True) -> None:
@@ -95,23 +102,31 @@ class KafkaSink:
             for one in self._waiting
         ]
 
-    def _of_dead_letter(self, letter: DeadLetter) -> Message:
+    def _of_dead_letter(self, letter: DeadLetter, carried: Iterable[Header]) -> Message:
         """Cut where it is long; a record of nothing at all becomes an empty value."""
         key = None if letter.key is None else letter.key[:MAX_KEY_BYTES]
         value = None if letter.value is None else letter.value[:MAX_VALUE_BYTES]
         empty = b"" if key is None else None
         topic = self._dead_letters_topic
-        return Message(topic, key, empty if value is None else value, headers_of(letter))
+        return Message(
+            topic, key, empty if value is None else value, _with(carried, context_of(letter))
+        )
 
 
-def _keyed(topic: str, one: Mapping[str, Any]) -> Message:
+def _keyed(topic: str, one: Mapping[str, Any], carried: Iterable[Header]) -> Message:
     """An anomaly, or a change of an episode, under the name of the event that it came with."""
     name = event_id(one["detector"], (one["topic"], one["partition"]), one["offset"])
-    body, header = msgspec.json.encode(one), ("wakeful.id", name.encode())
-    return Message(topic, one["stream"].encode(), body, (header,))
+    body, ours = msgspec.json.encode(one), (("wakeful.id", name.encode()),)
+    return Message(topic, one["stream"].encode(), body, _with(carried, ours))
 
 
-def headers_of(letter: DeadLetter) -> tuple[Header, ...]:
+def _with(carried: Iterable[Header], ours: tuple[Header, ...]) -> tuple[Header, ...]:
+    """A name that is ours is not carried: a dead letter that is sent again may have it."""
+    names = {name for name, _ in ours}
+    return (*(one for one in carried if one[0] not in names), *ours)
+
+
+def context_of(letter: DeadLetter) -> tuple[Header, ...]:
     """The context of a rejected record, in Kafka Connect's words where it has one."""
     topic, partition = letter.partition
     context = {

@@ -33,6 +33,7 @@ class Columns:
     data: Bytes
     keys: I64
     values: I64
+    headers: bool
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -46,6 +47,7 @@ class Columns:
             self.data,
             self.keys[first:],
             self.values[first:],
+            self.headers,
         )
 
 
@@ -76,6 +78,7 @@ class WholeBatch(DefaultRecordBatch):  # type: ignore[misc]
             data=read_only(self._buffer),
             keys=np.empty((n, 2), np.int64),
             values=np.empty((n, 2), np.int64),
+            headers=True,
         )
         whole = index_records(
             columns.data, self._pos, columns.offsets, columns.timestamps, columns.keys,
@@ -168,7 +171,7 @@ def _columns_of(record: Any) -> Columns:
         [record.key],
         [record.value],
     )
-    return Columns(raw.offsets, raw.timestamps, raw.data, raw.keys, raw.values)
+    return Columns(raw.offsets, raw.timestamps, raw.data, raw.keys, raw.values, headers=False)
 
 
 def _joined(partition: TopicPartition, parts: list[Columns]) -> RawBatch:
@@ -181,6 +184,7 @@ def _joined(partition: TopicPartition, parts: list[Columns]) -> RawBatch:
         data=read_only(np.concatenate([part.data for part in parts])),
         keys=np.concatenate([p.keys + shift for p, shift in zip(parts, shifts, strict=True)]),
         values=np.concatenate([p.values + shift for p, shift in zip(parts, shifts, strict=True)]),
+        headers=all(part.headers for part in parts),
     )
 
 

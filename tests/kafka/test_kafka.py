@@ -17,6 +17,7 @@ from tests.kafka.topics import Names, made_topics, produce, read, sines
 from tests.processes import Wakeful, wakeful
 
 PARTITIONS = 4
+SENT = [("traceparent", b"00-ab-cd-01"), ("empty", b"")]
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_poison_records_go_to_the_dead_letters_with_their_context(
     poison = [b"", b"{", b"[1,2]", b'{"value": "high"}', b'{"value": 1e999}', b"\xff\xfe", b"{}"]
     producer = KafkaProducer(bootstrap_servers=topics.servers)
     for value in [*poison, None]:
-        producer.send(topics.events, key=b"s", value=value, partition=0)
+        producer.send(topics.events, key=b"s", value=value, partition=0, headers=SENT)
     producer.send(topics.events, value=b'{"value": 1}', partition=0)  # nobody's
     producer.send(topics.events, value=b"", partition=0)
     producer.send(topics.events, key=b"s", value=b'{"value": 1}', partition=0)
@@ -120,6 +121,8 @@ def test_poison_records_go_to_the_dead_letters_with_their_context(
     assert headers["__connect.errors.topic"].decode() == topics.events
     assert headers["__connect.errors.offset"] == b"0"
     assert headers["wakeful.reason"] == b"malformed_json"
+    carried = [letter.headers[: len(SENT)] == SENT for letter in letters]
+    assert carried == [True] * (len(poison) + 1) + [False] * 2
     assert [letter.value for letter in letters] == [*poison, None, b'{"value": 1}', b""]
 
 

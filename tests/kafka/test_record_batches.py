@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
+from service.kafka.headers import MOST_BYTES, headers_of
 from service.sources import record_batches
 from service.sources.record_batches import BATCHES_AT_ONCE, index_records, raw_batches, take_whole
 
@@ -144,6 +147,40 @@ def test_a_pause_and_a_seek_between_polls_are_followed(
         again = next(raw_batches(partition, records[partition], 10_000))
         assert again.offsets[0] == 3
         assert again.key(0) == batch.key(3)
+
+
+HEADERS = st.lists(
+    st.tuples(st.text(max_size=200), st.none() | st.binary(max_size=300)), max_size=5
+)
+
+
+@settings(max_examples=50, deadline=None)  # the first one compiles
+@given(st.lists(st.tuples(st.none() | st.binary(max_size=200), HEADERS), min_size=1, max_size=5))
+def test_a_records_headers_are_found_behind_it(
+    records: list[tuple[bytes | None, list[tuple[str, bytes | None]]]],
+) -> None:
+    builder = MemoryRecordsBuilder(2, 0, 1 << 20)
+    for value, headers in records:
+        assert builder.append(1_700_000_000_000, b"k", value, headers)
+    builder.close()
+    partition = TopicPartition("t", 0)
+    found = record_batches._PartitionRecords(0, partition, builder.records()).take(9)
+    (batch,) = raw_batches(partition, found, len(records))
+    for part in batch.cut(2):
+        for offset in part.offsets.tolist():
+            written = [(name, value or b"") for name, value in records[offset][1]]
+            assert headers_of(part, offset) == written
+    assert headers_of(batch, len(records)) == []
+
+
+def test_more_headers_than_a_message_should_have_are_left_out() -> None:
+    builder = MemoryRecordsBuilder(2, 0, 1 << 20)
+    builder.append(0, b"k", b"v", [("first", b"1"), ("long", b"x" * MOST_BYTES), ("last", b"2")])
+    builder.close()
+    partition = TopicPartition("t", 0)
+    found = record_batches._PartitionRecords(0, partition, builder.records()).take(9)
+    (batch,) = raw_batches(partition, found, 1)
+    assert headers_of(batch, 0) == [("first", b"1")]
 
 
 def built(count: int) -> MemoryRecords:

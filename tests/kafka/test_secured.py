@@ -3,6 +3,7 @@ is said."""
 
 import json
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -27,8 +28,8 @@ from tests.kafka.secured import (
     secured_broker,
     write_token,
 )
-from tests.kafka.topics import Names, made_topics, produce, read, sines
-from tests.processes import Wakeful
+from tests.kafka.topics import TRACE, Names, made_topics, produce, read, sines
+from tests.processes import POLL_SECONDS, WAIT_SECONDS, Wakeful
 
 PARTITIONS = 2
 
@@ -109,12 +110,37 @@ def right(grant: Grant) -> str:
     return f"{grant.operation.upper()} on the {grant.resource.replace('-', ' ')} {grant.name}"
 
 
+def trouble_of(secured: Secured, topics: Names) -> Trouble:
+    """What a service asks of its rights."""
+    written = [topics.anomalies, topics.episodes, topics.dead_letters]
+    ours = needed([topics.events], written, [topics.memory], topics.events, f"{topics.events}.x")
+    return Trouble([secured.address], secured.options("PLAIN"), ours)
+
+
+def refusal(trouble: Trouble, none: bool = False) -> str:
+    """What is said of rights, once what was granted or revoked has come to the broker."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            trouble.check()
+        except Unavailable as error:
+            if not none:
+                return str(error)
+        else:
+            if none:
+                return ""
+        time.sleep(POLL_SECONDS)
+    raise AssertionError("rights did not change")
+
+
 def whole(secured: Secured, topics: Names) -> dict[str, int]:
-    """How many each topic has of what was told, each once."""
+    """How many each topic has of what was told, each once, with its record's headers."""
     found = {}
     for topic in (topics.anomalies, topics.episodes, topics.dead_letters):
-        ids = [dict(one.headers)["wakeful.id"] for one in read(secured.broker.address, topic)]
+        headers = [one.headers for one in read(secured.broker.address, topic)]
+        ids = [dict(some)["wakeful.id"] for some in headers]
         assert len(set(ids)) == len(ids)
+        assert all(some[0] == TRACE[0] for some in headers)
         found[topic] = len(ids)
     return found
 
@@ -144,18 +170,16 @@ def test_each_right_that_is_missing_is_named(secured: Secured, topics: Names) ->
     rights = [grant for grant in least(topics) if grant.operation != "Create"]
     with closing(KafkaAdminClient(bootstrap_servers=secured.broker.address)) as admin:
         admin.create_topics({topics.memory: {"num_partitions": PARTITIONS}})
-    told = [topics.anomalies, topics.episodes, topics.dead_letters]
-    ours = needed([topics.events], told, [topics.memory], topics.events, f"{topics.events}.x")
-    trouble = Trouble([secured.address], secured.options("PLAIN"), ours)
+    trouble = trouble_of(secured, topics)
     secured.grant(rights)
-    trouble.check()
+    refusal(trouble, none=True)
     for grant in rights:
         secured.revoke([grant])
-        with pytest.raises(Unavailable) as refused:
-            trouble.check()
-        assert str(refused.value).startswith(f"kafka: we lack the right to {right(grant)}")
-        assert str(refused.value).count("--add") == 1
+        told = refusal(trouble)
+        assert told.startswith(f"kafka: we lack the right to {right(grant)}")
+        assert told.count("--add") == 1
         secured.grant([grant])
+        refusal(trouble, none=True)
 
 
 def test_a_service_without_rights_waits_for_them(
@@ -177,7 +201,7 @@ def test_each_right_that_goes_is_named_and_nothing_is_lost_when_it_comes_back(
     secured: Secured, topics: Names, tmp_path: Path
 ) -> None:
     """The memories' own are needed where memories move: that is tested above."""
-    rights = least(topics)
+    rights, trouble = least(topics), trouble_of(secured, topics)
     secured.grant(rights)
     unused = [one for one in rights if one.name == topics.memory and one.operation != "Write"]
     with Watched(secured, topics, tmp_path, **secured.options("PLAIN")) as watched:
@@ -185,6 +209,7 @@ def test_each_right_that_goes_is_named_and_nothing_is_lost_when_it_comes_back(
         rounds = [one for one in rights if one not in unused]
         for grant in rounds:
             secured.revoke([grant])
+            refusal(trouble)  # it has come to the broker
             watched.feed()
             watched.wait_told(right(grant))
             secured.grant([grant])

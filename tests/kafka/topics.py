@@ -69,10 +69,15 @@ def made_topics(servers: str, name: str, partitions: int) -> Iterator[Names]:
         admin.delete_topics([*counts, names.memory], raise_errors=False)
 
 
+TRACE = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+
+
 def produce(names: Names, events: list[tuple[str, dict[str, Any]]]) -> None:
+    """Each event with a header, as tracing sets one."""
     producer = KafkaProducer(bootstrap_servers=names.servers, linger_ms=20)
     for stream, event in events:
-        producer.send(names.events, key=stream.encode(), value=json.dumps(event).encode())
+        value = json.dumps(event).encode()
+        producer.send(names.events, key=stream.encode(), value=value, headers=TRACE)
     producer.flush()
     producer.close()
 
