@@ -38,6 +38,7 @@ from service.errors import SettingsError
 from service.notify.messages import ADDRESSES, signature
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 SECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 FOREIGN = {"test_bootstrap_servers", "test_data"}  # WAKEFUL_ variables that are no settings
 DIRECTIONS = {"low": -1, "both": 0, "high": 1}
@@ -139,7 +140,11 @@ class KafkaSettings(Section):
         None,
         description="Brokers (`host:port`, comma-separated or a list). Set: events come from Kafka. Not set: from the embedded log.",
     )
-    topics: list[str] = Field(["events"], min_length=1, description="Topics to read.")
+    topics: list[str] = Field(
+        ["events"],
+        min_length=1,
+        description="Topics to read, by name. Partitions that are added are found within `metadata.max.age.ms` of `kafka.options`, 5 minutes.",
+    )
     group_id: str = Field("wakeful", min_length=1, description="Consumer group.")
     anomalies_topic: str = Field(
         "wakeful.anomalies", description="Topic that anomalies are written to, keyed by stream."
@@ -452,6 +457,12 @@ class Settings(BaseSettings):
         written = {kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic}
         written |= {kafka.memory_topic_of(name) for name in self.detectors}
         read = {topic for name in self.detectors for topic in self.topics_of(name)}
+        for topic in sorted(written | read):
+            if not TOPIC_NAME.fullmatch(topic):
+                raise ValueError(
+                    f"kafka.topics: {topic!r} is no topic's name (a-z, A-Z, 0-9, ., _ and -); "
+                    "patterns are not taken: list the topics, then start again for a new one"
+                )
         if loop := sorted(written & read):
             raise ValueError(
                 f"kafka.topics: {', '.join(loop)} is written to: it cannot be read too"

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,32 @@ def test_without_its_broker_it_is_alive_and_not_ready_and_goes_on_when_it_is_bac
             process.wait_ready()
             produce(topics, sines(streams=5, events_each=10, seed=2))
             wait_scored(process, 100)
+
+
+def test_topics_that_come_late_and_partitions_that_are_added_are_read(
+    bootstrap_servers: str, tmp_path: Path
+) -> None:
+    name = f"t{uuid.uuid4().hex[:10]}"
+    environment = Names(bootstrap_servers, name, 2).environment()
+    options = {**json.loads(environment["WAKEFUL_KAFKA__OPTIONS"]), "metadata.max.age.ms": 500}
+    environment["WAKEFUL_KAFKA__OPTIONS"] = json.dumps(options)
+    process = Wakeful("serve", "--data-dir", str(tmp_path), "--port", "0", environment=environment)
+    try:
+        process.wait_for(
+            lambda: f"no topic {name}" in str(process.get("/readyz?verbose")["waiting_for"]),
+            "the topic is missed",
+        )
+        with made_topics(bootstrap_servers, name, 2) as topics:
+            produce(topics, sines(streams=5, events_each=10))
+            wait_scored(process, 50)
+            with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+                admin.create_partitions({name: 3})
+            with closing(KafkaProducer(bootstrap_servers=bootstrap_servers)) as producer:
+                producer.send(name, key=b"new", value=b'{"value": 1}', partition=2).get(30)
+            wait_scored(process, 51)
+            assert process.get("/api/v1/streams/new")["events"] == 1
+    finally:
+        process.stop()
 
 
 def _by_id(anomalies: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -111,6 +111,7 @@ def test_an_environment_variable_that_is_not_json_is_named(monkeypatch: pytest.M
         ("api: {xyzzy: 1}", "there are host, port"),
         ("detectors: {Web: {}}", "a-z"),
         ("kafka: {topics: [a, wakeful.anomalies]}", "cannot be read too"),
+        ("kafka: {topics: ['events-.*']}", "patterns are not taken"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_would_be_right(
