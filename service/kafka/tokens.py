@@ -51,7 +51,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
     def _fetch(self) -> None:
         asked = time.monotonic()
         try:
-            with urlopen(self._request(), timeout=ANSWER_SECONDS) as reply:  # noqa: S310 - checked
+            with urlopen(self._request(), timeout=ANSWER_SECONDS) as reply:  # noqa: S310 # nosec B310
                 body = json.loads(reply.read(ANSWER_BYTES))
             self._token = str(body["access_token"])
             self._until = asked + USED * float(body.get("expires_in", LIFE_SECONDS))
@@ -69,4 +69,4 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
         form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
         pair = f"{quote(who.client_id or '', safe='')}:{quote(who.secret(), safe='')}"
         headers = {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
-        return Request(self._url, urlencode(form).encode(), headers)  # noqa: S310 - checked
+        return Request(self._url, urlencode(form).encode(), headers)  # noqa: S310 # nosec B310
