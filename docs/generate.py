@@ -10,6 +10,7 @@ from prometheus_client import Metric
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from docs.asyncapi import asyncapi
 from service.records import REASONS
 from service.settings import MANY, Settings
 from service.telemetry.metrics import Metrics
@@ -92,7 +93,12 @@ def pages() -> dict[Path, str]:
     """Every generated page and its text."""
     tables = {"metrics": metrics_table, "reasons": reasons_table}
     made = {DOCS / f"{name}.md": HEADERS[name] + "\n" + make() for name, make in tables.items()}
-    return {README: readme(), CHART_SCHEMA: chart_schema(), **made}
+    return {
+        README: readme(),
+        CHART_SCHEMA: chart_schema(),
+        DOCS / "asyncapi.json": asyncapi(),
+        **made,
+    }
 
 
 def readme() -> str:

@@ -125,8 +125,8 @@ class BlamedFeature(FeatureResult):
     feature: str
 
 
-class Episode(BaseModel):
-    """Anomalous events that belong together."""
+class EpisodeChange(BaseModel):
+    """A change of an episode: of anomalous events that belong together."""
 
     id: str = Field(description="The name of its first anomaly, safe in a URL.")
     detector: str
@@ -143,6 +143,18 @@ class Episode(BaseModel):
     end: str = Field(description="Time of the newest anomalous event.")
     anomalies: int = Field(description="Anomalous events so far.")
     peak: str = Field(description="The id of the anomaly with the highest score.")
+    why: str | None = Field(description="The peak in words; null where this event is not the peak.")
+    features: list[BlamedFeature] | None = Field(
+        description="Those of the peak, the one to blame most first; null as `why`."
+    )
+    topic: str
+    partition: int
+    offset: int = Field(description="Of the event that changed it last.")
+
+
+class Episode(EpisodeChange):
+    """Anomalous events that belong together."""
+
     began: str | None = Field(
         None, description="What was wrong with its first event; later ones are held against it."
     )
@@ -150,9 +162,6 @@ class Episode(BaseModel):
     features: list[BlamedFeature] = Field(
         description="Those of the peak, the one to blame most first."
     )
-    topic: str
-    partition: int
-    offset: int = Field(description="Of the event that changed it last.")
     acknowledged: bool = Field(False, description="Whether a person has taken it on.")
     note: str | None = Field(None, description="What a person says of it.")
 
