@@ -12,7 +12,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 faults: $(VENV)/.test  # the fault suite in its long form: half an hour
-	$(BIN)/python -m pytest tests/faults --long -s
+	$(BIN)/python -m pytest tests/faults tests/service/test_exact_memory.py --long -s
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

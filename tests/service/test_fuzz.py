@@ -3,13 +3,14 @@
 import json
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tests.service.parts import make_pipeline, raw_batch
 from tests.service.test_api import running
 
-PIECES = 5_000
+PIECES, BODIES = 5_000, 1_500
 GOOD = {"stream": "s", "time": 1.7e9, "cpu": 0.5, "latency_ms": 81}
 ODD: list[Any] = [
     None, True, False, 0, -1, 1e308, -1e308, 10**400, 1e-320, "", "x", "1", "NaN", [], {}, [[]],
@@ -55,7 +56,7 @@ def test_garbage_bodies_get_an_answer_that_is_no_5xx_and_are_accounted_for(tmp_p
     chance = random.Random(2)
     for service, client in running(tmp_path):
         sent = 0
-        for body in garbage(3):
+        for body in islice(garbage(3), BODIES):
             kind = chance.choice(
                 ["application/json", "application/x-ndjson", "text/plain", "a/b;c"]
             )
