@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults lint types audit docs pictures check clean
+.PHONY: demo test faults lint types audit site docs pictures check clean
 
 demo: $(VENV)/.serve
 	$(BIN)/wakeful demo --dir .demo
@@ -29,6 +29,9 @@ audit: $(VENV)/.serve  # known weaknesses of what is installed, and a bill of ma
 	$(BIN)/python -m pip install --quiet --editable '.[audit]'
 	$(BIN)/cyclonedx-py environment --output-file bill-of-materials.json $(BIN)/python
 	$(BIN)/pip-audit --skip-editable
+
+site: $(VENV)/.test  # the documentation as pages, in site/; links are checked
+	$(BIN)/python -m mkdocs build --quiet
 
 docs: $(VENV)/.test  # writes the tables that are made from the code
 	$(BIN)/python -m docs.generate
