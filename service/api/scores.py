@@ -45,16 +45,16 @@ def scores_router(service: Service) -> APIRouter:
         name = find_detector(service, detector).name
         since, until = _between(start, end)
         refused = ProblemError(404, f"detector {name} keeps no scores of {stream!r} of that time")
-        if service.owners is not None and not _is_here(service, name, stream):
+        found = service.curves.curves(name, stream, since, until, points)
+        if service.owners is not None and (found is None or not _is_here(service, name, stream)):
             try:
-                body = elsewhere.find(  # who has it now knows more of it
+                body = elsewhere.find(  # who has it now, or had it then, knows more of it
                     request, stream, detector=detector, start=start, end=end, points=points
                 )
             except ProblemError as error:
                 body, refused = None, error
             if body is not None:
                 return json_of(body)
-        found = service.curves.curves(name, stream, since, until, points)
         if found is None:
             raise refused
         return json_of(_told(name, stream, found))
