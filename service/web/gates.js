@@ -3,7 +3,7 @@
 import { get, streamPath } from "./api.js";
 import { Chart } from "./chart.js";
 import { colour, onChange } from "./colours.js";
-import { el, refill, svg, trouble } from "./dom.js";
+import { el, nothing, refill, svg, trouble } from "./dom.js";
 import { number, when, zone } from "./format.js";
 import { table } from "./table.js";
 
@@ -34,7 +34,7 @@ export function gates({ stream, detector, range, signal, zoom }) {
       const asked = { detector, feature: state.feature, start: range.start, end: range.end };
       show(await get(`${streamPath(stream)}/gates`, asked, signal));
     } catch (error) {
-      if (!signal.aborted) refill(body, trouble(error));
+      if (!signal.aborted) refill(body, error.status === 404 ? nothing(error.message) : trouble(error));
     }
   }
 
