@@ -197,7 +197,8 @@ def judge(
         out = verdicts.scores[i]
         bound = bound_of(events.values[i], muted[i], terms.rules, verdicts.told[i])
         news = not alone or views[terms.active[loudest_view(tails)]] != HELD
-        decide(row, total, level, news, seen.paces[i], terms.budget_per_week, bound, out)
+        pace, budget = seen.paces[i], terms.budget_per_week
+        surprising = decide(row, total, level, news, pace, budget, bound, out)
         if out["score"] >= 1.0 and alone:
             out["view"] = loudest_view(tails)
         elif out["score"] >= 1.0:
@@ -207,9 +208,9 @@ def judge(
             verdicts.episodes[i],
         )  # fmt: skip
         if alone:
-            learn_blocks(tails, maxima, row, terms.active, views, out["score"] >= 1.0)
+            learn_blocks(tails, maxima, row, terms.active, views, surprising)
         else:
-            count_block(row, out["score"] >= 1.0)
+            count_block(row, surprising)
 
 
 @inlined
@@ -410,13 +411,17 @@ def decide(
     budget_per_week: float,
     bound: int,
     out: np.void,
-) -> None:
-    """Score and alarm of one event; the row keeps the last of each. news: see `follow_repeats`.
-    bound: what decides beside them, see `model.suppression`."""
+) -> bool:
+    """Score and alarm of one event; the row keeps the last of each. Whether it is surprising by
+    itself: a limit makes an event anomalous that need not be.
+
+    news: see `follow_repeats`. bound: what decides beside them, see `model.suppression`.
+    """
     row["scored"] += np.uint64(1)
     total = max(total, 0.0)
     threshold = threshold_of(pace, budget_per_week) * eased(row["tolerance"])
     score = float(np.float32(total / threshold))  # as rows keep it, so that all say the same
+    surprising = score >= 1.0
     if bound == BY_LIMIT:
         score = max(score, 1.0)
     anomalous = score >= 1.0
@@ -424,7 +429,7 @@ def decide(
     # A stream that wakes people more often than the budget says must have something rarer to tell.
     row["overspent"] = max(0.0, row["overspent"] - budget_per_week * pace / WEEK)
     worth = total >= threshold + log10(1.0 + row["overspent"] / TOLERATED)
-    follow_repeats(row, anomalous, news)
+    follow_repeats(row, surprising, news)
     known = score <= tolerated(row["tolerance"]) and row["repeats"] < TOGETHER
     alarm = anomalous and (rested or score >= ESCALATION * row["alarm_score"])
     alarm = alarm and (bound == BY_LIMIT or (bound == BY_NOTHING and worth and not known))
@@ -446,3 +451,4 @@ def decide(
     out["confidence"] = min(1.0, row["scored"] / CONFIDENT_EVENTS)
     out["alarm"] = alarm
     out["bound"] = bound if anomalous else BY_NOTHING
+    return surprising

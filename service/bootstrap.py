@@ -5,6 +5,7 @@ import shutil
 import ssl
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -87,13 +88,21 @@ class Service:
 
 def build_service(settings: Settings) -> Service:
     """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
+    with ExitStack() as undo:
+        held = lock(settings.data_dir)
+        undo.callback(held.close)
+        service = _built(settings, held)
+        undo.pop_all()
+    return service
+
+
+def _built(settings: Settings, held: IO[str]) -> Service:
     keys = closed(settings)
     shared = settings.history.secret()
     url = None if shared is None else url_of(shared)
     history = History.of_file(settings.data_dir / DATABASE) if url is None else History(url)
     mutes = Mutes(history.mutes)
     detectors = build_detectors(settings.detectors, settings.limits, mutes)
-    held = lock(settings.data_dir)
     curves = StreamHistory(
         settings.data_dir / "streams", list(settings.detectors), settings.history.max_bytes,
         settings.history.max_days,
@@ -142,13 +151,15 @@ def _notifying(settings: Settings, history: History, metrics: Metrics) -> tuple[
 def closed(settings: Settings) -> Keys:
     """Whom the API lets in; SettingsError where that would be everyone on the network."""
     keys = Keys(settings.keys_file(), settings.api.secret())
-    if settings.api.host not in LOOPBACK and not keys.asked_for:
+    if settings.api.host in LOOPBACK:
+        return keys
+    if not keys.asked_for:
         raise SettingsError(
             f"api.host: {settings.api.host} is not loopback, and there is no key, so that the API "
             "would be open to everyone: make one with `wakeful keys create NAME --role admin`, or "
             "set api.token_file"
         )
-    return keys
+    return Keys(settings.keys_file(), settings.api.secret(), required=True)
 
 
 def build_detectors(
@@ -246,11 +257,23 @@ def _build_replaced(
 def check_settings(settings: Settings) -> None:
     """Everything that can be checked without starting: `wakeful validate`."""
     closed(settings)
+    _check_certificate(settings)
     spans()
     build_detectors(settings.detectors, settings.limits)
     check_options(settings.kafka.options)
     if (shared := settings.history.secret()) is not None:
         url_of(shared)
+
+
+def _check_certificate(settings: Settings) -> None:
+    api = settings.api
+    if api.tls_cert_file is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                api.tls_cert_file, api.tls_key_file
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"api.tls_cert_file, api.tls_key_file: {error}") from None
 
 
 def _features(

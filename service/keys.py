@@ -63,19 +63,21 @@ KEPT = TypeAdapter(list[Key])
 class Keys:
     """The keys of a file, as it is now; a fixed token, where there is one, is an admin's key.
 
-    Usable from any thread.
+    required: whether one is asked for although there is none. Usable from any thread.
     """
 
-    def __init__(self, file: Path, token: str | None = None) -> None:
+    def __init__(self, file: Path, token: str | None = None, required: bool = False) -> None:
         self._file = file
+        self._required = required
         self._token = None if token is None else token.encode()
         self._admin = Key(id="token", name="api.token", role="admin", made=0.0, sha256="")
         self._read: tuple[object, dict[str, Key]] = (None, {})
 
     @property
     def asked_for(self) -> bool:
-        """Whether there is any key: then who has none may do nothing."""
-        return self._token is not None or bool(self._known())
+        """Whether who has no key may do nothing: where there is one, was one, or must be."""
+        self._required = self._required or self._token is not None or bool(self._known())
+        return self._required
 
     def find(self, credential: str) -> Key | None:
         """The key that somebody shows; None where it is none, revoked, or over."""

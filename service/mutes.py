@@ -1,7 +1,9 @@
 """Mutes: whose anomalies alarm nobody, and when.
 
 A mute counts by event time: what is read late, or read again, comes out the same. It changes no
-score and nothing that memories learn of values, see `model.suppression`.
+score and nothing that memories learn of values, see `model.suppression`. An instance that was not
+itself asked to mute, and shares the database with one that was, follows with its next checkpoint:
+should it crash before, what it reads again meets the mute, as what comes after does.
 """
 
 import math
@@ -21,8 +23,9 @@ Bools = npt.NDArray[np.bool_]
 F64 = npt.NDArray[np.float64]
 Every = Literal["day", "week"]
 
+MOST_REMEMBERED = 100_000  # streams
 PERIODS: dict[Every, float] = {"day": 86_400.0, "week": 604_800.0}
-WILD = {"*": ".*", "?": "."}
+WILD = {"?": "."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,20 @@ class Mute:
 
 
 def expression(pattern: str) -> re.Pattern[str]:
-    """Of names: `*` stands for any characters, `?` for one."""
-    return re.compile("".join(WILD.get(c) or re.escape(c) for c in pattern), re.DOTALL)
+    """Of names: `*` stands for any characters, `?` for one.
+
+    As `fnmatch` has it: between two `*` the first place that fits is taken, and no other tried.
+    """
+    first, *others = re.sub(r"\*+", "*", pattern).split("*")
+    parts = list(map(_fixed, others))
+    if not parts:
+        return re.compile(_fixed(first), re.DOTALL)
+    between = "".join(f"(?>.*?{part})" for part in parts[:-1])
+    return re.compile(f"{_fixed(first)}{between}.*{parts[-1]}", re.DOTALL)
+
+
+def _fixed(text: str) -> str:
+    return "".join(WILD.get(c) or re.escape(c) for c in text)
 
 
 class Mutes:
@@ -73,6 +88,7 @@ class Mutes:
     def __init__(self, read: Callable[[], Iterable[Mapping[str, Any]]] = tuple) -> None:
         self._read = read
         self._mutes: tuple[Mute, ...] = ()
+        self._of: dict[str, tuple[int, ...]] = {}
 
     def reload(self) -> None:
         """Read them again: right behind a checkpoint, so that what is read again after a crash
@@ -81,22 +97,30 @@ class Mutes:
             self._mutes = tuple(map(Mute.of, self._read()))
         except Unavailable as error:
             log.warning("mutes cannot be read, they stay as they are", error=str(error))
+        self._of = {}
 
     def of(
         self, detector: str, streams: Names, times: F64, features: tuple[str, ...]
     ) -> Bools | None:
         """(n, F): which values of n events raise no alarm; None where there is no such value."""
-        mutes = [mute for mute in self._mutes if mute.detector in (None, detector)]
-        if not mutes:
+        theirs = [k for k, mute in enumerate(self._mutes) if mute.detector in (None, detector)]
+        now = {k: at for k in theirs if (at := self._mutes[k].at(times)).any()}
+        if not now:
             return None
-        names: list[str] = []
+        whose = [self._whose(name) for name in streams]
         muted = np.zeros((len(times), len(features)), np.bool_)
-        for mute in mutes:
-            now = mute.at(times)
-            if now.any():
-                names = names or list(streams)
-                theirs = {name for name in set(names) if mute.names.fullmatch(name)}
-                now &= np.array([name in theirs for name in names])
-                which = np.array([not mute.features or name in mute.features for name in features])
-                muted |= now[:, None] & which
+        for k, at in now.items():
+            hit = at & np.array([k in some for some in whose])
+            only = self._mutes[k].features
+            muted |= hit[:, None] & np.array([not only or name in only for name in features])
         return muted
+
+    def _whose(self, stream: str) -> tuple[int, ...]:
+        """Which mutes are of a stream: patterns are slow, and streams come again."""
+        known = self._of.get(stream)
+        if known is None:
+            if len(self._of) >= MOST_REMEMBERED:
+                self._of = {}
+            known = tuple(k for k, mute in enumerate(self._mutes) if mute.names.fullmatch(stream))
+            self._of[stream] = known
+        return known

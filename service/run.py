@@ -3,7 +3,6 @@
 import gc
 import signal
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -89,8 +88,8 @@ class _Running:
             ssl_certfile=settings.tls_cert_file,
             ssl_keyfile=settings.tls_key_file,
             server_header=False,
+            forwarded_allow_ips=settings.trusted_proxies,
         )
-        _load(config)
         host, port = server_socket.getsockname()[:2]
         scheme = "http" if settings.tls_cert_file is None else "https"
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -164,15 +163,7 @@ def _made(settings: Settings, before: Settings) -> Service:
         return build_service(settings)
     except WakefulError as error:
         log.error("the settings are not taken, those before stand", error=str(error))
-        return build_service(before)
-
-
-def _load(config: uvicorn.Config) -> None:
-    """What the server needs; SettingsError where its certificate cannot be used."""
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"api.tls_cert_file, api.tls_key_file: {error}") from None
+    return build_service(before)  # here, where what was begun is gone
 
 
 class _Server(uvicorn.Server):

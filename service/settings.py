@@ -99,6 +99,10 @@ class ApiSettings(Section):
         gt=0,
         description="Of one address, other than loopback; more are refused with 429. Probes and metrics do not count.",
     )
+    trusted_proxies: list[str] = Field(
+        [],
+        description="Addresses or networks of proxies in front, whose `X-Forwarded-For` and `X-Forwarded-Proto` say who asks.",
+    )
     max_connections: int = Field(
         1000, gt=0, description="Open at the same time; more are refused with 503."
     )
@@ -347,6 +351,14 @@ class DetectorSettings(Section):
         return {name: DIRECTIONS[direction] for name, direction in self.direction.items()}
 
 
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none
+        return False
+
+
 class NotifySettings(Section):
     kind: Literal["webhook", "alertmanager", "slack", "pagerduty", "opsgenie"] = Field(
         "webhook",
@@ -380,8 +392,10 @@ class NotifySettings(Section):
         address, key = self.address(), self.key()
         if self.kind in ("pagerduty", "opsgenie") and key is None:
             raise ValueError(f"secret_file: {self.kind} asks for a key")
-        if not address.startswith(("https://", "http://")) or not urlsplit(address).hostname:
+        if not _is_address(address):
             raise ValueError("url: an address such as https://example.com/hook is needed")
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ValueError("secret_file: one line of plain characters is needed")
         if address.startswith("http://") and not self.private:
             raise ValueError(
                 "url: without TLS only in a private network: set private, or use https"

@@ -15,6 +15,7 @@ from model.again import Again
 from model.counterfactual import Changed, nearest_normal
 from model.scorer import Scorer, directions_of
 from model.similar import most_alike
+from model.suppression import rule_table
 from service.blocks.columns import F64, Kept
 from service.clock import format_time, parse_time
 from service.detector import Configured
@@ -143,6 +144,7 @@ def _memory(past: Kept, names: tuple[str, ...], configured: Configured) -> Again
     """The stream's before its last event, as far as its past is kept."""
     directions = directions_of(names, configured.directions)
     scorer = Scorer(configured.artifact, directions, configured.budget_per_week, configured.skew)
+    scorer.rules = rule_table(names, configured.rules)
     memory = Again(configured.artifact, scorer)
     before = past.only(slice(0, -1))
     before = before.only(slice(-(MOST_VALUES // len(names)), None))

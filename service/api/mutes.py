@@ -59,7 +59,8 @@ def mutes_router(service: Service) -> APIRouter:
         """Let the anomalies of a stream, of all whose names fit a pattern, or of all, alarm nobody
         from `start` until before `end`, by event time. They are scored and kept as ever, marked as
         suppressed; an episode begins with the first alarm after it. Counts from the events that are
-        read after the answer."""
+        read after the answer; at instances that share `history.url`, after their next checkpoint.
+        """
         wanted = _row(service, given)
         if not _within(caller, wanted):
             raise ProblemError(403, "the key is not for all streams that this would mute")

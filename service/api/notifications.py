@@ -24,10 +24,14 @@ def notifications_router(service: Service) -> APIRouter:
         cursor: str | None = None,
         limit: Limit = 100,
     ) -> NotificationPage:
-        """The newest first; a `dead` one was refused, or not taken for a day. Kept for a week."""
-        items, following = outbox.listed(target, state, number_of(cursor), limit)
-        seen = [one for one in items if caller.sees(one["detector"], one["stream"])]
-        return NotificationPage.model_validate({"items": seen, "next_cursor": cursor_of(following)})
+        """The newest first; a `dead` one was refused, or not taken for a day. Kept for
+        `history.max_days`."""
+        key = caller.key
+        items, following = outbox.listed(
+            target, state, number_of(cursor), limit, key.detector, key.prefix
+        )
+        body = {"items": items, "next_cursor": cursor_of(following)}
+        return NotificationPage.model_validate(body)
 
     @router.post(
         "/notifications/{number}/again",

@@ -24,10 +24,13 @@ async def ask(service: Service, question: Callable[[], T]) -> T:
 
 def ask_in_thread(service: Service, question: Callable[[], T]) -> T:
     """The same, for a route that has a thread of its own."""
+    answer = service.pipeline.ask(question)
     try:
-        return service.pipeline.ask(question).result(ANSWER_SECONDS)
+        return answer.result(ANSWER_SECONDS)
     except TimeoutError:
-        raise _busy() from None
+        if answer.cancel():  # it is not begun any more
+            raise _busy() from None
+        raise ProblemError(503, "it has begun and takes long: look before you ask again") from None
 
 
 def find_detector(service: Service, name: str | None) -> Detector:

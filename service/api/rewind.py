@@ -37,7 +37,8 @@ def rewind_router(service: Service) -> APIRouter:
     ) -> RewindBody:
         """Let a stream go on from what it was remembered by before `time`, as if nothing had come
         since: after a fault that lasted so long that the memory took it for normal. Rebuilt from
-        the records that Kafka, or the embedded log, still has. What was told stays, and what was
+        all records before then that Kafka, or the embedded log, still has: a reset in between is
+        as if it had not been. What was told stays, and what was
         read is not read again. Saved before the answer."""
         name = find_detector(service, detector).name
         asked = Asked(stream, name, start=time_of("time", to.time))
@@ -77,6 +78,9 @@ def _before(service: Service, asked: Asked) -> Before:
 
 def _go_back(service: Service, asked: Asked, then: Before) -> None:
     try:
-        ask_in_thread(service, lambda: service.pipeline.rewind(asked.detector, then.memories))
+        if not ask_in_thread(
+            service, lambda: service.pipeline.rewind(asked.detector, then.memories)
+        ):
+            raise ProblemError(503, "the stream has just moved elsewhere; ask again")
     except Unavailable as error:
         raise ProblemError(503, f"rewound here, not saved yet: {error}; ask again") from None

@@ -9,6 +9,8 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
@@ -19,6 +21,7 @@ from service.notify.messages import Message
 SECONDS = 10.0  # for each of looking up, connecting, and an answer
 MOST_READ = 1000  # bytes of an answer that refuses
 LONGEST_WAIT = 3600.0
+TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses, as NAT64 has them
 BUSY = {408, 425, 429}
 
 
@@ -51,13 +54,18 @@ def post(receiver: Receiver, message: Message) -> None:
     path = f"{parts.path.rstrip('/')}{message.path}{query}" or "/"
     headers = {"Content-Type": "application/json", "User-Agent": "wakeful", **message.headers}
     connection = _connection(receiver, parts)
+    ending = threading.Timer(SECONDS, _hang_up, (connection,))  # however slowly it answers
+    ending.start()
     try:
         connection.request("POST", path, message.body, headers)
         answer = connection.getresponse()
         said = answer.read(MOST_READ).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as error:
         raise AwayError(f"no answer: {error}") from error
+    except ValueError as error:
+        raise RefusedError(f"it cannot be sent: {error}") from error
     finally:
+        ending.cancel()
         connection.close()
     if 200 <= answer.status < 300:
         return
@@ -88,18 +96,34 @@ def _connection(receiver: Receiver, parts: SplitResult) -> http.client.HTTPConne
     raise AwayError(f"cannot connect: {refused}") from refused
 
 
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    with suppress(OSError):
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+
 def _addresses(host: str, port: int, private: bool) -> list[str]:
     try:
         found = [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise AwayError(f"the name is not known: {error}") from error
-    hidden = [one for one in found if not ipaddress.ip_address(one).is_global]
+    hidden = [one for one in found if not _is_public(ipaddress.ip_address(one))]
     if hidden and not private:
         raise RefusedError(
             f"the name leads to {hidden[0]}, which is not on the internet: set `private: true` if "
             "it is meant"
         )
     return found
+
+
+def _is_public(address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool:
+    """Whether it is on the internet, and does not stand for one that is not."""
+    if isinstance(address, ipaddress.IPv6Address):
+        within = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in TRANSLATED:
+            within = ipaddress.IPv4Address(address.packed[-4:])
+        if within is not None:
+            return _is_public(within)
+    return address.is_global and not address.is_multicast
 
 
 def _asked(header: str | None) -> float | None:

@@ -16,6 +16,7 @@ from service.telemetry.metrics import Metrics
 
 LOOK_SECONDS = 0.5  # between looks for something to send
 FIRST_WAIT, LONGEST_WAIT = 1.0, 600.0
+LONGEST_PAUSE = 5.0  # of a receiver that takes nothing, between two rows
 GIVE_UP_SECONDS = 24 * 3600.0
 
 
@@ -61,52 +62,57 @@ class Sender:
     def _run(self, to: Sending) -> None:
         failed = 0
         while not self._ending.is_set():
-            wait: float | None = LOOK_SECONDS
+            wait = LOOK_SECONDS
             try:
                 waiting = self._outbox.claim(to.name)
                 if waiting is not None:
-                    wait = self._send(to, waiting, failed)
-                    failed = 0 if wait is None else failed + 1
-                self._count(to)
+                    taken = self._send(to, waiting)
+                    failed = 0 if taken else failed + 1
+                    wait = 0.0 if taken else min(FIRST_WAIT * 2.0**failed, LONGEST_PAUSE)
+                self._metrics.notifications_waiting.labels(to.name).set(
+                    self._outbox.waiting(to.name)
+                )
             except Unavailable as error:
                 log.warning("notifications wait", target=to.name, error=str(error))
                 wait = FIRST_WAIT
-            if wait is not None:
-                self._ending.wait(wait)
+            except Exception as error:  # noqa: BLE001 - or nobody would be told any more
+                to.trouble = f"an error of the service itself: {error}"
+                log.error("notifications wait", target=to.name, error=str(error), exc_info=error)
+                wait = LONGEST_PAUSE
+            self._ending.wait(wait)
 
-    def _send(self, to: Sending, waiting: Waiting, failed: int) -> float | None:
-        """None where it was taken, or never will be; else the seconds until another try."""
+    def _send(self, to: Sending, waiting: Waiting) -> bool:
+        """Whether it is done with: taken, or never to be."""
         about = About(waiting.id, waiting.change, now(), _link(to.page, waiting), to.secret)
         try:
             post(to.receiver, message(to.kind, about))
         except RefusedError as error:
             self._dead(to, waiting, str(error))
-            return None
         except AwayError as error:
-            if now() > waiting.made + GIVE_UP_SECONDS:
-                self._dead(to, waiting, f"given up after a day: {error}")
-                return None
-            to.trouble = str(error)
-            self._outbox.settle(waiting, WAITING, to.trouble)
-            self._metrics.notifications.labels(to.name, "retried").inc()
-            wait = min(FIRST_WAIT * 2.0**failed, LONGEST_WAIT) * random.uniform(0.5, 1.5)  # noqa: S311
-            wait = max(wait, error.seconds or 0.0)
-            log.warning("not told yet", target=to.name, error=to.trouble, seconds=round(wait, 1))
-            return wait
-        to.trouble = None
-        self._outbox.settle(waiting, SENT)
-        self._metrics.notifications.labels(to.name, "sent").inc()
-        return None
+            if now() <= waiting.made + GIVE_UP_SECONDS:
+                self._later(to, waiting, error)
+                return False
+            self._dead(to, waiting, f"given up after a day: {error}")
+        else:
+            to.trouble = None
+            self._outbox.settle(waiting, SENT)
+            self._metrics.notifications.labels(to.name, "sent").inc()
+        return True
+
+    def _later(self, to: Sending, waiting: Waiting, error: AwayError) -> None:
+        """Each try later than the last; others of the receiver's are tried meanwhile."""
+        to.trouble = str(error)
+        wait = min(FIRST_WAIT * 2.0**waiting.attempts, LONGEST_WAIT) * random.uniform(0.5, 1.5)  # noqa: S311
+        wait = max(wait, error.seconds or 0.0)
+        self._outbox.settle(waiting, WAITING, to.trouble, now() + wait)
+        self._metrics.notifications.labels(to.name, "retried").inc()
+        log.warning("not told yet", target=to.name, error=to.trouble, seconds=round(wait, 1))
 
     def _dead(self, to: Sending, waiting: Waiting, said: str) -> None:
         to.trouble = said
         self._outbox.settle(waiting, DEAD, said)
         self._metrics.notifications.labels(to.name, "dead").inc()
         log.error("not told, and not tried again", target=to.name, id=waiting.id, error=said)
-
-    def _count(self, to: Sending) -> None:
-        waiting = self._outbox.counted().get((to.name, WAITING), 0)
-        self._metrics.notifications_waiting.labels(to.name).set(waiting)
 
 
 def _link(page: str | None, waiting: Waiting) -> str | None:

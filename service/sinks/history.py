@@ -218,8 +218,8 @@ class History:
     def anomalies(self, wanted: AnomalyFilter, limit: int) -> Page:
         query: sa.Select[Any] = sa.select(anomalies.c.number, anomalies.c.body)
         for name in ("detector", "stream", "severity", "alarm"):
-            query = _where(query, anomalies.c[name], getattr(wanted, name))
-        query = _beginning(query, anomalies.c.stream, wanted.prefix)
+            query = where(query, anomalies.c[name], getattr(wanted, name))
+        query = beginning(query, anomalies.c.stream, wanted.prefix)
         if wanted.start is not None:
             query = query.where(anomalies.c.time >= wanted.start)
         if wanted.end is not None:
@@ -237,8 +237,8 @@ class History:
     def episodes(self, wanted: EpisodeFilter, limit: int) -> Page:
         query = sa.select(episodes.c.number, *EPISODE_READ).select_from(WITH_REMARKS)
         for name in ("detector", "stream", "severity", "state"):
-            query = _where(query, episodes.c[name], getattr(wanted, name))
-        query = _beginning(query, episodes.c.stream, wanted.prefix)
+            query = where(query, episodes.c[name], getattr(wanted, name))
+        query = beginning(query, episodes.c.stream, wanted.prefix)
         if wanted.acknowledged is not None:
             seen = sa.func.coalesce(remarks.c.acknowledged, sa.false())
             query = query.where(seen if wanted.acknowledged else sa.not_(seen))
@@ -297,9 +297,9 @@ class History:
     ) -> Page:
         """What was said, the newest first, also what was taken back."""
         query: sa.Select[Any] = sa.select(feedback)
-        query = _where(query, feedback.c.detector, detector)
-        query = _where(query, feedback.c.stream, stream)
-        query = _beginning(query, feedback.c.stream, prefix)
+        query = where(query, feedback.c.detector, detector)
+        query = where(query, feedback.c.stream, stream)
+        query = beginning(query, feedback.c.stream, prefix)
         rows, cursor = self.page(query, feedback, before, limit)
         return [_feedback_body(row._mapping) for row in rows], cursor
 
@@ -342,8 +342,8 @@ class History:
         self, reason: str | None, before: int | None, limit: int, detector: str | None = None
     ) -> Page:
         query: sa.Select[Any] = sa.select(dead_letters)
-        query = _where(query, dead_letters.c.detector, detector)
-        query = _where(query, dead_letters.c.reason, reason)
+        query = where(query, dead_letters.c.detector, detector)
+        query = where(query, dead_letters.c.reason, reason)
         rows, cursor = self.page(query, dead_letters, before, limit)
         return [_dead_letter_body(row._mapping) for row in rows], cursor
 
@@ -368,12 +368,12 @@ def _ends_others(opened: Mapping[str, Any]) -> sa.Update:
     return episodes.update().where(*same, *older, episodes.c.state == "open").values(state="closed")
 
 
-def _where(query: sa.Select[Any], column: sa.Column[Any], value: object) -> sa.Select[Any]:
+def where(query: sa.Select[Any], column: sa.Column[Any], value: object) -> sa.Select[Any]:
     """Only what has this value; everything where none is asked for."""
     return query if value is None else query.where(_is(column, value))
 
 
-def _beginning(query: sa.Select[Any], column: sa.Column[Any], prefix: str) -> sa.Select[Any]:
+def beginning(query: sa.Select[Any], column: sa.Column[Any], prefix: str) -> sa.Select[Any]:
     """Only what begins so."""
     if not prefix:
         return query

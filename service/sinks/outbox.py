@@ -3,6 +3,7 @@
 A row stays for a while after it was sent: what is read again after a crash does not make it anew.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from service.clock import format_time, now
 from service.records import SEVERITIES, Delivery
-from service.sinks.history import History, Page
+from service.sinks.history import History, Page, beginning, where
 from service.sinks.tables import notifications
 
 WAITING, SENT, DEAD = "waiting", "sent", "dead"
@@ -26,19 +27,29 @@ class Target:
 
     name: str
     detectors: frozenset[str]
-    streams: Any  # a compiled pattern
+    streams: re.Pattern[str]
     least_severity: str
     closed: bool
 
-    def wants(self, change: Mapping[str, Any]) -> bool:
-        if change["change"] == "closed" and not self.closed:
-            return False
-        if change["change"] == "continued" and not change["alarm"]:
-            return False
-        if self.detectors and change["detector"] not in self.detectors:
-            return False
+    def name_of(self, change: Mapping[str, Any]) -> str | None:
+        """What this change is told as, None where it is not.
+
+        An episode is told as it opens or opens again, with each further alarm, with the first
+        event that makes it as severe as it is, and at its end.
+        """
         enough = SEVERITIES[change["severity"]] >= SEVERITIES[self.least_severity]
-        return enough and self.streams.fullmatch(change["stream"]) is not None
+        theirs = not self.detectors or change["detector"] in self.detectors
+        if not enough or not theirs or self.streams.fullmatch(change["stream"]) is None:
+            return None
+        if change["change"] == "closed" and not self.closed:
+            return None
+        if change["change"] == "continued" and not change["alarm"] and change["why"] is None:
+            return None  # no new peak
+        by_severity = change["change"] == "opened" or (
+            change["change"] == "continued" and not change["alarm"]
+        )
+        told = change["severity"] if by_severity else change["offset"]
+        return f"{self.name}:{change['id']}:{told}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +72,17 @@ class Outbox:
 
     def deliver(self, delivery: Delivery) -> None:
         rows = [
-            _row(target, change)
+            _row(target, change, name)
             for change in delivery.episodes
             for target in self._targets
-            if target.wants(change)
+            if (name := target.name_of(change)) is not None
         ]
         if rows:
             insert = self._history.insert(notifications).on_conflict_do_nothing()
             with self._history.connected() as connection:
-                connection.execute(insert, rows)
+                for row, ends in rows:
+                    if not ends or connection.execute(_told(row)).first() is not None:
+                        connection.execute(insert, row)
 
     def flush(self, wait: bool = True) -> None:
         """Nothing is buffered."""
@@ -78,25 +91,33 @@ class Outbox:
         """The database is the history's."""
 
     def claim(self, target: str) -> Waiting | None:
-        """The oldest row that nobody sends just now, for a while ours."""
+        """The oldest row that is due, for a while ours; of an episode one after the other."""
         t, present = notifications.c, now()
-        free = sa.and_(t.target == target, t.state == WAITING, t.claimed < present)
-        oldest = sa.select(sa.func.min(t.number)).where(free).scalar_subquery()
-        update = (
-            sa.update(notifications)
-            .where(t.number == oldest, t.claimed < present)
-            .values(claimed=present + CLAIM_SECONDS, attempts=t.attempts + 1)
-            .returning(t.number, t.id, t.body, t.made, t.attempts)
-        )
+        before = notifications.alias()
+        first = ~sa.exists().where(
+            before.c.target == target, before.c.episode == t.episode, before.c.state == WAITING,
+            before.c.number < t.number,
+        )  # fmt: skip
+        due = sa.and_(t.target == target, t.state == WAITING, t.claimed < present)
+        oldest = sa.select(sa.func.min(t.number)).where(due, first).scalar_subquery()
         with self._history.connected() as connection:
-            row = connection.execute(update).first()
-        if row is None:
+            number = connection.execute(sa.select(oldest)).scalar()
+            if number is None:
+                return None
+            update = sa.update(notifications).where(t.number == number, due)
+            update = update.values(claimed=present + CLAIM_SECONDS, attempts=t.attempts + 1)
+            row = connection.execute(
+                update.returning(t.number, t.id, t.body, t.made, t.attempts)
+            ).first()
+        if row is None:  # another instance was faster
             return None
         return Waiting(row.number, row.id, msgspec.json.decode(row.body), row.made, row.attempts)
 
-    def settle(self, waiting: Waiting, state: str, said: str | None = None) -> None:
-        """How it went: SENT, DEAD, or WAITING, to be tried again."""
-        values: dict[str, Any] = {"state": state, "said": said, "claimed": 0.0}
+    def settle(
+        self, waiting: Waiting, state: str, said: str | None = None, until: float = 0.0
+    ) -> None:
+        """How it went: SENT, DEAD, or WAITING, to be tried again after `until` (Unix seconds)."""
+        values: dict[str, Any] = {"state": state, "said": said, "claimed": until}
         with self._history.connected() as connection:
             one = notifications.c.number == waiting.number
             connection.execute(sa.update(notifications).where(one).values(values))
@@ -109,24 +130,33 @@ class Outbox:
         one = sa.and_(t.number == number, t.state != WAITING)
         with self._history.connected() as connection:
             row = connection.execute(sa.select(notifications).where(one)).first()
-            if row is None or not sees(*_of(row.body)):
+            if row is None or not sees(row.detector, row.stream):
                 return None
             connection.execute(sa.update(notifications).where(one).values(values))
         return {**_body(row._mapping), "state": WAITING, "attempts": 0}
 
-    def counted(self) -> dict[tuple[str, str], int]:
-        """How many rows there are of each target in each state."""
+    def waiting(self, target: str) -> int:
+        """How many rows a receiver is still to be told."""
         t = notifications.c
-        query = sa.select(t.target, t.state, sa.func.count()).group_by(t.target, t.state)
+        query = sa.select(sa.func.count()).where(t.target == target, t.state == WAITING)
         with self._history.connected() as connection:
-            return {(row[0], row[1]): int(row[2]) for row in connection.execute(query)}
+            return int(connection.execute(query).scalar_one())
 
-    def listed(self, target: str | None, state: str | None, before: int | None, limit: int) -> Page:
-        """The newest first."""
+    def listed(
+        self,
+        target: str | None,
+        state: str | None,
+        before: int | None,
+        limit: int,
+        detector: str | None = None,
+        prefix: str = "",
+    ) -> Page:
+        """The newest first; of a detector, and of streams whose names begin so."""
         query: sa.Select[Any] = sa.select(notifications)
-        for column, value in ((notifications.c.target, target), (notifications.c.state, state)):
-            if value is not None:
-                query = query.where(column == value)
+        wanted = {"target": target, "state": state, "detector": detector}
+        for name, value in wanted.items():
+            query = where(query, notifications.c[name], value)
+        query = beginning(query, notifications.c.stream, prefix)
         rows, cursor = self._history.page(query, notifications, before, limit)
         return [_body(row._mapping) for row in rows], cursor
 
@@ -138,28 +168,35 @@ class Outbox:
             connection.execute(sa.delete(notifications).where(old))
 
 
-def _row(target: Target, change: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": f"{target.name}:{change['id']}:{change['offset']}",
+def _row(target: Target, change: Mapping[str, Any], name: str) -> tuple[dict[str, Any], bool]:
+    """And whether it tells of an end."""
+    row = {
+        "id": name,
         "target": target.name,
         "episode": change["id"],
+        "detector": change["detector"],
+        "stream": change["stream"],
         "body": msgspec.json.encode(change).decode(),
         "state": WAITING,
         "attempts": 0,
         "claimed": 0.0,
         "made": now(),
     }
+    return row, change["change"] == "closed"
 
 
-def _of(body: str) -> tuple[str, str]:
-    change = msgspec.json.decode(body)
-    return change["detector"], change["stream"]
+def _told(row: Mapping[str, Any]) -> sa.Select[Any]:
+    """What the same receiver was told of the same episode: who heard of none hears of no end."""
+    t = notifications.c
+    same = t.target == row["target"], t.episode == row["episode"]
+    return sa.select(t.number).where(*same).limit(1)
 
 
 def _body(row: Mapping[Any, Any]) -> dict[str, Any]:
     told = {name: row[name] for name in ("target", "episode", "state", "attempts", "said")}
+    told |= {name: row[name] for name in ("detector", "stream")}
     change = msgspec.json.decode(row["body"])
-    names = ("detector", "stream", "change", "severity")
+    names = ("change", "severity")
     return {
         **told, **{name: change[name] for name in names}, "id": str(row["number"]),
         "made": format_time(row["made"]),

@@ -8,7 +8,7 @@ from service.sinks.history import History
 from service.sinks.outbox import Outbox
 from service.telemetry.logging import log
 
-EVERY_SECONDS = 3600.0
+FIRST_SECONDS, EVERY_SECONDS = 60.0, 3600.0
 DAY_SECONDS = 86_400.0
 
 
@@ -31,15 +31,20 @@ class Retention:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._ending.wait(EVERY_SECONDS):
+        wait = FIRST_SECONDS
+        while not self._ending.wait(wait):
             self.trim()
+            wait = EVERY_SECONDS
 
     def trim(self) -> None:
         before = now() - self._days * DAY_SECONDS
         try:
             gone = self._history.trim(before)
             self._outbox.trim(before)
-        except Unavailable as error:
-            log.warning("old history stays for now", error=str(error))
+        except Exception as error:  # noqa: BLE001 - or nothing would be forgotten any more
+            known = isinstance(error, Unavailable)
+            log.warning(
+                "old history stays for now", error=str(error), exc_info=None if known else error
+            )
         else:
             log.info("history", rows_forgotten=gone)

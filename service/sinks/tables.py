@@ -91,13 +91,16 @@ notifications = sa.Table(
     sa.Column("id", sa.String, unique=True, nullable=False),
     sa.Column("target", sa.String, nullable=False),
     sa.Column("episode", sa.String, nullable=False),
+    sa.Column("detector", sa.String, nullable=False),
+    sa.Column("stream", sa.String, nullable=False),
     sa.Column("body", sa.Text, nullable=False),  # the change as JSON
     sa.Column("state", sa.String, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("claimed", sa.Float, nullable=False),  # until when a sender has it, Unix seconds
+    sa.Column("claimed", sa.Float, nullable=False),  # until when a sender has it, or it waits
     sa.Column("made", sa.Float, nullable=False),
     sa.Column("said", sa.Text),  # why it was not taken
     sa.Index("notifications_by_state", "target", "state", "number"),
+    sa.Index("notifications_by_episode", "target", "episode", "number"),
 )
 
 audit = sa.Table(

@@ -7,6 +7,7 @@ variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_TRACES_SAMPLER`.
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from types import MappingProxyType
 
 from service.errors import SettingsError
@@ -35,8 +36,9 @@ def spans() -> Span:
             raise SettingsError(f"{ASKED_BY}: {other!r} is not known; otlp or none")
 
 
+@cache
 def _sent() -> Span:
-    """Spans that a thread of OpenTelemetry sends in the background, the last ones at the end."""
+    """One for the process, whose settings may be read again: spans that a thread of OpenTelemetry sends in the background, the last ones at the end."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
             OTLPSpanExporter,

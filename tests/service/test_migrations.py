@@ -51,6 +51,26 @@ def test_what_was_left_half_way_is_made_whole(url: sa.URL) -> None:  # noqa: F81
     engine.dispose()
 
 
+def test_tables_of_before_there_were_versions_are_completed(url: sa.URL) -> None:  # noqa: F811
+    """With what was in them."""
+    engine = sa.create_engine(url)
+    old = sa.MetaData()
+    for table in metadata.tables.values():
+        if table.name not in ("audit", "mutes", "notifications"):
+            columns = [c._copy() for c in table.columns if c.name != "kept"]
+            sa.Table(table.name, old, *columns)
+    old.create_all(engine)
+    with engine.begin() as connection:
+        body = {"id": "a", "detector": "d", "stream": "s", "time": 0.0, "score": 1.0,
+                "severity": "minor", "alarm": False, "body": '{"id": "a"}'}  # fmt: skip
+        connection.execute(sa.insert(old.tables["anomalies"]).values(body))
+    history = History(url)
+    assert history.anomalies(AnomalyFilter(), 10)[0] == [{"id": "a"}]
+    assert history.trim(before=1e9) == 0, "it is kept from now on"
+    history.close()
+    engine.dispose()
+
+
 def test_instances_that_start_together_make_them_once(url: sa.URL) -> None:  # noqa: F811
     if url.get_backend_name() == "sqlite":
         pytest.skip("a file is one process's")

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from service.run import listen
+from service.errors import SettingsError
+from service.run import _made, listen
+from service.settings import load_settings
+from service.telemetry.tracing import no_span
 from tests.processes import Wakeful, wakeful
 from tests.service.parts import wave
 
@@ -112,6 +115,14 @@ def test_settings_that_are_wrong_change_nothing(tmp_path: Path) -> None:
                 process.post("/api/v1/reload", b"")
             with refused.value as error:
                 assert (error.code, next(iter(wrong)) in json.load(error)["detail"]) == (400, True)
+        pem = tmp_path / "not.pem"
+        pem.write_text("nothing of the kind")
+        api = {"tls_cert_file": str(pem), "tls_key_file": str(pem)}
+        file.write_text(json.dumps({"api": api}), encoding="utf-8")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            process.post("/api/v1/reload", b"")
+        with refused.value as error:
+            assert error.code == 400
         process.process.send_signal(signal.SIGHUP)
         process.wait_for(lambda: "those before stand" in process.said(), "said")
         assert process.metric("wakeful_events_scored_total") == 10.0
@@ -125,3 +136,21 @@ def test_a_signal_to_end_during_a_reload_ends_it(tmp_path: Path) -> None:
     process.wait_ready()
     process.process.send_signal(signal.SIGHUP)
     assert process.stop() == 0
+
+
+def test_where_a_service_cannot_be_made_the_one_before_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun has let go of the data folder."""
+    settings = load_settings(None, {"data_dir": tmp_path})
+    broken = iter([True])
+
+    def spans() -> Any:
+        if next(broken, False):
+            raise SettingsError("not today")
+        return no_span
+
+    monkeypatch.setattr("service.bootstrap.spans", spans)
+    service = _made(settings, settings)
+    assert service.settings is settings
+    service.close()

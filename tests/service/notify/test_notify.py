@@ -4,9 +4,11 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from service.notify import sender
 from service.notify.messages import About, message, signature
 from service.notify.post import AwayError, Receiver, RefusedError, post
 from service.settings import load_settings
+from service.sinks.history import History
+from service.sinks.outbox import Outbox, Target
 from tests.service.notify.receiver import Got, receiving
 from tests.service.notify.receiver import Receiver as Hook
-from tests.service.parts import wave
+from tests.service.parts import make_pipeline, raw_batch, wave
 from tests.service.test_api import NDJSON, running
 
 SECRET = "whsec_" + base64.b64encode(b"a key of some bytes").decode()
@@ -179,6 +183,114 @@ def test_a_receiver_is_told_of_what_it_wants(
         assert len(client.get("/api/v1/notifications").json()["items"]) == count
 
 
+def outbox_of(history: History, **target: Any) -> Outbox:
+    wants = {"detectors": frozenset(), "streams": re.compile(".*"), "least_severity": "minor"}
+    return Outbox(history, [Target(**{"name": "hook", "closed": True, **wants, **target})])
+
+
+def deliver(outbox: Outbox, *changes: dict[str, Any]) -> None:
+    pipeline, sink = make_pipeline([raw_batch(wave(5))])
+    pipeline.run()
+    outbox.deliver(replace(sink.deliveries[0], episodes=[*changes]))
+
+
+def change(kind: str, severity: str, offset: int, alarm: bool = False) -> dict[str, Any]:
+    state = "closed" if kind == "closed" else "open"
+    why = None if kind == "closed" else "so"
+    return {**CHANGE, "change": kind, "state": state, "severity": severity, "offset": offset,
+            "alarm": alarm, "why": why}  # fmt: skip
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    made = History.of_file(tmp_path / "wakeful.db")
+    yield made
+    made.close()
+
+
+def claimed(outbox: Outbox) -> list[str]:
+    """What is told, one after the other."""
+    told = []
+    while (waiting := outbox.claim("hook")) is not None:
+        told.append(waiting.change["change"])
+        outbox.settle(waiting, "sent")
+    return told
+
+
+@pytest.mark.parametrize(
+    ("least", "course", "told"),
+    [
+        ("major", [("opened", "minor"), ("closed", "minor")], []),
+        ("major", [("opened", "minor"), ("continued", "major"), ("closed", "major")],
+         ["continued", "closed"]),
+        ("minor", [("opened", "minor"), ("continued", "minor"), ("continued", "major")],
+         ["opened", "continued"]),
+        ("critical", [("opened", "minor"), ("continued", "major"), ("closed", "major")], []),
+    ],
+)  # fmt: skip
+def test_an_episode_is_told_once_it_is_severe_enough_and_then_its_end(
+    history: History, least: str, course: list[tuple[str, str]], told: list[str]
+) -> None:
+    outbox = outbox_of(history, least_severity=least)
+    for offset, (kind, severity) in enumerate(course):
+        deliver(outbox, change(kind, severity, offset, alarm=kind == "opened"))
+    assert claimed(outbox) == told
+
+
+def test_of_two_instances_none_tells_the_end_before_the_begin(history: History) -> None:
+    one, other = outbox_of(history), outbox_of(history)
+    deliver(one, change("opened", "minor", 1), change("closed", "minor", 2))
+    deliver(one, {**change("opened", "minor", 3), "id": "another"})
+    begin = one.claim("hook")
+    assert begin is not None
+    another = other.claim("hook")
+    assert another is not None
+    assert (begin.change["change"], another.change["id"]) == ("opened", "another")
+    assert other.claim("hook") is None
+    one.settle(begin, "waiting", "away", until=9e9)
+    assert other.claim("hook") is None, "the end waits for the begin, whoever tries it"
+    one.settle(begin, "sent")
+    assert claimed(other) == ["closed"]
+
+
+def test_a_sender_goes_on_after_what_nobody_thought_of(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "LONGEST_PAUSE", 0.01)
+    broken = iter([True])
+
+    def odd(*given: Any) -> Any:
+        if next(broken, False):
+            raise ZeroDivisionError
+        return message(*given)
+
+    monkeypatch.setattr(sender, "message", odd)
+    monkeypatch.setattr("service.sinks.outbox.CLAIM_SECONDS", 0.0)
+    for _, client in notified(tmp_path, hook):
+        send(client)
+        assert len(told(hook.wait(2))) == 2
+
+
+def test_an_answer_that_trickles_in_does_not_hold_up_for_ever(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.notify.post.SECONDS", 0.2)
+    hook.held.clear()
+    with pytest.raises(AwayError):
+        post(Receiver(hook.url, True, TLS), message("webhook", About("1", CHANGE, 0.0)))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "fe80::1",  # noqa: S104
+     "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "ff02::1"],
+)  # fmt: skip
+def test_what_stands_for_a_private_address_is_one(address: str) -> None:
+    host = f"[{address}]" if ":" in address else address
+    with pytest.raises(RefusedError, match="private"):
+        post(Receiver(f"https://{host}/x", False, TLS), message("webhook", About("1", CHANGE, 0.0)))
+
+
 def test_what_is_muted_is_told_to_nobody(tmp_path: Path, hook: Hook) -> None:
     for _, client in notified(tmp_path, hook):
         client.post("/api/v1/mutes", json={"stream": "web-1"})
@@ -256,6 +368,8 @@ def test_a_signature_is_of_every_byte(key: bytes, name: str, body: bytes) -> Non
     [
         ({}, "url"),
         ({"url": "ftp://x"}, "url"),
+        ({"url": "https://x.example:99999"}, "url"),
+        ({"url": "https://x.example", "kind": "opsgenie", "secret": "a\nb"}, "plain"),
         ({"url": "http://example.com"}, "TLS"),
         ({"kind": "pagerduty"}, "asks for a key"),
         ({"url": "https://x.example", "secret": "whsec_!"}, "base64"),

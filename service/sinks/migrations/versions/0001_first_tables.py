@@ -4,6 +4,8 @@ What exists already stays: a database may have been left half-way, where making 
 a transaction.
 """
 
+import time
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -30,7 +32,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
         if_not_exists=True,
     )
-    op.create_index("anomalies_by_age", "anomalies", ["kept"], if_not_exists=True)
     op.create_index("anomalies_by_stream", "anomalies", ["stream", "number"], if_not_exists=True)
     op.create_index("anomalies_by_time", "anomalies", ["time"], if_not_exists=True)
     op.create_table(
@@ -64,7 +65,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
         if_not_exists=True,
     )
-    op.create_index("dead_letters_by_age", "dead_letters", ["kept"], if_not_exists=True)
     op.create_table(
         "episodes",
         sa.Column("number", NUMBER, nullable=False),
@@ -86,7 +86,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
         if_not_exists=True,
     )
-    op.create_index("episodes_by_age", "episodes", ["kept"], if_not_exists=True)
     op.create_index("episodes_by_state", "episodes", ["state", "number"], if_not_exists=True)
     op.create_index("episodes_by_stream", "episodes", ["stream", "number"], if_not_exists=True)
     op.create_table(
@@ -129,6 +128,8 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("target", sa.String(), nullable=False),
         sa.Column("episode", sa.String(), nullable=False),
+        sa.Column("detector", sa.String(), nullable=False),
+        sa.Column("stream", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -140,6 +141,12 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_index(
+        "notifications_by_episode",
+        "notifications",
+        ["target", "episode", "number"],
+        if_not_exists=True,
+    )
+    op.create_index(
         "notifications_by_state", "notifications", ["target", "state", "number"], if_not_exists=True
     )
     op.create_table(
@@ -148,7 +155,21 @@ def upgrade() -> None:
         sa.Column("acknowledged", sa.Boolean(), nullable=False),
         sa.Column("note", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("episode"),
+        if_not_exists=True,
     )
+    _complete()
+    op.create_index("anomalies_by_age", "anomalies", ["kept"], if_not_exists=True)
+    op.create_index("dead_letters_by_age", "dead_letters", ["kept"], if_not_exists=True)
+    op.create_index("episodes_by_age", "episodes", ["kept"], if_not_exists=True)
+
+
+def _complete() -> None:
+    """A table of before there were versions lacks what was added last."""
+    for table in ("anomalies", "episodes", "dead_letters"):
+        columns = {one["name"] for one in sa.inspect(op.get_bind()).get_columns(table)}
+        if "kept" not in columns:
+            now = str(time.time())
+            op.add_column(table, sa.Column("kept", sa.Float(), nullable=False, server_default=now))
 
 
 def downgrade() -> None:
