@@ -151,9 +151,10 @@ def _notifying(settings: Settings, history: History, metrics: Metrics) -> tuple[
 def closed(settings: Settings) -> Keys:
     """Whom the API lets in; SettingsError where that would be everyone on the network."""
     keys = Keys(settings.keys_file(), settings.api.secret())
+    asked_for = keys.asked_for  # the file is looked at in any case: one that cannot be read is said
     if settings.api.host in LOOPBACK:
         return keys
-    if not keys.asked_for:
+    if not asked_for:
         raise SettingsError(
             f"api.host: {settings.api.host} is not loopback, and there is no key, so that the API "
             "would be open to everyone: make one with `wakeful keys create NAME --role admin`, or "

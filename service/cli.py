@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def serve(
     config: Path | None, data_dir: Path | None, host: str | None, port: int | None, workers: int
 ) -> int:
     """Score events as they arrive: from Kafka where it is configured, else by HTTP."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are settings to be read again
+
     from service.bootstrap import build_service
     from service.run import run_service
     from service.settings import Settings, load_settings

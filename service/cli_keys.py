@@ -43,7 +43,11 @@ def create(
     from service.clock import now
 
     expires = None if days is None else now() + days * DAY_SECONDS
-    click.echo(_keys(config, data_dir).create(name, role, detector, prefix, expires))
+    keys = _keys(config, data_dir)
+    first = not keys.all()
+    click.echo(keys.create(name, role, detector, prefix, expires))
+    if first:
+        click.echo("from now on the API asks everybody for a key, senders too", err=True)
     return 0
 
 

@@ -90,14 +90,17 @@ class Mutes:
         self._mutes: tuple[Mute, ...] = ()
         self._of: dict[str, tuple[int, ...]] = {}
 
+    def load(self) -> None:
+        """Read them; Unavailable where the database is."""
+        self._mutes, self._of = tuple(map(Mute.of, self._read())), {}
+
     def reload(self) -> None:
         """Read them again: right behind a checkpoint, so that what is read again after a crash
         meets the mutes that it met before. Where they cannot be read they stay as they are."""
         try:
-            self._mutes = tuple(map(Mute.of, self._read()))
+            self.load()
         except Unavailable as error:
             log.warning("mutes cannot be read, they stay as they are", error=str(error))
-        self._of = {}
 
     def of(
         self, detector: str, streams: Names, times: F64, features: tuple[str, ...]

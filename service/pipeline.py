@@ -168,7 +168,7 @@ class Pipeline:
             self._restore_of(name)
         self.positions = self.store.positions()
         self._saved_positions = dict(self.positions)
-        self._mutes.reload()
+        self._persist(self._mutes.load)
         self.source.start(self.positions)
         for detector in self.memories():
             self._welcome(detector)

@@ -16,6 +16,7 @@ from service.decoding.json import Decoded
 from service.detector import Detector
 from service.errors import StateError
 from service.memory.store import Idle
+from service.mutes import Mutes
 from service.records import I64, Delivery, Names, Partition, RawBatch, result_of
 from service.settings import Settings
 from service.sinks.csv import CsvSink, rejected_file
@@ -124,12 +125,14 @@ def rewind(settings: Settings, asked: Asked) -> Rewound:
     raise StateError(f"no event of the stream {asked.stream!r} is retained")
 
 
-def memory_before(settings: Settings, asked: Asked, going_on: Callable[[], bool]) -> Before:
+def memory_before(
+    settings: Settings, asked: Asked, mutes: Mutes, going_on: Callable[[], bool]
+) -> Before:
     """A stream's memory as it was before `asked.start`; StateError where no earlier event of it is
     retained, or `going_on` has said no."""
     configured = {asked.detector: settings.detectors[asked.detector]}
     for place in _places(settings, asked):
-        detectors = build_detectors(configured, settings.limits)
+        detectors = build_detectors(configured, settings.limits, mutes)
         with place as retained:
             _read_before(detectors, retained, asked, going_on)
         memories = {d.artifact.fingerprint_text: d.memory_now(asked.stream) for d in detectors}

@@ -53,9 +53,9 @@ def run_service(
         running.serve()
         while running.following is not None and running.status == 0 and not stopping.is_set():
             log.info("going on with the settings as they are now")
-            service = _made(running.following, running.settings)
+            service, asked_again = _made(running.following, running.settings), running.asked_again
             running = _Running(service, server_socket, stopping, lambda _: None, before_stop, read)
-            running.serve()
+            running.serve(asked_again)
     return running.status
 
 
@@ -72,6 +72,7 @@ class _Running:
         read: Callable[[], Settings] | None,
     ) -> None:
         self.status = 0
+        self.asked_again = False
         self.following: Settings | None = None
         self.settings = service.settings
         self._service = service
@@ -98,8 +99,11 @@ class _Running:
         self._server = _Server(config, stopping, lambda: announce(address), service.live.close)
         self._stopping = stopping
 
-    def serve(self) -> None:
-        """Until it ends: with `following` where other settings are to follow."""
+    def serve(self, asked_again: bool = False) -> None:
+        """Until it ends: with `following` where other settings are to follow.
+
+        asked_again: whether the settings may have changed since they were read.
+        """
         service = self._service
         thread = threading.Thread(target=self._run_pipeline, name="pipeline")
         thread.start()
@@ -107,6 +111,8 @@ class _Running:
         service.retention.start()
         if self._read is not None:
             signal.signal(signal.SIGHUP, self._hang_up)
+        if asked_again:
+            self._hang_up()
         try:
             self._server.run(sockets=[self._socket.dup()])  # it closes what it is given
         finally:
@@ -130,11 +136,16 @@ class _Running:
         ):
             if old != new:
                 raise SettingsError(f"{name}: another one needs a restart")
+        if self._service.log is not None and (
+            gone := sorted(set(before.detectors) - set(settings.detectors))
+        ):
+            raise SettingsError(f"detectors: to be without {', '.join(gone)} needs a restart")
         check_settings(settings)
         self.following = settings
         self._server.should_exit = True
 
     def _hang_up(self, *_: object) -> None:
+        self.asked_again = self.following is not None  # those to come were read before this
         threading.Thread(target=self._look_again_or_say, name="reload", daemon=True).start()
 
     def _look_again_or_say(self) -> None:

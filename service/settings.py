@@ -519,7 +519,7 @@ def _names_at(place: tuple[Any, ...]) -> list[str]:
     """The names of the settings in a section, or of the sections."""
     section = Settings.model_fields[place[0]].annotation if place else Settings
     if place and place[0] in MANY:
-        section = MANY[place[0]]
+        section = RuleSettings if "rules" in place else MANY[place[0]]
     return list(getattr(section, "model_fields", {}))
 
 

@@ -76,6 +76,8 @@ def guard(service: Service, prefix: str) -> Callable[[Request], None]:
             raise ProblemError(
                 403, f"this asks for the role {role}; the key's is {caller.key.role}"
             )
+        if role == "admin" and caller.key.scoped:
+            raise ProblemError(403, "this is of all streams, and the key is not")
         if caller.key.prefix and (request.method, path) in OF_ANY_STREAM:
             raise ProblemError(403, f"the key is for streams {caller.key.prefix}… alone")
         stream = request.path_params.get("stream")

@@ -87,9 +87,7 @@ def create_app(service: Service) -> FastAPI:
             body["waiting_for"] = pipeline.waiting_for
             body["checkpoint_postponed"] = pipeline.checkpoint_trouble
             body["lag_records"] = pipeline.lag_records
-            body["not_told"] = {
-                one.name: one.trouble for one in service.sender.receivers if one.trouble
-            }
+            body["not_told"] = [one.name for one in service.sender.receivers if one.trouble]
         return JSONResponse(body, 200 if pipeline.ready else 503)
 
     @app.get("/metrics", tags=["operations"], response_class=Response)

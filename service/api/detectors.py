@@ -41,6 +41,10 @@ def _described(service: Service, name: str) -> dict[str, Any]:
         "name": name,
         "topics": service.settings.topics_of(name),
         "features": list(dict.fromkeys([*configured.features, *known])),
+        "rules": {
+            name: rule.model_dump(mode="json")
+            for name, rule in service.settings.detectors[name].rules.items()
+        },
         "false_alarms_per_week": configured.scorer.budget_per_week,
         "streams": sum(map(streams_of, here)),
         "memory_bytes": (here[0][0] if here else configured).arena.layout.row_bytes,

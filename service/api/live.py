@@ -1,7 +1,7 @@
 """GET /api/v1/live: what happens, as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -50,10 +50,15 @@ def live_router(service: Service) -> APIRouter:
         if live.full:
             raise ProblemError(503, "too many listen already; ask /api/v1/episodes now and then")
 
+        def still() -> bool:
+            """Whether the key counts; one that was revoked, or is over, ends it."""
+            shown = caller.credential
+            return shown is None or service.keys.find(shown) is not None
+
         async def told() -> AsyncIterator[bytes]:
             live.listen(wake)  # here, as who leaves before it begins never gets to the end
             try:
-                async for event in _events(live, glance, woken, last_event_id, caller):
+                async for event in _events(live, glance, woken, last_event_id, caller, still):
                     yield event
             finally:
                 live.leave(wake)
@@ -82,13 +87,20 @@ class Glance:
 
 
 async def _events(
-    live: Live, glance: Glance, woken: asyncio.Event, last_event_id: str | None, caller: Caller
+    live: Live,
+    glance: Glance,
+    woken: asyncio.Event,
+    last_event_id: str | None,
+    caller: Caller,
+    still: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     seen = _number(live, last_event_id)
     told_now = float("-inf")
     while True:
         woken.clear()
+        if not still():
+            return
         events = None if seen is None else live.since(seen)
         if events is None:
             seen, events = live.newest(), []

@@ -4,9 +4,9 @@ import math
 import re
 import uuid
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from service.api.access import Asking, Caller
@@ -19,7 +19,6 @@ from service.api.schemas import MuteChange, MuteList, NewMute, Problem
 from service.bootstrap import Service
 from service.clock import format_time, now
 from service.mutes import PERIODS, Mute
-from service.sinks.history import History
 
 MOST = 1000
 REFUSALS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 404, 503)}
@@ -42,7 +41,9 @@ def mutes_router(service: Service) -> APIRouter:
 
     @router.get("/mutes", responses={400: {"model": Problem}, 503: {"model": Problem}})
     def list_mutes(
-        caller: Asking, stream: str | None = None, detector: str | None = None
+        caller: Asking,
+        stream: Annotated[str | None, Query(max_length=1000)] = None,
+        detector: str | None = None,
     ) -> MuteList:
         """All mutes, the newest first; with `stream` or `detector`, those that concern it."""
         rows = [
@@ -64,10 +65,8 @@ def mutes_router(service: Service) -> APIRouter:
         wanted = _row(service, given)
         if not _within(caller, wanted):
             raise ProblemError(403, "the key is not for all streams that this would mute")
-        change = partial(pipeline.change_mutes, lambda: _added(history, wanted))
+        change = partial(pipeline.change_mutes, lambda: _added(service, caller, wanted))
         row = await ask(service, change)
-        if row is wanted:
-            await run_in_threadpool(audited, service, caller, "mute", row["id"], None, _body(row))
         body = given.model_copy(update={"id": row["id"]}).model_dump_json().encode()
         _, unreachable = await others(request, body)
         return MuteChange.model_validate({**_body(row), "unreachable": unreachable})
@@ -75,10 +74,8 @@ def mutes_router(service: Service) -> APIRouter:
     @router.delete("/mutes/{name}", responses=REFUSALS)
     async def unmute(request: Request, name: str, caller: Asking) -> MuteChange:
         """Remove a mute: events that are read from now on alarm again."""
-        change = partial(pipeline.change_mutes, lambda: _removed(history, name, caller))
+        change = partial(pipeline.change_mutes, lambda: _removed(service, caller, name))
         row = await ask(service, change)
-        if row is not None:
-            await run_in_threadpool(audited, service, caller, "unmute", name, _body(row), None)
         done, unreachable = await others(request, None)
         found = _body(row) if row else next(iter(done), None)
         if found is None:
@@ -88,27 +85,31 @@ def mutes_router(service: Service) -> APIRouter:
     return router
 
 
-def _added(history: History, row: dict[str, Any]) -> dict[str, Any]:
+def _added(service: Service, caller: Caller, row: dict[str, Any]) -> dict[str, Any]:
     """The mute as it is kept now; from the pipeline's thread."""
+    history = service.history
     known = history.mutes()
     same = next((one for one in known if one["id"] == row["id"]), None)
     if same is None:
         if len(known) >= MOST:
             raise ProblemError(400, f"there are {MOST} mutes: remove those that are over")
         history.mute(row)
+        audited(service, caller, "mute", row["id"], None, _body(row))
         return row
     if any(same[name] != row[name] for name in row if name != "made"):
         raise ProblemError(409, f"id: {row['id']!r} is another mute's")
     return same
 
 
-def _removed(history: History, name: str, caller: Caller) -> dict[str, Any] | None:
+def _removed(service: Service, caller: Caller, name: str) -> dict[str, Any] | None:
     """The mute as it was, None where there is none that the key is for; from the pipeline's
     thread."""
+    history = service.history
     row = next((one for one in history.mutes() if one["id"] == name), None)
     if row is None or not _within(caller, row):
         return None
     history.unmute(name)
+    audited(service, caller, "unmute", name, _body(row), None)
     return row
 
 

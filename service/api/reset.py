@@ -34,7 +34,8 @@ def reset_router(service: Service) -> APIRouter:
 
         def change() -> Known | None:
             before = memory_of(service, name, stream)
-            service.pipeline.reset(name, stream)
+            if before is not None and service.pipeline.reset(name, stream):
+                audited(service, caller, "reset", f"{name} {stream}", before[1], None)
             return before
 
         try:
@@ -42,8 +43,6 @@ def reset_router(service: Service) -> APIRouter:
         except Unavailable as error:
             raise ProblemError(503, f"reset here, not saved yet: {error}; ask again") from None
         if before is not None:
-            of = f"{name} {stream}"
-            await run_in_threadpool(audited, service, caller, "reset", of, before[1], None)
             return ResetBody(stream=stream, detector=name)
         known = await run_in_threadpool(elsewhere.find, request, stream, NOTHING, detector=detector)
         if known is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from service.api.access import Asking
+from service.api.access import Asking, Caller
 from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
 from service.api.paging import time_of
@@ -15,6 +15,7 @@ from service.api.schemas import Problem, RewindBody, RewindTo
 from service.api.streams import memory_of
 from service.bootstrap import Service
 from service.errors import StateError, Unavailable
+from service.mutes import Mutes
 from service.rewind import Asked, Before, memory_before
 
 LONGEST_SECONDS = 60.0  # that reading what is retained may take
@@ -42,15 +43,12 @@ def rewind_router(service: Service) -> APIRouter:
         read is not read again. Saved before the answer."""
         name = find_detector(service, detector).name
         asked = Asked(stream, name, start=time_of("time", to.time))
-        before = _known(service, asked)
-        if before is None:
+        if _known(service, asked) is None:
             given = to.model_dump_json().encode()
             body = elsewhere.find(request, stream, given, detector=detector)
         else:
             then = _before(service, asked)
-            _go_back(service, asked, then)
-            known = _known(service, asked)
-            audited(service, caller, "rewind", f"{name} {stream}", before, known)
+            known = _go_back(service, caller, asked, then)
             body = known and {**known, "whole": then.whole}
         if body is None:
             raise unknown(service, name, stream)
@@ -70,17 +68,28 @@ def _known(service: Service, asked: Asked) -> dict[str, Any] | None:
 def _before(service: Service, asked: Asked) -> Before:
     """The memory of then, rebuilt in this thread."""
     ends = time.monotonic() + LONGEST_SECONDS
+    mutes = Mutes(service.history.mutes)
+    mutes.load()
     try:
-        return memory_before(service.settings, asked, lambda: time.monotonic() < ends)
+        return memory_before(service.settings, asked, mutes, lambda: time.monotonic() < ends)
     except StateError as error:
         raise ProblemError(404, str(error)) from None
 
 
-def _go_back(service: Service, asked: Asked, then: Before) -> None:
+def _go_back(service: Service, caller: Caller, asked: Asked, then: Before) -> dict[str, Any] | None:
+    """What is told of the stream then, None where it has just moved elsewhere."""
+    name, stream = asked.detector, asked.stream
+
+    def change() -> dict[str, Any] | None:
+        before = memory_of(service, name, stream)
+        if before is None or not service.pipeline.rewind(name, then.memories):
+            return None
+        after = memory_of(service, name, stream)
+        told = (None if known is None else known[1] for known in (before, after))
+        audited(service, caller, "rewind", f"{name} {stream}", *told)
+        return None if after is None else {**after[1], "detector": name}
+
     try:
-        if not ask_in_thread(
-            service, lambda: service.pipeline.rewind(asked.detector, then.memories)
-        ):
-            raise ProblemError(503, "the stream has just moved elsewhere; ask again")
+        return ask_in_thread(service, change)
     except Unavailable as error:
         raise ProblemError(503, f"rewound here, not saved yet: {error}; ask again") from None

@@ -555,6 +555,7 @@ class DetectorBody(BaseModel):
     name: str
     topics: list[str] = Field(description="That it reads, where events come from Kafka.")
     features: list[str] = Field(description="That are watched, or were found so far.")
+    rules: dict[str, dict[str, Any]] = Field(description="Of features, as they are set.")
     false_alarms_per_week: float
     streams: int = Field(description="With a memory at this instance.")
     memory_bytes: int = Field(description="Of one stream.")

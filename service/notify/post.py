@@ -21,6 +21,7 @@ from service.notify.messages import Message
 SECONDS = 10.0  # for each of looking up, connecting, and an answer
 MOST_READ = 1000  # bytes of an answer that refuses
 LONGEST_WAIT = 3600.0
+COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4 addresses, as nobody writes them any more
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses, as NAT64 has them
 BUSY = {408, 425, 429}
 
@@ -59,17 +60,19 @@ def post(receiver: Receiver, message: Message) -> None:
     try:
         connection.request("POST", path, message.body, headers)
         answer = connection.getresponse()
+        if 200 <= answer.status < 300:
+            return
         said = answer.read(MOST_READ).decode("utf-8", "replace")
+    except (ValueError, http.client.InvalidURL):
+        raise RefusedError("it cannot be sent: the address or a header is not plain") from None
     except (OSError, http.client.HTTPException) as error:
-        raise AwayError(f"no answer: {error}") from error
-    except ValueError as error:
-        raise RefusedError(f"it cannot be sent: {error}") from error
+        raise AwayError(f"no answer: {type(error).__name__}") from None
     finally:
         ending.cancel()
         connection.close()
-    if 200 <= answer.status < 300:
-        return
-    told = f"it answered {answer.status} {answer.reason}: {said[:200]}"
+    for secret in (path, parts.path, parts.query):  # a receiver may repeat what it was sent
+        said = said.replace(secret, "…") if len(secret) > 1 else said
+    told = f"it answered {answer.status}: {said[:200]}"
     if answer.status in BUSY or answer.status >= 500:
         raise AwayError(told, _asked(answer.getheader("Retry-After")))
     raise RefusedError(told)
@@ -123,6 +126,8 @@ def _is_public(address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool
             within = ipaddress.IPv4Address(address.packed[-4:])
         if within is not None:
             return _is_public(within)
+        if address in COMPATIBLE or address.is_site_local:
+            return False
     return address.is_global and not address.is_multicast
 
 
@@ -134,6 +139,6 @@ def _asked(header: str | None) -> float | None:
         seconds = (
             float(header) if header.isdigit() else parsedate_to_datetime(header).timestamp() - now()
         )
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), LONGEST_WAIT)

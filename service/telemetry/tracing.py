@@ -38,7 +38,8 @@ def spans() -> Span:
 
 @cache
 def _sent() -> Span:
-    """One for the process, whose settings may be read again: spans that a thread of OpenTelemetry sends in the background, the last ones at the end."""
+    """Spans that a thread of OpenTelemetry sends in the background, the last ones at the end. One
+    for the process, whose settings may be read again."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
             OTLPSpanExporter,

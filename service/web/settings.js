@@ -59,12 +59,16 @@ function described(detector) {
       ["Streams with a memory here", count(detector.streams)],
       ["Promised false alarms", `${number(detector.false_alarms_per_week)} per stream and week`],
       ["Features", detector.features.length ? detector.features.join(", ") : "none found so far"],
+      ["Rules", Object.entries(detector.rules).map(([feature, rule]) => `${feature}: ${ruled(rule)}`).join("; ") || "none"],
       ["Topics", detector.topics.join(", ") || "the embedded log"],
       ["Memory of one stream", bytes(detector.memory_bytes)],
     ]),
     artifact("Artifact", detector.artifact),
     detector.replaces && artifact("Replaces, and speaks until the new memory is warm", detector.replaces));
 }
+
+/** What of a rule is set, in its own words. */
+const ruled = rule => Object.entries(rule).filter(([, value]) => value !== null && value !== 0).map(([name, value]) => `${name.replaceAll("_", " ")} ${Array.isArray(value) ? `${number(value[0])} to ${number(value[1])}` : number(value)}`).join(", ");
 
 function artifact(heading, told) {
   const training = Object.entries(told.training);

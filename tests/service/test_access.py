@@ -90,6 +90,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
     keys = Keys(folder / "keys.json")
     shown: dict[str, str] = {r: keys.create(r, r, None, "", None) for r in ROLES}
     shown["a"] = keys.create("a", "operator", None, "a-", None)
+    shown["a admin"] = keys.create("a admin", "admin", None, "a-", None)
     shown["other"] = keys.create("other", "operator", "other", "", None)
     shown["over"] = keys.create("over", "admin", None, "", time.time() - 1.0)
     shown["revoked"] = keys.create("revoked", "admin", None, "", None)
@@ -159,6 +160,8 @@ def test_a_key_for_some_names_sees_those_alone(served: Closed) -> None:
         assert served.ask("POST", f"/streams/b-1/{change}", "a", json={}).status_code == 403
     assert served.ask("POST", "/events", "a", json={"stream": "a-1", "value": 1}).status_code == 403
     assert served.ask("GET", "/dead-letters", "a").status_code == 403
+    for method, path in (("GET", "/audit"), ("POST", "/reload")):
+        assert served.ask(method, path, "a admin").status_code == 403
 
 
 def test_a_key_for_some_names_mutes_those_alone(served: Closed) -> None:
@@ -245,12 +248,12 @@ def test_a_revoked_key_counts_no_more_at_once(tmp_path: Path) -> None:
     for service, client in running(tmp_path):
         assert client.get(f"{API}/now").status_code == 200, "without any key loopback is open"
         made = CliRunner().invoke(main, ["keys", "create", "me", "--data-dir", str(tmp_path)])
-        headers = {"authorization": f"Bearer {made.output.strip()}"}
+        headers = {"authorization": f"Bearer {made.stdout.strip()}"}
         assert client.get(f"{API}/now").status_code == 401
         assert client.get(f"{API}/now", headers=headers).status_code == 200
         listed = CliRunner().invoke(main, ["keys", "list", "--data-dir", str(tmp_path)]).output
         identity = listed.split()[0]
-        assert made.output.strip() not in listed
+        assert made.stdout.strip() not in listed
         assert "viewer" in listed
         second = service.keys.create("other", "viewer", None, "", None)
         done = CliRunner().invoke(main, ["keys", "revoke", identity, "--data-dir", str(tmp_path)])
