@@ -9,7 +9,7 @@ from types import FrameType
 
 import uvicorn
 
-from service.api.app import create_app
+from service.api.app import create_app, forget_apps
 from service.bootstrap import Service, build_service, check_settings
 from service.errors import SettingsError, WakefulError
 from service.settings import Settings
@@ -168,6 +168,7 @@ class _Running:
 
 def _made(settings: Settings, before: Settings) -> Service:
     """A service of these settings, or where that cannot be, of those before."""
+    forget_apps()
     gc.unfreeze()  # what was before may go
     gc.collect()
     try:

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies import models
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.staticfiles import StaticFiles
@@ -110,6 +111,14 @@ def create_app(service: Service) -> FastAPI:
 
     describe_problems(app)
     return app
+
+
+def forget_apps() -> None:
+    """Let go of apps that are gone: FastAPI remembers of each route's function what kind it is, and
+    with it all that the function knows."""
+    for known in vars(models).values():
+        if hasattr(known, "cache_clear"):
+            known.cache_clear()
 
 
 def _known_query(request: Request) -> None:

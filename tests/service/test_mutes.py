@@ -160,6 +160,20 @@ def test_mutes_that_cannot_be_read_stay_as_they_were() -> None:
         assert muted.tolist() == [[True], [False]]
 
 
+def test_nothing_is_scored_before_the_mutes_are_known() -> None:
+    """The database is away at first: the start waits for it."""
+    answers: Iterator[list[dict[str, Any]] | None] = iter([None, None])
+
+    def read() -> list[dict[str, Any]]:
+        if next(answers, ROW) is None:
+            raise Unavailable("away")
+        return [{**ROW, "stream": "s"}]
+
+    pipeline, sink = make_pipeline([raw_batch(LINES)], mutes=Mutes(read))
+    pipeline.run()
+    assert {a["suppressed"] for a in sink.anomalies} == {"mute"}
+
+
 @settings(deadline=None)
 @given(st.text(alphabet="ab*?.", max_size=6), st.text(alphabet="ab*?.\n", max_size=6))
 def test_a_pattern_is_of_stars_and_question_marks_alone(pattern: str, name: str) -> None:

@@ -4,10 +4,12 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+from service.keys import Keys
 from tests.processes import Wakeful, memories, wakeful
 from tests.service.parts import wave
 
@@ -104,3 +106,16 @@ def test_a_damaged_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
     refused = run("serve", "--port", "0", "--data-dir", str(tmp_path))
     assert refused.returncode == 1
     assert "data_dir" in refused.stderr
+
+
+def test_who_listens_hears_no_more_once_the_key_is_revoked(tmp_path: Path) -> None:
+    made, kept = (Keys(tmp_path / "keys.json").create(n, "viewer", None, "", None) for n in "ab")
+    with wakeful("serve", "--port", "0", "--data-dir", str(tmp_path)) as process:
+        request = urllib.request.Request(  # noqa: S310 - http, ours
+            f"{process.address}/api/v1/live", headers={"authorization": f"Bearer {made}"}
+        )
+        with urllib.request.urlopen(request) as reply:  # noqa: S310
+            assert reply.readline().startswith(b"event: now")
+            Keys(tmp_path / "keys.json").revoke(made.split("_")[1])
+            assert reply.read() is not None, "it ends"
+        assert Keys(tmp_path / "keys.json").find(kept) is not None

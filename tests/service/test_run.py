@@ -1,15 +1,20 @@
 import asyncio
+import gc
 import json
 import signal
 import socket
 import threading
 import urllib.error
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
+from service.api.app import create_app, forget_apps
+from service.bootstrap import build_service
 from service.errors import SettingsError
 from service.run import _made, listen
 from service.settings import load_settings
@@ -154,3 +159,17 @@ def test_where_a_service_cannot_be_made_the_one_before_goes_on(
     service = _made(settings, settings)
     assert service.settings is settings
     service.close()
+
+
+def test_a_service_that_has_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Else each reload of the settings would take room that nobody gives back."""
+    service = build_service(load_settings(None, {"data_dir": tmp_path}))
+    with TestClient(create_app(service), "http://127.0.0.1") as client:
+        assert client.get("/livez").status_code == 200
+    service.pipeline.restore()
+    service.close()
+    left = weakref.ref(service.pipeline)
+    del service, client
+    forget_apps()
+    gc.collect()
+    assert left() is None
