@@ -114,7 +114,15 @@ def environment(values: Document, pod_name: str = "plant-0") -> dict[str, str]:
 def served(values: Document, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings that the pod's process reads, with its files under `folder`."""
     mounts = {one["name"]: one["mountPath"] for one in container(values)["volumeMounts"]}
-    files = {f"{mounts['config']}/{name}": text for name, text in config_map(values).items()}
+    moved = str(folder / "notify")
+    files = {
+        f"{mounts['config']}/{name}": text.replace("/run/secrets/notify", moved)
+        for name, text in config_map(values).items()
+    }
+    for secret in values.get("secrets", {}).get("notify", ()):
+        assert f"/run/secrets/notify/{secret}" in mounts.values()
+        (folder / "notify" / secret).mkdir(parents=True, exist_ok=True)
+        (folder / "notify" / secret / "pagerduty").write_text("a-key", encoding="utf-8")
     for source in secrets_of(values):
         for item in source["items"]:
             files[f"{mounts['secrets']}/{item['path']}"] = CONTENTS[item["path"]]
@@ -440,7 +448,7 @@ def test_lag_adds_pods_and_takes_none_away(tmp_path: Path, monkeypatch: pytest.M
 def test_the_network_is_open_where_it_is_used() -> None:
     policy = only("NetworkPolicy", FULL)["spec"]
     ports = [{port["port"] for port in rule["ports"]} for rule in policy["egress"]]
-    assert ports == [{53}, {PORT}, {9093}, {5432}]
+    assert ports == [{53}, {PORT}, {9093}, {5432}, {443}]
     (inward,) = policy["ingress"]
     assert inward["ports"] == [{"port": PORT}]
     assert len(inward["from"]) == 2
