@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Of the tests: one has the broker, and all wait more than they work.
+PROCESSES ?= 3
 
 .PHONY: demo test faults lint types audit site docs pictures check clean
 
@@ -9,7 +11,7 @@ demo: $(VENV)/.serve
 	$(BIN)/wakeful demo --dir .demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup
 
 faults: $(VENV)/.test  # the fault suite in its long form: half an hour
 	$(BIN)/python -m pytest tests/faults tests/service/test_exact_memory.py --long -s

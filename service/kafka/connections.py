@@ -7,10 +7,17 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    RequestTimedOutError,
+)
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+
+LATE = (KafkaTimeoutError, RequestTimedOutError)
 
 
 class Connections(KafkaConnectionManager):  # type: ignore[misc]
@@ -27,7 +34,7 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
             super().bootstrap(timeout_ms, refresh)
         except BaseException as error:
             self._leave()
-            if self.failure is None or not isinstance(error, KafkaTimeoutError):
+            if self.failure is None or not isinstance(error, LATE):
                 raise
         else:
             return
@@ -49,7 +56,10 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
             conn.config.update(passwords)
             await super()._connect(node, conn, *args, **options)
         future = conn.init_future
-        self.failure = _failed(future.exception) if future.is_done and future.exception else None
+        failure = _failed(future.exception) if future.is_done and future.exception else None
+        if isinstance(failure, LATE) and self.failure is not None:
+            failure = self.failure  # it says more than that the time was up
+        self.failure = failure
         if self.failure is None:
             return
         if node.node_id not in self._backoff:
