@@ -227,7 +227,7 @@ def _expired(secured: Secured) -> dict[str, Any]:
     return secured.options("OAUTHBEARER")
 
 
-TRIES = 5
+TRIES, WAIT_SECONDS = 5, 30.0
 WRONG: dict[str, tuple[Callable[[Secured], dict[str, Any]], str]] = {
     "password": (
         lambda s: {**s.options("PLAIN"), "sasl.password.file": str(s.authority)},
@@ -263,12 +263,15 @@ def test_what_is_wrong_with_a_connection_is_said_without_a_secret(
 ) -> None:
     options, words = WRONG[wrong]
     ours = needed([topics.events], [], [], topics.events, f"{topics.events}.x")
-    threads = threading.active_count()
+    threads = threading.enumerate()
     with pytest.raises(Unavailable) as refused:
         Trouble([secured.address], options(secured), ours).check()
     assert words in str(refused.value)
     assert PASSWORD not in str(refused.value)
-    assert threading.active_count() <= threads  # who tries again and again must leave none behind
+    for left in threading.enumerate():  # who tries again and again must leave none behind
+        if left not in threads:
+            left.join(WAIT_SECONDS)
+            assert not left.is_alive()
 
 
 def test_a_brokers_certificate_must_have_its_name(secured: Secured, topics: Names) -> None:
@@ -296,6 +299,9 @@ def test_a_password_that_is_changed_is_waited_for(
             watched.wait_told("does not take our credentials")
             file.write_text("another-one", encoding="utf-8")
             watched.wait_done()
+            watched.process.wait_for(
+                lambda: whole(secured, topics)[topics.dead_letters] == 2, "both are told"
+            )
             log = "".join(watched.process.log())
     finally:
         secured.set_password(PASSWORD)
