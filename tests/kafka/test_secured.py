@@ -227,7 +227,7 @@ def _expired(secured: Secured) -> dict[str, Any]:
     return secured.options("OAUTHBEARER")
 
 
-TRIES, WAIT_SECONDS = 5, 30.0
+TRIES = 10
 WRONG: dict[str, tuple[Callable[[Secured], dict[str, Any]], str]] = {
     "password": (
         lambda s: {**s.options("PLAIN"), "sasl.password.file": str(s.authority)},
