@@ -227,7 +227,7 @@ def _expired(secured: Secured) -> dict[str, Any]:
     return secured.options("OAUTHBEARER")
 
 
-TRIES = 10
+TRIES = 20
 WRONG: dict[str, tuple[Callable[[Secured], dict[str, Any]], str]] = {
     "password": (
         lambda s: {**s.options("PLAIN"), "sasl.password.file": str(s.authority)},
@@ -264,10 +264,13 @@ def test_what_is_wrong_with_a_connection_is_said_without_a_secret(
     options, words = WRONG[wrong]
     ours = needed([topics.events], [], [], topics.events, f"{topics.events}.x")
     threads = threading.enumerate()
-    with pytest.raises(Unavailable) as refused:
-        Trouble([secured.address], options(secured), ours).check()
+    for _ in range(TRIES):  # as the service does: a busy broker hangs up before it has said why
+        with pytest.raises(Unavailable) as refused:
+            Trouble([secured.address], options(secured), ours).check()
+        assert PASSWORD not in str(refused.value)
+        if words in str(refused.value):
+            break
     assert words in str(refused.value)
-    assert PASSWORD not in str(refused.value)
     for left in threading.enumerate():  # who tries again and again must leave none behind
         if left not in threads:
             left.join(WAIT_SECONDS)
