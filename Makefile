@@ -2,19 +2,22 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Of the tests: one has the broker, and all wait more than they work.
+# Of the tests, each with files of its own: what they share is made once. They wait a lot.
 PROCESSES ?= 3
 
-.PHONY: demo test faults lint types audit site docs pictures check clean
+.PHONY: demo test faults soak lint types audit site docs pictures check clean
 
 demo: $(VENV)/.serve
 	$(BIN)/wakeful demo --dir .demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/.test  # the fault suite in its long form: half an hour
-	$(BIN)/python -m pytest tests/faults tests/service/test_exact_memory.py --long -s
+	$(BIN)/python -m pytest tests/faults tests/service/test_exact_memory.py tests/service/test_contract.py --long -s
+
+soak: $(VENV)/.test  # an hour of faults at half of the load that it takes
+	$(BIN)/python -m tests.faults.soak --minutes 60 --json soak.json
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

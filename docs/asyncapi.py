@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.api.schemas import Anomaly, EpisodeChange
+from service.api.schemas.anomalies import Anomaly
+from service.api.schemas.episodes import EpisodeChange
 from service.settings import KafkaSettings
 
 ID = {"wakeful.id": "The message's own name: the same whenever the record is read again."}

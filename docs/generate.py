@@ -16,15 +16,14 @@ from service.settings import MANY, Settings
 from service.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).parent
-README = DOCS.parent / "README.md"
 CHART_SCHEMA = DOCS.parent / "deploy" / "helm" / "wakeful" / "values.schema.json"
 SET_BY_THE_CHART = {
     "Settings": ["data_dir"],
     "ApiSettings": ["host", "port", "advertise", "token", "token_file"],
     "HistorySettings": ["url", "url_file"],
+    "SchemaRegistrySettings": ["password"],
 }
 NO_OPTIONS_OF_THE_CHART = r"(password|secret)$|^group.instance.id$"
-START, END = "<!-- settings: made by `make docs` -->", "<!-- end of settings -->"
 HEADERS = {
     "settings": "# Settings\n\nA file (`--config`, YAML, TOML or JSON), then the environment, then "
     "flags; the later ones win. In the environment a value that is a list or an object is written "
@@ -91,23 +90,13 @@ def reasons_table() -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page and its text."""
-    tables = {"metrics": metrics_table, "reasons": reasons_table}
+    tables = {"settings": settings_table, "metrics": metrics_table, "reasons": reasons_table}
     made = {DOCS / f"{name}.md": HEADERS[name] + "\n" + make() for name, make in tables.items()}
     return {
-        README: readme(),
         CHART_SCHEMA: chart_schema(),
         DOCS / "asyncapi.json": asyncapi(),
         **made,
     }
-
-
-def readme() -> str:
-    """The README with its settings written anew between the two marks."""
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(START, 1)
-    _, after = rest.split(END, 1)
-    intro = HEADERS["settings"].split("\n\n", 1)[1]
-    return f"{before}{START}\n{intro}\n{settings_table()}{END}{after}"
 
 
 def chart_schema() -> str:

@@ -8,8 +8,6 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from docs.generate import HEADERS, settings_table
-
 ROOT = Path(__file__).parent.parent
 OUTSIDE = {
     "README.md": "index.md",
@@ -29,8 +27,6 @@ def on_files(files: Files, config: Any) -> Files:
     for source, page in OUTSIDE.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text))
-    settings = f"{HEADERS['settings']}\n{settings_table()}"
-    files.append(File.generated(config, "settings.md", content=settings))
     for folder, title in LISTS.items():
         rows = [
             f"- [{_title(one)}]({one.name})"

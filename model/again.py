@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.artifact import Artifact
+from model.normalise import usual_at
 from model.row import RowTable
 from model.scorer import Scorer
 
@@ -36,6 +37,12 @@ class Again:
         n = len(values)
         copies = RowTable.copies(self._table.bytes[:1], self._table.layout, n)
         return self._score(copies, np.arange(n), np.full(n, time), values)
+
+    def usual(self, time: float) -> F64:
+        """(F, 2, 2), see `usual_at`: what values usually are at this time of day and of week."""
+        out = np.empty((self._table.features.shape[2], 2, 2))
+        usual_at(self._table.features[0, 0], self._table.profiles[0], time, out)
+        return out
 
     def _score(
         self, table: RowTable, slots: npt.NDArray[np.int64], times: F64, values: F64

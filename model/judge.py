@@ -19,7 +19,7 @@ from model.normalise import LEVEL_STEPS, Events
 from model.observed import Observed
 from model.population import rarity
 from model.row import Bytes, RowTable
-from model.suppression import BY_LIMIT, BY_NOTHING, bound_of
+from model.suppression import BY_LIMIT, BY_NOTHING, SURPRISE, bound_of
 from model.tails import (
     BLOCK_EVENTS,
     combined,
@@ -33,6 +33,7 @@ from model.views import (
     AWAY,
     COARSE_NEAR,
     DAY,
+    FAR,
     FREEDOM,
     HELD,
     LARGEST_LOG_PERPLEXITY,
@@ -139,9 +140,9 @@ class Verdicts(NamedTuple):
     """What is said of n events.
 
     scores: (n,) of SCORE. told: (n, F, 4), what was expected of each value and in which spread
-    (input units), its surprise, and the size of its error among its kin's; NaN where a value is
-    missing or nothing was expected yet. views: (n, V), the views that count. episodes: (n,) of
-    EPISODE.
+    (input units), its surprise, see `tell_blame`, and the size of its error among its kin's; NaN
+    where a value is missing or nothing was expected yet. views: (n, V), the views that count.
+    episodes: (n,) of EPISODE.
     """
 
     scores: Structured
@@ -179,7 +180,7 @@ def judge(
         row = memory.head[slot]
         empty(pools)
         for f in range(seen.steps.shape[2]):
-            say(seen.contexts[i, f], DAY, terms.directions[f], pools)
+            say(seen.contexts[i, f], DAY, f, terms.directions[f], pools)
             for r in range(seen.steps.shape[1]):
                 if not math.isnan(seen.steps[i, r, f]):
                     judge_step(memory, slot, seen, outputs[i, r], i, r, f, terms, pools, verdicts)
@@ -192,17 +193,19 @@ def judge(
         if alone:
             total = combined(tails, maxima, row["ring"], terms.active, views)
             total = cautious(row, total, terms.cautious_events)
+            loudest = loudest_view(tails)
         else:
             total = combined_in_population(row, terms.view_tails, terms.active, views)
-        out = verdicts.scores[i]
-        bound = bound_of(events.values[i], muted[i], terms.rules, verdicts.told[i])
-        news = not alone or views[terms.active[loudest_view(tails)]] != HELD
+            loudest = loudest_in_population(terms.view_tails, terms.active, views)
+        out, values, told = verdicts.scores[i], events.values[i], verdicts.told[i]
+        keep_coarse(memory.features[slot], pools)
+        tell_blame(memory.features[slot], values, terms.active[loudest], pools, told)
+        bound = bound_of(values, muted[i], terms.rules, told, pools.parts, pools.blamed)
+        news = not alone or views[terms.active[loudest]] != HELD
         pace, budget = seen.paces[i], terms.budget_per_week
         surprising = decide(row, total, level, news, pace, budget, bound, out)
-        if out["score"] >= 1.0 and alone:
-            out["view"] = loudest_view(tails)
-        elif out["score"] >= 1.0:
-            out["view"] = loudest_in_population(terms.view_tails, terms.active, views)
+        if out["score"] >= 1.0:
+            out["view"] = loudest
         follow_episode(
             row, out["score"], out["alarm"], events.offsets[i], events.times[i],
             verdicts.episodes[i],
@@ -233,15 +236,15 @@ def judge_step(
     run, part = (0, f) if terms.joint else (f, 0)
     compare(feature, x, waits, reach, terms.horizons, pools)
     if r == 0:
-        say_one(seen.inputs[i, r, run, part * VALUE_CHANNELS], AWAY, direction, pools)
+        say_one(seen.inputs[i, r, run, part * VALUE_CHANNELS], AWAY, f, direction, pools)
         judge_value(
-            feature, waits[pools.places[0]], scale, direction, terms, terms.error_tails[f], pools,
-            verdicts.told[i, f],
+            feature, f, waits[pools.places[0]], scale, direction, terms, terms.error_tails[f],
+            pools, verdicts.told[i, f],
         )  # fmt: skip
     elif r == seen.steps.shape[1] - 1:
         for j in range(pools.errors.shape[0]):
             pools.errors[j] /= scale
-        say(pools.errors, COARSE_NEAR, direction, pools)
+        say(pools.errors, COARSE_NEAR, f, direction, pools)
     width = outputs.shape[1] // seen.steps.shape[2] if terms.joint else outputs.shape[1]
     given = outputs[run, part * width : (part + 1) * width]
     expect(feature, x, seen.units[i, r, f], given, pools.places, waits, reach)
@@ -303,6 +306,7 @@ def size_among_kin(feature: np.void, error: float, scale: float) -> float:
 @inlined
 def judge_value(
     feature: np.void,
+    f: int,
     location: float,
     scale: float,
     direction: int,
@@ -311,9 +315,9 @@ def judge_value(
     pools: Pools,
     told: F64,
 ) -> None:
-    """What one value's errors (pools.errors) say, in spreads as they are usual here; told: (4,).
+    """What the errors (pools.errors) of feature f's value say, in spreads as they are usual here.
 
-    location: what was expected of it.
+    location: what was expected of it. told: (4,).
     """
     usual = usual_error(feature)
     spread, odds, horizons = 1.0, 1.0, 0
@@ -326,16 +330,51 @@ def judge_value(
             told[0], told[1], told[2] = location, width, error_surprise(error)
             told[3] = size_among_kin(feature, pools.errors[0], scale)
             if error_tail.shape[0] > 0:
-                say_one(rarity(error_tail, directed(told[3], direction), 0.0), RARE, BOTH, pools)
+                say_one(rarity(error_tail, directed(told[3], direction), 0.0), RARE, f, BOTH, pools)
             pool(pools.level_errors, min(error, LEVEL_CLIP * scale / width))
             follow_error(feature, pools.errors[0], pools.widths[0], scale, usual, error_tail)
-        say_one(error, NEAR + j, BOTH, pools)
+        say_one(error, NEAR + j, f, BOTH, pools)
         odds *= student_odds(error)
         spread *= width / scale
         horizons += 1
     if horizons > 0 and terms.counts[LONG]:
         log_perplexity = (0.5 * (FREEDOM + 1.0) * log(odds) + log(spread)) / horizons
-        say_one(exp(min(log_perplexity, LARGEST_LOG_PERPLEXITY)), LONG, BOTH, pools)
+        say_one(exp(min(log_perplexity, LARGEST_LOG_PERPLEXITY)), LONG, f, BOTH, pools)
+
+
+@inlined
+def keep_coarse(features: Structured, pools: Pools) -> None:
+    """Keep what each feature says at the coarsest resolution, where a step of it ends with this
+    event: it holds until the next one does. features: (R, F) of FEATURE."""
+    if pools.present[COARSE_NEAR:].sum() == 0:
+        return
+    for f in range(features.shape[1]):
+        features[-1, f]["error"] = np.float32(pools.said[COARSE_NEAR:, f].sum())
+
+
+@inlined
+def tell_blame(features: Structured, values: F64, view: int, pools: Pools, told: F64) -> None:
+    """The surprise of each value: its part in the view in which the event is loudest; `pools.parts`
+    of each feature, also of those that are missing in the event, and in a coarse view to blame.
+
+    A view that is a running mean (`long`, `away`) has the parts that this event adds to it.
+    features: (R, F) of FEATURE. values: (F,). told: (F, 4), of which the surprise is the nearest
+    error's so far: it stays where the view says nothing of any feature.
+    """
+    total = 0.0
+    for f in range(told.shape[0]):
+        if view >= COARSE_NEAR:
+            pools.parts[f] = features[-1, f]["error"]  # see `keep_coarse`
+        elif view <= FAR:
+            pools.parts[f] = error_surprise(pools.said[view, f])
+        else:
+            pools.parts[f] = pools.said[view, f]
+        total += pools.parts[f]
+    for f in range(told.shape[0]):
+        if total <= 0.0:
+            pools.parts[f] = told[f, SURPRISE] if told[f, SURPRISE] > 0.0 else 0.0  # NaN: unknown
+        elif not math.isnan(values[f]):
+            told[f, SURPRISE] = pools.parts[f]
 
 
 @compiled

@@ -348,6 +348,22 @@ def observe_context(row: np.void, feature: np.void, profile: I16, x: float, out:
 
 
 @compiled
+def usual_at(features: Structured, profiles: I16, time: float, out: F64) -> None:
+    """What values of features (F,) at the finest resolution usually are at a time; profiles: (F,
+    PROFILE_BINS or 0). out: (F, 2, 2), by day and by week, the value and how far others usually are
+    from it; NaN where nothing was learnt of that time, and where a profile is retired."""
+    out[:] = math.nan
+    for f in range(features.shape[0]):
+        feature = features[f]
+        for k in range(2):
+            at = day_bin(time) if k == 0 else week_bin(time)
+            error = feature["day_error"] if k == 0 else feature["week_error"]
+            expected = expected_at(feature, profiles[f], at)
+            if useful(feature, error) and not math.isnan(expected):
+                out[f, k, 0], out[f, k, 1] = expected, error * value_scale(feature)
+
+
+@compiled
 def jump_of(feature: np.void, x: float) -> float:
     """How far x is from the last value, or from the one before it where that is nearer; 0 if it is
     between the two, so that the way back from a spike is no jump. In input units, with its sign.

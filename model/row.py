@@ -87,7 +87,9 @@ FEATURE = np.dtype(
         ("start_step", "<f8"),  # the same of `step`
         ("before", "<f8"),  # the value before the last
         ("jump", "<f4"),  # mean absolute jump, see `normalise.jump_of`
-        ("error", "<f4"),  # mean square of the near error, in the network's spreads; 0 before any
+        # Mean square of the near error, in the network's spreads, 0 before any; at the coarsest of
+        # several resolutions, where there is no such: what the last step said, see `judge`.
+        ("error", "<f4"),
         ("ratio", "<f4"),  # of the scale to the level, where the population says it; else 0
         ("doubt", "<f4"),  # variance of the level as a guess, in squares of the scale
         ("anchor_unit", "<f4"),  # 0 before there is a profile

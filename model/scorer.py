@@ -132,7 +132,7 @@ class Scorer:
             events, seen, muted = events.only(admitted), seen.only(admitted), muted[admitted]
         outputs = self._step(table, events.slots, seen)
         said = Verdicts.of(len(admitted), values.shape[1], len(config.views))
-        pools = Pools.of(len(config.horizons))
+        pools = Pools.of(values.shape[1], len(config.horizons))
         judge(Memory.of(table), events, muted, seen, outputs, self._terms(), pools, said)
         expected, spread, surprise, size = np.moveaxis(said.told, 2, 0)
         return Scored(

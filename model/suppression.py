@@ -2,7 +2,8 @@
 
 - A deviation that is too small to matter, or a value that is known to be fine, is not to blame for
   an anomaly; nor is a feature that is muted. Where at least half of the blame lies on such
-  features, the anomalous event is suppressed: it is scored as ever, and alarms nobody.
+  features, of those that are most to blame, the anomalous event is suppressed: it is scored as
+  ever, and alarms nobody.
 - A value outside its limits is anomalous whatever was expected, unless it is muted.
 
 A mute and a rule never change what memories learn of values.
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.compiled import inlined
+from model.views import pool
 
 BY_NOTHING, BY_MUTE, BY_RULE, BY_LIMIT = 0, 1, 2, 3
 """What an event's alarm was decided by beside its score."""
@@ -57,32 +59,38 @@ def rule_table(features: Sequence[str], rules: Mapping[str, Rule]) -> Structured
 
 
 @inlined
-def bound_of(values: F64, muted: Bools, rules: Structured, told: F64) -> int:
+def bound_of(
+    values: F64, muted: Bools, rules: Structured, told: F64, parts: F64, largest: F64
+) -> int:
     """What decides on one event beside its score.
 
     values, muted: (F,). rules: (F,) of RULE. told: (F, 4), see `judge.Verdicts`; values outside
-    their limits get at least half of the blame there.
+    their limits get at least half of the blame there. parts: (F,) of the blame; a feature that is
+    missing in the event may have some, by what came before. largest: (POOLED,), room.
     """
-    present, muted_ones, fine_ones = 0, 0, 0
-    total, by_mute, by_rule = 0.0, 0.0, 0.0
-    limit = False
+    present, muted_ones, fine_ones, silent, limit = 0, 0, 0, False, False
     for f in range(values.shape[0]):
-        if math.isnan(values[f]):
-            continue
-        surprise = told[f, SURPRISE] if told[f, SURPRISE] > 0.0 else 0.0  # NaN: none is known
-        present += 1
-        total += surprise
-        if muted[f]:
-            muted_ones += 1
-            by_mute += surprise
-        elif is_outside(values[f], rules[f]):
-            limit = True
-        elif does_not_matter(values[f], told[f, EXPECTED], rules[f]):
-            fine_ones += 1
-            by_rule += surprise
+        by = bound_of_value(values[f], muted[f], rules[f], told[f, EXPECTED])
+        silent = silent or by in (BY_MUTE, BY_RULE)
+        if not math.isnan(values[f]):
+            present += 1
+            muted_ones += by == BY_MUTE
+            fine_ones += by == BY_RULE
+            limit = limit or by == BY_LIMIT
     if limit:
-        blame(values, muted, rules, told, total)
+        blame(values, muted, rules, told)
         return BY_LIMIT
+    if present == 0 or not silent:
+        return BY_NOTHING
+    total, by_mute, by_rule = 0.0, 0.0, 0.0
+    counted = least_counted(parts, largest)
+    for f in range(values.shape[0]):
+        if parts[f] < counted:
+            continue
+        by = bound_of_value(values[f], muted[f], rules[f], told[f, EXPECTED])
+        total += parts[f]
+        by_mute += parts[f] if by == BY_MUTE else 0.0
+        by_rule += parts[f] if by == BY_RULE else 0.0
     if is_most(muted_ones, present, by_mute, total):
         return BY_MUTE
     if is_most(muted_ones + fine_ones, present, by_mute + by_rule, total):
@@ -91,9 +99,29 @@ def bound_of(values: F64, muted: Bools, rules: Structured, told: F64) -> int:
 
 
 @inlined
+def bound_of_value(value: float, muted: bool, rule: np.void, expected: float) -> int:
+    """What there is to say of one value; of a missing one, NaN, whether it is muted."""
+    if muted:
+        return BY_MUTE
+    if is_outside(value, rule):
+        return BY_LIMIT
+    return BY_RULE if does_not_matter(value, expected, rule) else BY_NOTHING
+
+
+@inlined
+def least_counted(parts: F64, largest: F64) -> float:
+    """The least part of the blame that counts: a view is of its largest, and the ordinary noise of
+    many other features must not outweigh them."""
+    largest[:] = 0.0
+    for f in range(parts.shape[0]):
+        pool(largest, parts[f])
+    return float(largest[-1])
+
+
+@inlined
 def is_most(some: int, present: int, blamed: float, total: float) -> bool:
     """Whether these are all features that are there, or at least half of the blame is theirs."""
-    return bool(some > 0 and (some == present or (total > 0.0 and 2.0 * blamed >= total)))
+    return bool(some == present or (total > 0.0 and 2.0 * blamed >= total))
 
 
 @inlined
@@ -112,8 +140,12 @@ def does_not_matter(value: float, expected: float, rule: np.void) -> bool:
 
 
 @inlined
-def blame(values: F64, muted: Bools, rules: Structured, told: F64, total: float) -> None:
+def blame(values: F64, muted: Bools, rules: Structured, told: F64) -> None:
     """Let the values outside their limits be as surprising as all others together."""
+    total = 0.0
+    for f in range(values.shape[0]):
+        if not math.isnan(values[f]) and told[f, SURPRISE] > 0.0:
+            total += told[f, SURPRISE]
     for f in range(values.shape[0]):
         if not muted[f] and is_outside(values[f], rules[f]):
             told[f, SURPRISE] = max(total, 1.0)

@@ -61,14 +61,16 @@ def view_numbers(names: tuple[str, ...]) -> I64:
 
 
 class Pools(NamedTuple):
-    """What the features of one event say, the POOLED largest of each view.
+    """What the features of one event say, and the POOLED largest of it in each view.
 
-    largest: (VIEW_COUNT, POOLED), errors in spreads where the view is of them; level_errors:
-    (POOLED,), the same for the level; present: (VIEW_COUNT,), features that said something.
+    said: (VIEW_COUNT, F), errors in spreads where the view is of them, 0 where nothing was said;
+    largest: (VIEW_COUNT, POOLED) of the same; level_errors: (POOLED,), for the level; present:
+    (VIEW_COUNT,), features that said something.
     errors, widths: (H,) of the feature in hand, in input units; places: (H,), where they waited.
-    views: (VIEW_COUNT,), of the event.
+    views: (VIEW_COUNT,), of the event; parts: (F,), in one of them; blamed: (POOLED,) of those.
     """
 
+    said: F64
     largest: F64
     level_errors: F64
     present: I64
@@ -76,20 +78,24 @@ class Pools(NamedTuple):
     widths: F64
     places: I64
     views: F64
+    parts: F64
+    blamed: F64
 
     @classmethod
-    def of(cls, horizons: int) -> "Pools":
+    def of(cls, features: int, horizons: int) -> "Pools":
         """Room for what is said of one event."""
         return cls(
-            np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED), np.zeros(VIEW_COUNT, np.int64),
-            np.zeros(horizons), np.zeros(horizons), np.zeros(horizons, np.int64),
-            np.zeros(VIEW_COUNT),
+            np.zeros((VIEW_COUNT, features)), np.zeros((VIEW_COUNT, POOLED)), np.zeros(POOLED),
+            np.zeros(VIEW_COUNT, np.int64), np.zeros(horizons), np.zeros(horizons),
+            np.zeros(horizons, np.int64), np.zeros(VIEW_COUNT), np.zeros(features),
+            np.zeros(POOLED),
         )  # fmt: skip
 
 
 @inlined
 def empty(pools: Pools) -> None:
     """Before an event nothing is said."""
+    pools.said[:] = 0.0
     pools.largest[:] = 0.0
     pools.level_errors[:] = 0.0
     pools.present[:] = 0
@@ -125,18 +131,19 @@ def pool(largest: F64, x: float) -> None:
 
 
 @inlined
-def say_one(x: float, view: int, direction: int, pools: Pools) -> None:
+def say_one(x: float, view: int, f: int, direction: int, pools: Pools) -> None:
     """One feature's part of a view."""
-    pool(pools.largest[view], directed(x, direction))
+    pools.said[view, f] = directed(x, direction)
+    pool(pools.largest[view], pools.said[view, f])
     pools.present[view] += 1
 
 
 @inlined
-def say(xs: F64, first: int, direction: int, pools: Pools) -> None:
+def say(xs: F64, first: int, f: int, direction: int, pools: Pools) -> None:
     """The same of views in a row, from `first`; NaN says nothing."""
     for j in range(xs.shape[0]):
         if not math.isnan(xs[j]):
-            say_one(xs[j], first + j, direction, pools)
+            say_one(xs[j], first + j, f, direction, pools)
 
 
 @compiled

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.detector import Detector
@@ -44,7 +44,7 @@ class Assignment:
     """
 
     detectors: Sequence[Detector]
-    topics: Mapping[str, list[str]]
+    topics: Mapping[str, Container[str]]
     changelog: Changelog
     transactions: Transactions
     sink: KafkaSink

@@ -7,43 +7,61 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from model.artifact import Artifact, folder_of
 from model.errors import ArtifactError
 from service.assignment import Assignment
 from service.blocks.history import StreamHistory
-from service.decoding.json import Fields, JsonDecoder, Limits
+from service.decoding.json import Fields, JsonDecoder, Limits, Unpack
+from service.decoding.registry import LARGEST_ID, Registry
 from service.detector import MEMORY_SHARE, Configured, Detector
-from service.errors import SettingsError, StateError
-from service.kafka.options import check_options
+from service.errors import RecordRejected, SettingsError, StateError, Unavailable
+from service.kafka.options import check_options, secrets_of
 from service.kafka.owners import Owners
-from service.kafka.rights import needed
+from service.kafka.rights import Right, needed
 from service.kafka.transactions import Transactions
+from service.kafka.trouble import Trouble
 from service.keys import Keys
 from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
 from service.moving import Moving
-from service.mutes import Mutes, expression
+from service.mutes import Mutes
 from service.notify.post import Receiver
 from service.notify.sender import Sender, Sending
+from service.patterns import expression
 from service.pipeline import Pipeline
-from service.settings import LOOPBACK, DetectorSettings, LimitSettings, Settings
+from service.settings import LOOPBACK, DetectorSettings, KafkaSettings, LimitSettings, Settings
+from service.sinks.audit import AuditTable
+from service.sinks.feedback import FeedbackTable
 from service.sinks.history import History, url_of
 from service.sinks.kafka import KafkaSink
+from service.sinks.links import Links
 from service.sinks.live import Live
+from service.sinks.mutes import MuteTable
 from service.sinks.outbox import Outbox, Target
 from service.sinks.replies import Replies
 from service.sinks.retention import Retention
 from service.sinks.sink import Sink
 from service.sources.kafka import KafkaSource
 from service.sources.log import EmbeddedLog
+from service.subscription import Subscription
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import spans
 
 DATABASE = "wakeful.db"
+
+
+class Secrets(NamedTuple):
+    """What lies in files that the settings name, as it was when they were read."""
+
+    history: str | None
+    kafka: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Secrets":
+        return cls(settings.history.secret(), secrets_of(settings.kafka.options))
 
 
 @dataclass(slots=True)
@@ -55,6 +73,9 @@ class Service:
     history: History
     curves: StreamHistory
     live: Live
+    feedback: FeedbackTable
+    mutes: MuteTable
+    audit: AuditTable
     outbox: Outbox
     sender: Sender
     retention: Retention
@@ -63,6 +84,7 @@ class Service:
     log: EmbeddedLog | None
     owners: Owners | None
     keys: Keys
+    secrets: Secrets = field(repr=False)
     _lock: IO[str] = field(repr=False)
     address: str | None = None
     reload: Callable[[], None] | None = None
@@ -98,11 +120,13 @@ def build_service(settings: Settings) -> Service:
 
 def _built(settings: Settings, held: IO[str]) -> Service:
     keys = closed(settings)
-    shared = settings.history.secret()
+    secrets = Secrets.of(settings)
+    shared = secrets.history
     url = None if shared is None else url_of(shared)
     history = History.of_file(settings.data_dir / DATABASE) if url is None else History(url)
-    mutes = Mutes(history.mutes)
-    detectors = build_detectors(settings.detectors, settings.limits, mutes)
+    muted = MuteTable(history)
+    mutes = Mutes(muted.listed)
+    detectors = build_detectors(settings.detectors, settings.limits, mutes, unpacking(settings))
     curves = StreamHistory(
         settings.data_dir / "streams", list(settings.detectors), settings.history.max_bytes,
         settings.history.max_days,
@@ -114,6 +138,7 @@ def _built(settings: Settings, held: IO[str]) -> Service:
     told: list[Sink] = [curves, history, outbox, live]
     kafka, log, owners = settings.kafka, None, None
     if kafka.bootstrap_servers:
+        told.append(Links())
         pipeline = _of_kafka(settings, kafka.bootstrap_servers, detectors, told, metrics, mutes)
         owners = Owners(kafka.bootstrap_servers, kafka.options, kafka.group_id)
     else:
@@ -125,8 +150,9 @@ def _built(settings: Settings, held: IO[str]) -> Service:
         )  # fmt: skip
     return Service(
         settings=settings, pipeline=pipeline, history=history, curves=curves, live=live,
-        outbox=outbox, sender=sender, retention=retention, replies=replies, metrics=metrics,
-        log=log, owners=owners, keys=keys, _lock=held,
+        feedback=FeedbackTable(history), mutes=muted, audit=AuditTable(history), outbox=outbox,
+        sender=sender, retention=retention, replies=replies, metrics=metrics, log=log,
+        owners=owners, keys=keys, secrets=secrets, _lock=held,
     )  # fmt: skip
 
 
@@ -167,15 +193,18 @@ def build_detectors(
     configured: Mapping[str, DetectorSettings],
     limits: LimitSettings,
     mutes: Mutes | None = None,
+    unpack: Unpack | None = None,
 ) -> list[Detector]:
     """With fresh memories, by name, each followed by the one that it replaces."""
     replaced = sum(settings.replaces is not None for settings in configured.values())
     share = MEMORY_SHARE / (len(configured) + replaced)
     detectors: list[Detector] = []
     for name, settings in configured.items():
-        detectors.append(build_detector(name, settings, limits, share, mutes))
+        detectors.append(build_detector(name, settings, limits, share, mutes, unpack))
         if settings.replaces is not None:
-            detectors.append(_build_replaced(name, settings, limits, share, detectors[-1], mutes))
+            detectors.append(
+                _build_replaced(name, settings, limits, share, detectors[-1], mutes, unpack)
+            )
     return detectors
 
 
@@ -185,6 +214,7 @@ def build_detector(
     limits: LimitSettings,
     memory_share: float = MEMORY_SHARE,
     mutes: Mutes | None = None,
+    unpack: Unpack | None = None,
 ) -> Detector:
     """One detector; SettingsError says which of its settings does not fit its artifact."""
     try:
@@ -215,7 +245,7 @@ def build_detector(
         name,
         artifact,
         features,
-        JsonDecoder(name, fields, bounds),
+        JsonDecoder(name, fields, bounds, unpack),
         settings.directions(),
         settings.false_alarms_per_week,
         limits.max_clock_skew_seconds,
@@ -235,6 +265,7 @@ def _build_replaced(
     share: float,
     new: Detector,
     mutes: Mutes | None,
+    unpack: Unpack | None,
 ) -> Detector:
     """The same detector with the artifact that is to be replaced, and that artifact's features."""
     before = settings.model_copy(update={"artifact": settings.replaces})
@@ -249,7 +280,7 @@ def _build_replaced(
             for section in ("direction", "rules")
         }
         before = before.model_copy(update={"features": None, **kept})
-    old = build_detector(name, before, limits, share, mutes)
+    old = build_detector(name, before, limits, share, mutes, unpack)
     if old.memory == new.memory:
         raise SettingsError(f"detectors.{name}.replaces: is the artifact itself; leave it out")
     return Detector(replace(old.configured, keeps_features=True))
@@ -261,9 +292,77 @@ def check_settings(settings: Settings) -> None:
     _check_certificate(settings)
     spans()
     build_detectors(settings.detectors, settings.limits)
+    unpacking(settings)
     check_options(settings.kafka.options)
     if (shared := settings.history.secret()) is not None:
         url_of(shared)
+
+
+def check_change(before: Settings, held: Secrets, settings: Settings) -> None:
+    """SettingsError where brokers, a schema registry, or a database, that were others before do not
+    answer: who went on with them could do nothing, and those before still can. `held` is what was
+    in files then."""
+    kafka, (shared, passwords) = settings.kafka, Secrets.of(settings)
+    _check_registry(before, settings)
+    try:
+        if kafka.bootstrap_servers and (kafka, passwords) != (before.kafka, held.kafka):
+            rights = _rights(settings, _mine(settings)[1])
+            Trouble(kafka.bootstrap_servers, kafka.options, rights).check()
+    except Unavailable as error:
+        raise SettingsError(f"kafka.bootstrap_servers: {error}") from None
+    if shared is None or shared == held.history:
+        return
+    history = History(url_of(shared))
+    try:
+        _ = history.made
+    except Unavailable as error:
+        raise SettingsError(f"history.url: {error}") from None
+    finally:
+        history.close()
+
+
+def _check_registry(before: Settings, settings: Settings) -> None:
+    """SettingsError where a schema registry that was another one before does not answer, or not
+    us. That it has no schema of an id is an answer."""
+    if settings.kafka.schema_registry == before.kafka.schema_registry:
+        return
+    registry = _registry(settings)
+    if registry is None:
+        return
+    try:
+        registry.schema(LARGEST_ID)
+    except RecordRejected:
+        pass
+    except Unavailable as error:
+        raise SettingsError(f"kafka.schema_registry.url: {error}") from None
+
+
+def unpacking(settings: Settings) -> Unpack | None:
+    """What puts the records of Kafka into JSON, where a schema registry is set; for one thread."""
+    registry = _registry(settings)
+    if registry is None:
+        return None
+    try:
+        from service.decoding.wire import Wire  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SettingsError(
+            f"kafka.schema_registry.url: {error}; .venv/bin/pip install -e '.[schema-registry]'"
+        ) from None
+    return Wire(registry, settings.limits.max_event_bytes).unpack
+
+
+def _registry(settings: Settings) -> Registry | None:
+    """The schema registry, where one is set and records come from Kafka."""
+    registry = settings.kafka.schema_registry
+    if registry.url is None or settings.kafka.bootstrap_servers is None:
+        return None
+    try:
+        tls = ssl.create_default_context(cafile=registry.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"kafka.schema_registry.ca_file: {error}") from None
+    password = registry.secret()
+    credentials = None if password is None else f"{registry.username}:{password}"
+    return Registry(registry.url.rstrip("/"), credentials, tls)
 
 
 def _check_certificate(settings: Settings) -> None:
@@ -306,15 +405,9 @@ def _of_kafka(
 ) -> Pipeline:
     kafka, topics = settings.kafka, _topics(settings)
     check_options(kafka.options)
-    # A static member takes its partitions back at once after a crash; without it the group waits
-    # for the dead one's session to end. Its name is also that of its transactions.
-    name = kafka.options.get("group.instance.id") or _instance(settings.data_dir)
-    options = {**kafka.options, "group.instance.id": name}
-    watched = sorted(set(chain.from_iterable(topics.values())))
-    told = kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic
-    memories = sorted({kafka.memory_topic_of(name) for name in topics})
-    mine = f"{kafka.group_id}.{name}"
-    rights = needed(watched, told, memories, kafka.group_id, mine)
+    name, mine = _mine(settings)
+    options, rights = {**kafka.options, "group.instance.id": name}, _rights(settings, mine)
+    watched, told = settings.subscription(), _told(kafka)
     source = KafkaSource(
         servers, watched, kafka.group_id, options, settings.limits.batch_events, rights
     )
@@ -333,8 +426,26 @@ def _of_kafka(
     return pipeline
 
 
-def _topics(settings: Settings) -> dict[str, list[str]]:
-    return {name: settings.topics_of(name) for name in settings.detectors}
+def _mine(settings: Settings) -> tuple[str, str]:
+    """Our name in the group, and that of our transactions. A static member takes its partitions
+    back at once after a crash; without a name the group waits for the dead one's session to end."""
+    kafka = settings.kafka
+    name = kafka.options.get("group.instance.id") or _instance(settings.data_dir)
+    return name, f"{kafka.group_id}.{name}"
+
+
+def _rights(settings: Settings, mine: str) -> list[Right]:
+    kafka = settings.kafka
+    memories = sorted({kafka.memory_topic_of(name) for name in settings.detectors})
+    return needed(settings.subscription().names, _told(kafka), memories, kafka.group_id, mine)
+
+
+def _told(kafka: KafkaSettings) -> tuple[str, str, str]:
+    return kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic
+
+
+def _topics(settings: Settings) -> dict[str, Subscription]:
+    return {name: settings.subscription(name) for name in settings.detectors}
 
 
 def _instance(folder: Path) -> str:

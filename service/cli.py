@@ -124,14 +124,19 @@ def demo(preset: str, port: int, folder: Path | None) -> int:
     )
     settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
     service = build_service(settings)
-    feeder = Feeder(service, played)
+
+    def ready() -> None:
+        click.echo(f"Ready: it is watching {played.summary}.")
+
+    feeder = Feeder(service, played, ready)
 
     def announce(address: str) -> None:
-        click.echo(f"Wakeful is watching {played.summary} on {address}")
+        click.echo(f"Wakeful is starting on {address}")
         click.echo(f"  page       {address}/#/?span={played.span}")
         click.echo(f"  episodes   {address}/api/v1/episodes")
         click.echo(f"  metrics    {address}/metrics")
         click.echo("Ctrl-C ends it; the same command again goes on from there.")
+        click.echo("The first start compiles its inner loops: twenty seconds or more.")
         feeder.start()
 
     return run_service(service, announce, feeder.stop)
@@ -183,7 +188,7 @@ def train(
     seed: int,
     categories: list[str] | None,
 ) -> None:
-    """Train an artifact on your own normal data. Needs the extra: pip install 'wakeful[train]'."""
+    """Train an artifact on your own normal data. Needs the extra: .venv/bin/pip install -e '.[train]'."""
     require_torch()
     from tqdm import tqdm
 
@@ -238,7 +243,7 @@ def evaluate(
     quick: bool,
     seed: int,
 ) -> None:
-    """Measure detectors on folders of labelled series. Needs: pip install 'wakeful[evaluate]'."""
+    """Measure detectors on folders of labelled series. Needs: .venv/bin/pip install -e '.[evaluate]'."""
     from model.artifact import folder_of
     from service.evaluate import EvaluateOptions, worth_of_feedback, write_figures
     from service.evaluate import evaluate as run
@@ -279,7 +284,7 @@ def bench(
 ) -> None:
     """How fast it is on this machine, each figure beside a baseline of the same run.
 
-    Peers and a broker that are not there are left out, and named: pip install 'wakeful[bench]'.
+    Peers and a broker that are not there are left out, and named: .venv/bin/pip install -e '.[bench]'.
     """
     for library in ("OMP", "OPENBLAS", "MKL"):  # read when numpy is imported: one thread each
         os.environ[f"{library}_NUM_THREADS"] = "1"
@@ -311,7 +316,7 @@ def compare(
     seed: int,
     file: Path | None,
 ) -> None:
-    """RNN, GRU and LSTM on your data, or on a shipped series. Needs: pip install 'wakeful[train]'.
+    """RNN, GRU and LSTM on your data, or on a shipped series. Needs: .venv/bin/pip install -e '.[train]'.
 
     Recall of what was said 10 to 1,000 steps ago, gradient through time, detection, speed, bytes.
     """
@@ -342,4 +347,4 @@ def validate(config: Path | None) -> None:
 
 def require_torch() -> None:
     if importlib.util.find_spec("torch") is None:
-        raise SettingsError("training needs torch: pip install 'wakeful[train]'")
+        raise SettingsError("training needs torch: .venv/bin/pip install -e '.[train]'")

@@ -21,6 +21,7 @@ from service.cli_options import (
 from service.errors import SettingsError
 
 if TYPE_CHECKING:
+    from service.replay import ReplayOptions
     from service.rewind import Rewound
     from service.settings import Settings
 
@@ -111,13 +112,14 @@ def replay(
     if start is not None or end is not None or json_file is not None:
         raise click.UsageError("--from, --until and --json go with --stream")
     from service.replay import ReplayOptions
+    from service.sources.table import Asked
 
-    options = ReplayOptions(out, key, time, features, tuple(ignore or ()), keep)
+    options = ReplayOptions(out, Asked(key, time, features, tuple(ignore or ())), keep)
     return _replay_files(files, settings, detector, options)
 
 
 def _replay_files(
-    files: tuple[Path, ...], settings: "Settings", detector: str, options: Any
+    files: tuple[Path, ...], settings: "Settings", detector: str, options: "ReplayOptions"
 ) -> int:
     from service.replay import replay as run
     from service.sinks.csv import rejected_file
@@ -136,7 +138,7 @@ def _replay_files(
                 "name the one that does with --time",
                 err=True,
             )
-        if tally.unused and not (options.key or options.features):
+        if tally.unused and not (options.columns.key or options.columns.features):
             click.echo(
                 f"  no numbers, or a label, and not used: {', '.join(tally.unused)}; "
                 "where one of them names the stream, say so with --key",

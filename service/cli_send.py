@@ -29,22 +29,23 @@ def send(
 ) -> int:
     """Send the rows of CSV files as events, to be scored and seen on the page.
 
-    A file without a column for the stream is a stream of its own, named after it. The token of the
-    settings (`api.token_file`) goes with them. Status 1 where no row was accepted.
+    A file without a column for the stream is a stream of its own, named after it. Where the
+    service asks for a key, give an operator's: WAKEFUL_API__TOKEN in the environment, or
+    `api.token_file` in the settings. What is sent twice is scored twice, but for rows that are then
+    a week or more behind their stream's newest (`late`). Status 1 where no row was accepted.
     """
     from service.send import SendOptions
     from service.send import send as run
     from service.settings import load_settings
+    from service.sources.table import Asked
 
     settings = load_settings(config)
     if detector not in settings.detectors:
         raise SettingsError(f"the settings have no detector {detector!r}")
     if not address.startswith(("http://", "https://")):
         raise SettingsError(f"--to {address}: an address such as {ADDRESS} is needed")
-    options = SendOptions(
-        address.rstrip("/"), detector, settings.api.secret(), key, time, features,
-        tuple(ignore or ()),
-    )  # fmt: skip
+    asked = Asked(key, time, features, tuple(ignore or ()))
+    options = SendOptions(address.rstrip("/"), detector, settings.api.secret(), asked)
     sent = run(files, settings.detectors[detector], options)
     for file, one in zip(files, sent, strict=True):
         reasons = ", ".join(f"{count} {reason}" for reason, count in one.rejected.items())

@@ -1,4 +1,4 @@
-"""A client of the REST API: `pip install 'wakeful[client]'`.
+"""A client of the REST API: `.venv/bin/pip install -e '.[client]'`.
 
 >>> from service.client import Client
 >>> with Client("http://127.0.0.1:8080") as wakeful:  # doctest: +SKIP
@@ -103,8 +103,10 @@ class Client:
     def remark(
         self, episode: str, acknowledged: bool | None = None, note: str | None = None
     ) -> dict[str, Any]:
-        """Acknowledge an episode, or note something."""
-        body = {"acknowledged": acknowledged, "note": note}
+        """Acknowledge an episode, or note something; what is None stays as it was, an empty note
+        takes it away."""
+        given = {"acknowledged": acknowledged, "note": note}
+        body = {name: value for name, value in given.items() if value is not None}
         return self._ask("PATCH", f"/episodes/{quote(episode, safe=':')}", {}, json=body)
 
     def say(

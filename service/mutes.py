@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import Unavailable
+from service.patterns import expression
 from service.records import Names
 from service.telemetry.logging import log
 
@@ -25,7 +26,6 @@ Every = Literal["day", "week"]
 
 MOST_REMEMBERED = 100_000  # streams
 PERIODS: dict[Every, float] = {"day": 86_400.0, "week": 604_800.0}
-WILD = {"?": "."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +63,6 @@ class Mute:
         if self.every is None:
             return begun & (times < self.end)
         return begun & (np.mod(times - self.start, PERIODS[self.every]) < self.end - self.start)
-
-
-def expression(pattern: str) -> re.Pattern[str]:
-    """Of names: `*` stands for any characters, `?` for one.
-
-    As `fnmatch` has it: between two `*` the first place that fits is taken, and no other tried.
-    """
-    first, *others = re.sub(r"\*+", "*", pattern).split("*")
-    parts = list(map(_fixed, others))
-    if not parts:
-        return re.compile(_fixed(first), re.DOTALL)
-    between = "".join(f"(?>.*?{part})" for part in parts[:-1])
-    return re.compile(f"{_fixed(first)}{between}.*{parts[-1]}", re.DOTALL)
-
-
-def _fixed(text: str) -> str:
-    return "".join(WILD.get(c) or re.escape(c) for c in text)
 
 
 class Mutes:

@@ -1,6 +1,8 @@
 """What there is to say of many streams at once; all of it belongs to the pipeline's thread."""
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,32 @@ I64 = npt.NDArray[np.int64]
 WEEK_SECONDS = 7 * 86_400.0
 
 
-def alarms_per_stream_week(detectors: Iterable[Detector]) -> float | None:
-    """Alarms of the memories that are here, by the event time that they span, in weeks; None where
-    they span none."""
-    alarms, seconds = 0, 0.0
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What memories have been through: alarms, the event time that they span, and the newest time
+    of an event, by the events' own clocks; None where there was none."""
+
+    alarms: int
+    seconds: float
+    newest: float | None
+
+    @property
+    def alarms_per_stream_week(self) -> float | None:
+        """None where they span less than a week together: a single alarm would make a rate."""
+        weeks = self.seconds / WEEK_SECONDS
+        return self.alarms / weeks if weeks >= 1.0 else None
+
+
+def lived(detectors: Iterable[Detector]) -> Lived:
+    """Of the streams in memory."""
+    alarms, seconds, newest = 0, 0.0, -math.inf
     for detector in detectors:
         head, slots = detector.arena.table.head, _scored(detector)
-        alarms += int(head["alarms"][slots].sum())  # a field alone: rows are large
-        seconds += float(np.maximum(head["time"][slots] - head["first_time"][slots], 0.0).sum())
-    return alarms / (seconds / WEEK_SECONDS) if seconds > 0.0 else None
+        times = head["time"][slots]  # a field alone: rows are large
+        alarms += int(head["alarms"][slots].sum())
+        seconds += float(np.maximum(times - head["first_time"][slots], 0.0).sum())
+        newest = float(times.max(initial=newest))
+    return Lived(alarms, seconds, newest if newest > -math.inf else None)
 
 
 def loudest(

@@ -8,7 +8,7 @@ a crash leaves undone is read again, and comes out the same, under the same name
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import chain, repeat
@@ -23,7 +23,7 @@ from service.clock import now
 from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
 from service.errors import StateError, Unavailable, Unsettled, WakefulError
-from service.memory.store import Changed, Checkpoint, Idle, Positions, StateStore
+from service.memory.store import Changed, Checkpoint, Idle, Positions, StateStore, owner_of
 from service.mutes import Mutes
 from service.pace import Pace
 from service.records import Partition, RawBatch, severity_of
@@ -54,7 +54,7 @@ class Pipeline:
         self,
         source: Source,
         detectors: Sequence[Detector],
-        topics: dict[str, list[str]],
+        topics: Mapping[str, Container[str]],
         store: StateStore,
         sinks: Sequence[Sink],
         metrics: Metrics,
@@ -124,20 +124,14 @@ class Pipeline:
     @contextmanager
     def _named(self, raw: RawBatch) -> Iterator[None]:
         """Trace a batch; where it breaks what should not break, say which records it was."""
-        topic, partition = raw.partition
-        about: dict[str, str | int] = {
-            "messaging.destination.name": topic,
-            "messaging.destination.partition.id": str(partition),
-            "messaging.kafka.offset": int(raw.offsets[0]),
-            "messaging.batch.message_count": len(raw),
-        }
-        with self.metrics.span("batch", about):
+        first, last = raw.offsets[[0, -1]].tolist()
+        with self.metrics.batch(raw.partition, first, len(raw)):
             try:
                 yield
             except WakefulError:
                 raise
             except Exception:
-                first, last = raw.offsets[[0, -1]].tolist()
+                topic, partition = raw.partition
                 log.error("a batch broke", topic=topic, partition=partition, first=first, last=last)
                 raise
 
@@ -234,12 +228,17 @@ class Pipeline:
         Unavailable where it cannot be saved now: the next checkpoint does."""
         return self._changed(name, stream, "reset", lambda detector: detector.reset(stream))
 
-    def rewind(self, name: str, then: Mapping[str, Idle]) -> bool:
+    def rewind(
+        self, name: str, then: Mapping[str, Idle], partition: Partition | None = None
+    ) -> bool:
         """Let a stream of a detector go on from what it was remembered by, by artifact's
-        fingerprint; otherwise as `reset`."""
+        fingerprint, in one partition alone where these can move: in others it is another stream;
+        otherwise as `reset`."""
         (stream,) = {idle.stream for idle in then.values()}
 
         def back(detector: Detector) -> bool:
+            if partition is not None and owner_of(detector.memory)[2] != partition:
+                return False
             idle = then.get(detector.artifact.fingerprint_text)
             return detector.reset(stream) if idle is None else detector.rewind(idle)
 
@@ -333,11 +332,14 @@ class Pipeline:
 
     def _prepared(self, detector: Detector, raw: RawBatch) -> Decoded:
         """What is in the records, with room for their streams and the memories that had left."""
-        with self.metrics.stage("decode"):
-            decoded = detector.decode(raw)
+        decoded = self._persist(lambda: self._decode(detector, raw))
         self._make_room(detector, decoded)
         self._persist(lambda: detector.fetch(decoded))
         return decoded
+
+    def _decode(self, detector: Detector, raw: RawBatch) -> Decoded:
+        with self.metrics.stage("decode"):
+            return detector.decode(raw)
 
     def _welcome(self, detector: Detector) -> None:
         """Its memories are here."""

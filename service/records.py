@@ -6,7 +6,7 @@ edges: an anomaly, a dead letter.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from model.episodes import CLOSED, NONE, OPEN
 from model.judge import BAND
-from model.suppression import BY_LIMIT, SUPPRESSED
+from model.suppression import BY_LIMIT, SUPPRESSED, Rule
 from service.clock import format_time
 from service.words import LIMITS, why
 
@@ -33,6 +33,8 @@ Partition = tuple[str, int]
 REASONS = {
     "too_large": "the record is larger than limits.max_event_bytes",
     "malformed_json": "the record is not one JSON object (NaN and Infinity are not JSON)",
+    "bad_schema": "the schema registry has no schema of the record's id, or one not to be read by",
+    "bad_payload": "the record's bytes are not of its schema",
     "missing_key": "neither the record nor its body names a stream",
     "bad_key": "the stream's name is empty, too long, not text, or has control characters",
     "bad_time": "the time is not RFC 3339 text (without a zone: UTC), Unix seconds or milliseconds",
@@ -215,8 +217,9 @@ class ScoredBatch:
 
     `artifact` is the fingerprint of the one that scored them. `scores` is (n,) of
     `model.judge.SCORE`, `episodes` (n,) of `model.episodes.EPISODE`; expected, spread and surprise
-    are (n, F). `view_names` are those that the view of a score is a place in. `memory_ages` (n,)
-    are the seconds of event time that a stream's memory had seen.
+    are (n, F), see `service.blame` for the last. `view_names` are those that the view of a score is
+    a place in. `memory_ages` (n,) are the seconds of event time that a stream's memory had seen.
+    `rules` are those of features.
     """
 
     detector: str
@@ -235,6 +238,7 @@ class ScoredBatch:
     view_names: tuple[str, ...]
     episodes: npt.NDArray[np.void]
     memory_ages: F64
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.streams)
@@ -242,9 +246,9 @@ class ScoredBatch:
     def only(self, chosen: I64) -> "ScoredBatch":
         """Some of the events."""
         columns: dict[str, Any] = {
-            field.name: column[chosen]
-            for field in fields(self)
-            if isinstance(column := getattr(self, field.name), np.ndarray)
+            one.name: column[chosen]
+            for one in fields(self)
+            if isinstance(column := getattr(self, one.name), np.ndarray)
         }
         return replace(self, streams=self.streams.only(chosen), **columns)
 
@@ -289,7 +293,8 @@ def result_of(scored: ScoredBatch, i: int) -> dict[str, Any]:
 def _features_of(scored: ScoredBatch, i: int) -> dict[str, dict[str, float | None]]:
     told = (scored.values, scored.expected, scored.spread, scored.surprise)
     columns = [column[i].tolist() for column in told]  # plain numbers are faster one by one
-    total = sum(surprise for surprise in columns[3] if surprise > 0.0)
+    there = zip(columns[0], columns[3], strict=True)
+    total = sum(surprise for actual, surprise in there if surprise > 0.0 and not math.isnan(actual))
     features: dict[str, dict[str, float | None]] = {}
     for name, actual, expected, spread, surprise in zip(scored.features, *columns, strict=True):
         if math.isnan(actual):
@@ -302,8 +307,16 @@ def _features_of(scored: ScoredBatch, i: int) -> dict[str, dict[str, float | Non
             "low": expected - reach if known else None,
             "high": expected + reach if known else None,
             "share": surprise / total if surprise > 0.0 else 0.0,
+            "limit": _limit_of(actual, scored.rules.get(name)),
         }
     return features
+
+
+def _limit_of(actual: float, rule: Rule | None) -> float | None:
+    """The limit that a value is beyond, if any."""
+    if rule is None or rule.lowest <= actual <= rule.highest:
+        return None
+    return rule.lowest if actual < rule.lowest else rule.highest
 
 
 SEVERITIES = {"critical": 2.5, "major": 1.5, "minor": 1.0}

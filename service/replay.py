@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import chain, islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,16 +16,8 @@ from service.pipeline import Pipeline
 from service.records import Delivery
 from service.settings import DetectorSettings, LimitSettings
 from service.sinks.csv import CsvSink, rejected_file
-from service.sources.file import (
-    KEY_FIELD,
-    SNIFFED_ROWS,
-    TIME_FIELD,
-    FileSource,
-    open_text,
-    read_columns,
-    read_rows,
-    stem,
-)
+from service.sources.file import KEY_FIELD, TIME_FIELD, FileSource
+from service.sources.table import Asked, columns_of_detector, open_text, read_rows, sniff, stem
 from service.telemetry.metrics import Metrics
 
 BATCH_ROWS = 1000
@@ -34,13 +25,10 @@ BATCH_ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What the command was asked for; None where the file is to say."""
+    """What the command was asked for."""
 
     out: Path
-    key: str | None = None
-    time: str | None = None
-    features: list[str] | None = None
-    ignore: tuple[str, ...] = ()
+    columns: Asked
     keep: bool = False
 
 
@@ -104,24 +92,18 @@ def _replay_file(
     options: ReplayOptions,
 ) -> Tally:
     with open_text(file) as text:
-        rows = read_rows(file, text)
-        first = list(islice(rows, SNIFFED_ROWS + 1))
-        wanted = options.features or settings.features
-        header = first[0] if first else []
-        key = options.key or (settings.key if settings.key in header else None)
-        time = options.time or (settings.time if settings.time in header else None)
-        ignore = [*options.ignore, *(name for name in settings.ignore if name in header)]
+        first, rows = sniff(read_rows(file, text))
+        there = tuple(name for name in settings.ignore if first and name in first[0])
+        asked = replace(options.columns, ignore=(*options.columns.ignore, *there))
         probe = build_detector("default", _of_files(settings), limits)
         categories = probe.artifact.config.categories
-        columns = read_columns(file, first, key, time, wanted, ignore, categories)
+        columns = columns_of_detector(file, first, asked, settings, categories)
         detector = _detector(probe, settings, limits, columns.features)
-        source = FileSource(
-            file, columns, chain(first[1:], rows), min(BATCH_ROWS, limits.batch_events)
-        )
+        source = FileSource(file, columns, rows, min(BATCH_ROWS, limits.batch_events))
         sink = CsvSink(output, rejected_file(output), detector.features)
         bar: tqdm[NoReturn] = tqdm(desc=stem(file), unit=" rows", disable=None)
         with bar:
-            tally = Tally(bar, columns.unused(ignore), columns.time is not None)
+            tally = Tally(bar, columns.unused(asked.ignore), columns.time is not None)
             pipeline = Pipeline(
                 source, [detector], {detector.name: [source.partition[0]]}, store,
                 [sink, tally], Metrics(), checkpoint_interval_seconds=3600.0,

@@ -11,7 +11,7 @@ from zlib import crc32
 
 import numpy as np
 
-from service.bootstrap import DATABASE, build_detector, build_detectors
+from service.bootstrap import DATABASE, build_detector, build_detectors, unpacking
 from service.decoding.json import Decoded
 from service.detector import Detector
 from service.errors import StateError
@@ -33,13 +33,14 @@ Part = tuple[RawBatch, Decoded]
 class Asked:
     """Which stream of which detector, and which of its events are shown: those from the first on
     that is not before `start` (Unix seconds) and has no lower offset than `first`, and is before
-    `end`; None where there is no bound."""
+    `end`; None where there is no bound. `partition` is where they are, None where nobody knows."""
 
     stream: str
     detector: str
     start: float | None = None
     first: int | None = None
     end: float | None = None
+    partition: Partition | None = None
 
 
 @dataclass(slots=True)
@@ -111,7 +112,9 @@ def rewind(settings: Settings, asked: Asked) -> Rewound:
     configured = settings.detectors[asked.detector]
     then = _told_then(settings, asked)
     for place in _places(settings, asked):
-        detector = build_detector(asked.detector, configured, settings.limits)
+        detector = build_detector(
+            asked.detector, configured, settings.limits, unpack=unpacking(settings)
+        )
         with place as retained:
             found = _replayed(detector, retained, asked)
         if found is not None:
@@ -132,7 +135,7 @@ def memory_before(
     retained, or `going_on` has said no."""
     configured = {asked.detector: settings.detectors[asked.detector]}
     for place in _places(settings, asked):
-        detectors = build_detectors(configured, settings.limits, mutes)
+        detectors = build_detectors(configured, settings.limits, mutes, unpacking(settings))
         with place as retained:
             _read_before(detectors, retained, asked, going_on)
         memories = {d.artifact.fingerprint_text: d.memory_now(asked.stream) for d in detectors}
@@ -181,7 +184,10 @@ def _places(settings: Settings, asked: Asked) -> Iterator[AbstractContextManager
         yield of_log(settings.data_dir / DATABASE)
         return
     topics = Topics(kafka.bootstrap_servers, kafka.options)
-    for topic in settings.topics_of(asked.detector):
+    if asked.partition is not None:
+        yield topics.records(asked.partition)
+        return
+    for topic in topics.of(settings.subscription(asked.detector)):
         for partition in topics.partitions(topic, asked.stream.encode()):
             yield topics.records(partition)
 

@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 
 from service.api.app import create_app, forget_apps
-from service.bootstrap import Service, build_service, check_settings
+from service.bootstrap import Service, build_service, check_change, check_settings
 from service.errors import SettingsError, WakefulError
 from service.settings import Settings
 from service.telemetry.logging import log
@@ -141,6 +141,7 @@ class _Running:
         ):
             raise SettingsError(f"detectors: to be without {', '.join(gone)} needs a restart")
         check_settings(settings)
+        check_change(before, self._service.secrets, settings)
         self.following = settings
         self._server.should_exit = True
 

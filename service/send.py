@@ -1,12 +1,12 @@
 """`wakeful send`: the rows of CSV files as events to a service that listens."""
 
+import http
 import json
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,32 +16,22 @@ from tqdm import tqdm
 from service.errors import SettingsError, WakefulError
 from service.records import RawBatch
 from service.settings import DetectorSettings
-from service.sources.file import (
-    KEY_FIELD,
-    SNIFFED_ROWS,
-    TIME_FIELD,
-    FileSource,
-    open_text,
-    read_columns,
-    read_rows,
-    stem,
-)
+from service.sources.file import KEY_FIELD, TIME_FIELD, FileSource
+from service.sources.table import Asked, columns_of_detector, open_text, read_rows, sniff, stem
 
 BATCH_ROWS = 1000
 ANSWER_SECONDS = 60.0
+MOST_DETAIL = 10_000  # bytes of an answer that refuses
 
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """Where to, and which columns are what; None where the file is to say."""
+    """Where to, and which columns are what."""
 
     address: str
     detector: str
-    token: str | None = None
-    key: str | None = None
-    time: str | None = None
-    features: list[str] | None = None
-    ignore: tuple[str, ...] = ()
+    token: str | None
+    columns: Asked
 
 
 @dataclass(slots=True)
@@ -72,18 +62,11 @@ def _send_file(file: Path, settings: DetectorSettings, options: SendOptions) -> 
 
 def _batches(file: Path, settings: DetectorSettings, options: SendOptions) -> Iterator[RawBatch]:
     with open_text(file) as text:
-        rows = read_rows(file, text)
-        first = list(islice(rows, SNIFFED_ROWS + 1))
-        header = first[0] if first else []
-        key = options.key or (settings.key if settings.key in header else None)
-        named = next((name for name in settings.times() if name in header), None)
-        wanted = options.features or settings.features
-        columns = read_columns(
-            file, first, key, options.time or named, wanted, list(options.ignore), ()
-        )
+        first, rows = sniff(read_rows(file, text))
+        columns = columns_of_detector(file, first, options.columns, settings)
         if columns.time is None:
             raise SettingsError(f"{file}: no column says when; name one with --time")
-        source = FileSource(file, columns, chain(first[1:], rows), BATCH_ROWS)
+        source = FileSource(file, columns, rows, BATCH_ROWS)
         while not source.finished:
             yield from source.poll(0.0)
 
@@ -106,7 +89,17 @@ def _post(options: SendOptions, body: bytes) -> dict[str, Any]:
             answer: dict[str, Any] = json.load(reply)
             return answer
     except urllib.error.HTTPError as error:
-        detail = error.read(1000).decode(errors="replace")
+        detail = _detail(error.read(MOST_DETAIL))
+        if error.code == http.HTTPStatus.UNAUTHORIZED:
+            detail += "; give an operator's key as WAKEFUL_API__TOKEN in the environment"
         raise WakefulError(f"{url}: {error.code}: {detail}") from None
     except (OSError, ValueError) as error:
         raise WakefulError(f"{url}: {error}; is `wakeful serve` running there?") from None
+
+
+def _detail(body: bytes) -> str:
+    """What a problem says; the whole answer where it is none."""
+    try:
+        return str(msgspec.json.decode(body)["detail"])
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
+        return body.decode(errors="replace")

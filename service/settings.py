@@ -36,6 +36,7 @@ from model.suppression import Rule
 from service.clock import TIME_NAMES
 from service.errors import SettingsError
 from service.notify.messages import ADDRESSES, signature
+from service.subscription import Subscription
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -137,6 +138,41 @@ class ApiSettings(Section):
         return _secret("api.token_file", self.token_file, self.token)
 
 
+class SchemaRegistrySettings(Section):
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$",
+        description="Schema registry of records in Confluent's wire format, in Avro, Protobuf or JSON Schema, such as `https://registry:8081`; not set: records are JSON. See docs/schema-registry.md.",
+    )
+    username: str | None = Field(
+        None, description="Who we are to it, where it asks; Confluent Cloud's API key."
+    )
+    password: SecretStr | None = Field(
+        None,
+        description="The password for it. Better kept in a file: `kafka.schema_registry.password_file`.",
+    )
+    password_file: Path | None = Field(None, description="File that holds this password.")
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authority by which its certificate is trusted; not set: the system's.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SchemaRegistrySettings":
+        password = self.secret()
+        if (self.username is None) != (password is None):
+            raise ValueError("username and password_file go together")
+        if self.url is None and (self.username or self.ca_file):
+            raise ValueError("url: is not set, and the others are")
+        if self.url is not None and not _is_address(self.url):
+            raise ValueError("url: an address such as https://registry:8081 is needed")
+        return self
+
+    def secret(self) -> str | None:
+        """The password, or None where there is none."""
+        return _secret("kafka.schema_registry.password_file", self.password_file, self.password)
+
+
 class KafkaSettings(Section):
     bootstrap_servers: Annotated[
         list[str] | None, BeforeValidator(_split, json_schema_input_type=list[str] | str | None)
@@ -147,7 +183,7 @@ class KafkaSettings(Section):
     topics: list[str] = Field(
         ["events"],
         min_length=1,
-        description="Topics to read, by name. Partitions that are added are found within `metadata.max.age.ms` of `kafka.options`, 5 minutes.",
+        description="Topics to read: names, and patterns, regular expressions that begin with `^` (`^sensors[.]`). Topics that come to fit, and partitions that are added, are found within `metadata.max.age.ms` of `kafka.options`, 5 minutes.",
     )
     group_id: str = Field("wakeful", min_length=1, description="Consumer group.")
     anomalies_topic: str = Field(
@@ -170,6 +206,8 @@ class KafkaSettings(Section):
         repr=False,  # there may be a password
         description="Kafka's own options by Kafka's own names, such as `security.protocol`, passed to every client; for TLS and credentials see docs/kafka-security.md.",
     )
+
+    schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
 
     def memory_topic_of(self, detector: str) -> str:
         return self.memory_topic or f"wakeful.{detector}.memory"
@@ -197,7 +235,7 @@ class HistorySettings(Section):
     max_days: float = Field(
         90.0,
         gt=0,
-        description="About how long they are kept at most, and so are anomalies, closed episodes and dead letters.",
+        description="About how long they are kept at most, and so are anomalies, closed episodes, dead letters, the audit log and what receivers were told.",
     )
 
     @model_validator(mode="after")
@@ -288,7 +326,8 @@ def _ends(between: Between | None) -> tuple[float, float]:
 
 class DetectorSettings(Section):
     topics: list[str] | None = Field(
-        None, description="Topics of this detector; not set: `kafka.topics`."
+        None,
+        description="Topics of this detector, names and patterns; not set: `kafka.topics`.",
     )
     key: str = Field(
         "stream",
@@ -419,7 +458,7 @@ MANY: dict[str, type[BaseModel]] = {"detectors": DetectorSettings, "notify": Not
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. See `the README`, which is made from these descriptions."""
+    """Everything that can be set. See `docs/settings.md`, which is made from these descriptions."""
 
     model_config = SettingsConfigDict(
         env_prefix="WAKEFUL_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -467,17 +506,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _no_loop(self) -> "Settings":
-        kafka = self.kafka
-        written = {kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic}
-        written |= {kafka.memory_topic_of(name) for name in self.detectors}
-        read = {topic for name in self.detectors for topic in self.topics_of(name)}
-        for topic in sorted(written | read):
+        written, every = self._written(), self.subscription()
+        for topic in sorted(written | set(every.names)):
             if not TOPIC_NAME.fullmatch(topic):
                 raise ValueError(
-                    f"kafka.topics: {topic!r} is no topic's name (a-z, A-Z, 0-9, ., _ and -); "
-                    "patterns are not taken: list the topics, then start again for a new one"
+                    f"kafka.topics: {topic!r} is no topic's name (a-z, A-Z, 0-9, ., _ and -); a "
+                    "pattern begins with ^"
                 )
-        if loop := sorted(written & read):
+        try:
+            every.check()
+        except ValueError as error:
+            raise ValueError(f"kafka.topics: {error}") from None
+        if loop := sorted(written & set(every.names)):
             raise ValueError(
                 f"kafka.topics: {', '.join(loop)} is written to: it cannot be read too"
             )
@@ -488,6 +528,16 @@ class Settings(BaseSettings):
 
     def topics_of(self, detector: str) -> list[str]:
         return self.detectors[detector].topics or self.kafka.topics
+
+    def subscription(self, *detectors: str) -> Subscription:
+        """The topics of these detectors, or of all; what is written here is for no pattern."""
+        told = [topic for name in detectors or self.detectors for topic in self.topics_of(name)]
+        return Subscription.of(told, self._written())
+
+    def _written(self) -> set[str]:
+        kafka = self.kafka
+        told = {kafka.anomalies_topic, kafka.episodes_topic, kafka.dead_letters_topic}
+        return told | {kafka.memory_topic_of(name) for name in self.detectors}
 
 
 def load_settings(file: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
@@ -517,9 +567,12 @@ def _in_words(problem: Any) -> str:
 
 def _names_at(place: tuple[Any, ...]) -> list[str]:
     """The names of the settings in a section, or of the sections."""
-    section = Settings.model_fields[place[0]].annotation if place else Settings
+    section: Any = Settings
     if place and place[0] in MANY:
         section = RuleSettings if "rules" in place else MANY[place[0]]
+    else:
+        for name in place:
+            section = section.model_fields[name].annotation
     return list(getattr(section, "model_fields", {}))
 
 

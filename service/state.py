@@ -121,8 +121,7 @@ def place_of(settings: Settings) -> Iterator[Place]:
             names: dict[str, Sequence[Partition]] = {
                 memory_name(detector, fingerprint, partition): [partition]
                 for detector, fingerprint in made_by
-                for topic in settings.topics_of(detector)
-                for partition in store.partitions(topic)
+                for partition in store.partitions(settings.subscription(detector))
             }
             try:
                 yield Place(store, names)

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,7 @@ from model.categories import buckets_of
 from model.series import Series
 from service.clock import parse_time
 from service.errors import SettingsError
-from service.sources.file import (
-    SNIFFED_ROWS,
-    Columns,
-    open_text,
-    read_columns,
-    read_rows,
-    value_of,
-)
+from service.sources.table import Columns, open_text, read_columns, read_rows, sniff, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +65,7 @@ def _read_file(
     file: Path, selection: Selection, features: tuple[str, ...] | None
 ) -> tuple[Columns, list[Series]]:
     with open_text(file) as text:
-        rows = read_rows(file, text)
-        first = list(islice(rows, SNIFFED_ROWS + 1))
+        first, rows = sniff(read_rows(file, text))
         ignore = (*selection.ignore, *selection.where)
         columns = read_columns(
             file,
@@ -87,7 +78,7 @@ def _read_file(
         )
         streams: dict[str, list[tuple[float, list[float], list[str | None]]]] = defaultdict(list)
         clock = -1.0
-        for line, row in enumerate(chain(first[1:], rows), 2):
+        for line, row in enumerate(rows, 2):
             cells = dict(zip(columns.names, row, strict=False))
             if any(cells.get(name) != text for name, text in selection.where.items()):
                 continue

@@ -42,7 +42,15 @@ def why_of(anomaly: Told, past: Kept | None, configured: Configured | None) -> d
     """All of it. configured: of the detector that told of it, None where it is there no longer."""
     blamed = _blamed(anomaly)
     feature = blamed[0]["feature"] if blamed else None
-    change, unknown = _normal(anomaly, blamed, past, configured)
+    asked = _then(anomaly, past, configured)
+    change: dict[str, Any] | None = None
+    unknown: str | None = None
+    usual: list[dict[str, Any]] = []
+    if isinstance(asked, str):
+        unknown = asked
+    else:
+        change, unknown = _normal(anomaly, blamed, *asked)
+        usual = _usual(anomaly, feature, *asked)
     return {
         "id": anomaly["id"],
         "stream": anomaly["stream"],
@@ -50,6 +58,7 @@ def why_of(anomaly: Told, past: Kept | None, configured: Configured | None) -> d
         "feature": feature,
         "counterfactual": change,
         "unknown": unknown,
+        "usual": usual,
         **_before(past, feature, anomaly),
     }
 
@@ -97,20 +106,40 @@ def _similar(one: Kept) -> list[dict[str, Any]]:
     return found
 
 
-def _normal(
-    anomaly: Told, blamed: list[dict[str, Any]], past: Kept | None, configured: Configured | None
-) -> tuple[dict[str, Any] | None, str | None]:
-    """What would have been normal, or why that is not known."""
+def _then(
+    anomaly: Told, past: Kept | None, configured: Configured | None
+) -> tuple[Again, tuple[str, ...]] | str:
+    """The stream's memory before an anomaly, made again, and its features; or why there is none."""
     if past is None:
-        return None, "its event is not among those that are kept"
+        return "the values of this event are not kept here, or not any longer"
     if configured is None:
-        return None, f"its artifact, {anomaly['artifact']}, is not configured any longer"
+        return f"it was scored with the artifact {anomaly['artifact']}, which is not in use now"
     config = configured.artifact.config
     if config.categories:
-        return None, f"{', '.join(config.categories)} are read, and not kept"
+        return f"{', '.join(config.categories)} count too, and only numbers are kept"
     names = config.features or tuple(name for name in past.features if _has(past, name, anomaly))
+    return _memory(past, names, configured), names
+
+
+def _usual(
+    anomaly: Told, feature: str | None, memory: Again, names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """What the most blamed feature usually is at such times, as far as the memory has learnt it."""
+    if feature not in names:
+        return []
+    told = memory.usual(parse_time(anomaly["time"]))[names.index(feature)].tolist()
+    return [
+        {"of": of, "value": value, "deviation": deviation}
+        for of, (value, deviation) in zip(("day", "week"), told, strict=True)
+        if not np.isnan(value)
+    ]
+
+
+def _normal(
+    anomaly: Told, blamed: list[dict[str, Any]], memory: Again, names: tuple[str, ...]
+) -> tuple[dict[str, Any] | None, str | None]:
+    """What would have been normal, or why that is not known."""
     event = _row(anomaly, names, "actual")
-    memory = _memory(past, names, configured)
     time = parse_time(anomaly["time"])
     again = memory.supposed(time, event[None])[0]
     if (unlike := _unlike(anomaly, again)) is not None:
@@ -124,7 +153,8 @@ def _normal(
     if not changed:
         return (
             None,
-            "with the values that were expected it is an anomaly, too, for what came before",
+            "even the values that were expected would have been an anomaly here: it is what came "
+            "before this event that is unusual",
         )
     return _told(changed, names, event, float(again["score"]), anomaly["score"]), None
 
@@ -158,10 +188,12 @@ def _unlike(anomaly: Told, again: np.void) -> str | None:
         then, now = anomaly[name], float(again[name])
         if not abs(now - then) <= AGREES * then:
             return (
-                f"from the values that are kept its {name} comes out as {now:.3g}, and was "
-                f"{then:.3g}: its memory was of more than these, or of other ones"
+                f"worked out again from the values that are kept, its {name} is {now:.3g} and not "
+                f"{then:.3g}: the memory of then knew more than what is kept, or other events"
             )
-    return None if again["score"] >= 1.0 else "from the values that are kept it is no anomaly"
+    if again["score"] >= 1.0:
+        return None
+    return "worked out again from the values that are kept, which are rounded, it is no anomaly"
 
 
 def _told(

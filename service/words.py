@@ -52,13 +52,19 @@ def normal(features: Sequence[Mapping[str, Any]], exact: bool) -> str:
 
 
 def _first(told: Mapping[str, Any], view: str) -> str:
-    name, said = f"{told['feature']} {_short(told['actual'])}", IN_WORDS[view]
+    name = f"{told['feature']} {_short(told['actual'])}"
+    limit = told.get("limit")
+    said = IN_WORDS[view] if limit is None else _beyond(told["actual"], limit)
     if told["expected"] is None:
         return f"{name}, when nothing was expected of it yet: {said}"
     band = f"{_short(told['low'])} to {_short(told['high'])}"
     if not _outside(told):
         return f"{name} is within the expected {band}, but {said}"
-    return f"{name}, expected {band}" + ("" if view in ERRORS else f": {said}")
+    return f"{name}, expected {band}" + ("" if limit is None and view in ERRORS else f": {said}")
+
+
+def _beyond(actual: float, limit: float) -> str:
+    return f"{'above' if actual > limit else 'below'} its limit of {_short(limit)}"
 
 
 def _also(told: Mapping[str, Any]) -> str:

@@ -5,11 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from service.bench.broker import running_broker
 
 HOW_TO_KAFKA = "set KAFKA_HOME to an untarred Apache Kafka, or WAKEFUL_TEST_BOOTSTRAP_SERVERS"
+LONGEST = {
+    "test_random_faults", "test_secured", "test_kafka", "test_bench", "test_processes", "test_page",
+    "test_group", "test_upgrade", "test_detectors", "test_training", "test_population",
+}  # fmt: skip
 SHARED = Path(__file__).parents[2] / "shared"
+os.environ.setdefault("KAFKA_OPTS", "-XX:TieredStopAtLevel=1")  # brokers that live for minutes
+
+settings.register_profile("busy", deadline=None)  # what a busy machine takes says nothing
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,13 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes one has the broker, and every test that needs it; files stay whole."""
-    for item in items:
-        folder = item.path.parent.name
-        broker = folder in ("kafka", "faults") or "bootstrap_servers" in getattr(
-            item, "fixturenames", ()
-        )
-        item.add_marker(pytest.mark.xdist_group("broker" if broker else str(item.path)))
+    """What takes longest comes first: the others fill the time beside it."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def kafka_home() -> Path | None:
@@ -33,7 +37,7 @@ def kafka_home() -> Path | None:
 
 @pytest.fixture(scope="session")
 def bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real broker for the whole run: the one given, or one started from KAFKA_HOME."""
+    """A real broker for all tests of a process: the one given, or one started from KAFKA_HOME."""
     given = os.environ.get("WAKEFUL_TEST_BOOTSTRAP_SERVERS")
     home = kafka_home()
     if given:

@@ -29,7 +29,7 @@ def running_postgres(bin_: Path, folder: Path) -> Iterator[str]:
         owner = USER
         folder.mkdir(parents=True, exist_ok=True)
         shutil.chown(folder, USER)
-        for parent in folder.parents[:3]:
+        for parent in folder.parents[:4]:
             parent.chmod(parent.stat().st_mode | 0o011)
     data, log = folder / "data", folder / "log"
 

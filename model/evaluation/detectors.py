@@ -13,7 +13,7 @@ from model.evaluation.baselines.online import OnlineBaseline
 from model.evaluation.detector import Detector, Options
 from model.evaluation.wakeful import WakefulDetector
 
-EXTRA = "pip install 'wakeful[evaluate]'"
+EXTRA = ".venv/bin/pip install -e '.[evaluate]'"
 
 
 def require(names: Sequence[str]) -> None:

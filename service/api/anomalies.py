@@ -1,6 +1,5 @@
 """GET /api/v1/anomalies and /api/v1/dead-letters: what the history keeps."""
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,9 @@ from service.api.access import Asking, Caller
 from service.api.elsewhere import FORWARDED, Elsewhere
 from service.api.paging import End, Limit, Start, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.schemas import Anomaly, AnomalyPage, DeadLetterPage, Problem, Severity, Why
+from service.api.schemas.anomalies import Anomaly, AnomalyPage, DeadLetterPage, Severity, Why
+from service.api.schemas.problem import Problem
+from service.api.turns import Turns
 from service.blocks.columns import Kept
 from service.bootstrap import Service
 from service.clock import parse_time
@@ -19,13 +20,14 @@ from service.sinks.history import AnomalyFilter
 from service.why import MOST_EVENTS, past_of, why_of
 
 TICK = 0.001  # seconds, to which times are kept
+MOST_WAITING = 3  # requests
 
 
 def anomalies_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["anomalies"])
     history = service.history
     elsewhere = Elsewhere(service)
-    one_at_a_time = threading.Lock()  # it is work, and scoring goes on beside it
+    turns = Turns("working out what would have been normal", MOST_WAITING)
 
     def found(name: str, caller: Caller) -> dict[str, Any]:
         body = history.anomaly(name) or history.anomaly(as_stored(name))
@@ -54,7 +56,9 @@ def anomalies_router(service: Service) -> APIRouter:
         items, following = history.anomalies(wanted, limit)
         return AnomalyPage.model_validate({"items": items, "next_cursor": cursor_of(following)})
 
-    @router.get("/anomalies/{name:path}/why", responses={404: {"model": Problem}})
+    @router.get(
+        "/anomalies/{name:path}/why", responses={code: {"model": Problem} for code in (404, 503)}
+    )
     def get_why(request: Request, name: str, caller: Asking) -> Why:
         """What would have been normal in place of an anomaly, and when its stream was like this
         before: from the stream's values as they are kept."""
@@ -66,7 +70,7 @@ def anomalies_router(service: Service) -> APIRouter:
             body = elsewhere.find(request, anomaly["stream"])
             if body is not None:
                 return Why.model_validate(body)
-        with one_at_a_time:
+        with turns.turn():
             return Why.model_validate(why_of(anomaly, past, _told_by(service, anomaly)))
 
     @router.get("/anomalies/{name:path}", responses={404: {"model": Problem}})

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies import models
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi.responses import FileResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from service.api import problems
-from service.api.access import guard, identify
+from service.api.access import guard
 from service.api.anomalies import anomalies_router
 from service.api.artifacts import artifacts_router
 from service.api.audit import audit_router
@@ -22,11 +21,13 @@ from service.api.feedback import feedback_router
 from service.api.gates import gates_router
 from service.api.headers import SecurityHeaders
 from service.api.heatmap import heatmap_router
-from service.api.limits import Limits
+from service.api.incidents import incidents_router
+from service.api.limits import RequestLimits
 from service.api.live import live_router
 from service.api.mutes import mutes_router
 from service.api.notifications import notifications_router
 from service.api.now import now_router
+from service.api.operations import operations_router
 from service.api.problems import ProblemError
 from service.api.reload import reload_router
 from service.api.reset import reset_router
@@ -58,7 +59,7 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     settings = service.settings.api
     app.add_middleware(
-        Limits,
+        RequestLimits,
         requests_per_second=settings.max_requests_per_second,
         body_bytes=settings.max_body_bytes,
     )
@@ -66,37 +67,14 @@ def create_app(service: Service) -> FastAPI:
     guarded = [Depends(guard(service, API)), Depends(_known_query)]
     routers = (
         events_router, whatif_router, reset_router, rewind_router, feedback_router, scores_router,
-        gates_router, heatmap_router, streams_router, episodes_router, anomalies_router,
-        detectors_router, artifacts_router, mutes_router, audit_router, session_router, now_router,
-        live_router, notifications_router, reload_router,
+        gates_router, heatmap_router, streams_router, episodes_router, incidents_router,
+        anomalies_router, detectors_router, artifacts_router, mutes_router, audit_router,
+        session_router, now_router, live_router, notifications_router, reload_router,
     )  # fmt: skip
     for made in routers:
         app.include_router(made(service), prefix=API, dependencies=guarded)
     app.include_router(login_router(service), prefix=API, dependencies=guarded[1:])
-
-    @app.get("/livez", tags=["operations"])
-    async def livez() -> dict[str, str]:  # in no thread: those may all be busy
-        """The process answers; whether Kafka does is no matter here."""
-        return {"status": "ok"}
-
-    @app.get("/readyz", tags=["operations"], response_model=None)
-    async def readyz(verbose: str | None = None) -> JSONResponse:
-        """Memories are restored and events are being read; `?verbose` says what is waited for."""
-        pipeline = service.pipeline
-        body: dict[str, object] = {"status": "ready" if pipeline.ready else "not ready"}
-        if verbose is not None:
-            body["waiting_for"] = pipeline.waiting_for
-            body["checkpoint_postponed"] = pipeline.checkpoint_trouble
-            body["lag_records"] = pipeline.lag_records
-            body["not_told"] = [one.name for one in service.sender.receivers if one.trouble]
-        return JSONResponse(body, 200 if pipeline.ready else 503)
-
-    @app.get("/metrics", tags=["operations"], response_class=Response)
-    def metrics(request: Request) -> Response:
-        """Prometheus metrics; scrapers know no key."""
-        if not service.keys.asked_for:
-            identify(service, request)
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    app.include_router(operations_router(service))
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:

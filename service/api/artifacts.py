@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from model.artifact import SHIPPED, Artifact
 from service.api.detectors import described
 from service.api.problems import ProblemError
-from service.api.schemas import ArtifactList, ListedArtifact, Problem
+from service.api.schemas.detectors import ArtifactList, ListedArtifact
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 
 

@@ -7,7 +7,8 @@ from fastapi import APIRouter
 
 from service.api.access import Caller
 from service.api.paging import Limit, cursor_of, number_of
-from service.api.schemas import AuditPage, Problem
+from service.api.schemas.access import AuditPage
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 from service.clock import now
 from service.errors import Unavailable
@@ -23,7 +24,7 @@ def audit_router(service: Service) -> APIRouter:
     def list_audit(cursor: str | None = None, limit: Limit = 100) -> AuditPage:
         """Changes, the newest first: who made them, of what, and how it was before and after.
         Events are no changes."""
-        items, following = service.history.audited(number_of(cursor), limit)
+        items, following = service.audit.listed(number_of(cursor), limit)
         return AuditPage.model_validate({"items": items, "next_cursor": cursor_of(following)})
 
     return router
@@ -37,6 +38,6 @@ def audited(
     told = {"who": who, "what": what, "of": of, "before": before, "after": after}
     log.info("audit", **told)
     try:
-        service.history.audit({**told, "time": now()})
+        service.audit.note({**told, "time": now()})
     except Unavailable as error:
         log.warning("the change stands in this log alone", error=str(error))

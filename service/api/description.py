@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.api.problems import CONTENT_TYPE
-from service.api.schemas import Problem
+from service.api.schemas.problem import Problem
 
 JSON = "application/json"
 NOT_OURS = {"HTTPValidationError", "ValidationError"}

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 
-from service.api.problems import ProblemError
+from service.api.problems import RETRY_SECONDS, ProblemError
 from service.bootstrap import Service
 from service.telemetry.logging import log
 
@@ -47,7 +47,7 @@ class Elsewhere:
                 raise answer
             unsure = unsure or answer
         if unsure is not None:
-            raise ProblemError(503, unsure.detail)
+            raise ProblemError(503, unsure.detail, retry_seconds=unsure.retry_seconds)
         return None
 
     def pages(self, request: Request, **query: object) -> dict[str, dict[str, Any] | None]:
@@ -97,7 +97,7 @@ class Elsewhere:
                 answer: dict[str, Any] = json.load(reply)
                 return answer
         except urllib.error.HTTPError as error:
-            refused = ProblemError(error.code, _detail(error))
+            refused = ProblemError(error.code, _detail(error), retry_seconds=_later(error))
             if error.code != 404:
                 log.warning("another instance refused", url=url, error=refused.detail)
             return refused
@@ -110,6 +110,12 @@ class Elsewhere:
 def _known_by(file: Path | None) -> ssl.SSLContext:
     """How other instances show that they are ours, where they speak TLS."""
     return ssl.create_default_context(cafile=file)
+
+
+def _later(error: urllib.error.HTTPError) -> int:
+    """After how many seconds it may be asked again."""
+    told = str(error.headers.get("Retry-After"))
+    return int(told) if told.isdecimal() else RETRY_SECONDS
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

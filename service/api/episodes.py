@@ -1,28 +1,19 @@
-"""GET /api/v1/episodes and /api/v1/incidents: what a person is told of."""
+"""GET /api/v1/episodes: what a person is told of."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from service.api.access import Asking, Caller
 from service.api.audit import audited
 from service.api.paging import End, Limit, Start, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
-from service.api.schemas import (
-    Episode,
-    EpisodePage,
-    EpisodeState,
-    IncidentPage,
-    Problem,
-    Remark,
-    Severity,
-)
+from service.api.schemas.anomalies import Severity
+from service.api.schemas.episodes import Episode, EpisodePage, EpisodeState, Remark
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
-from service.incidents import incidents_of
 from service.sinks.history import EpisodeFilter
 
-MOST_GROUPED = 1000  # episodes
-WITHIN_SECONDS = 300.0
 SAID = ("acknowledged", "note")
 
 
@@ -65,35 +56,22 @@ def episodes_router(service: Service) -> APIRouter:
 
     @router.patch("/episodes/{name:path}", responses={404: {"model": Problem}})
     def remark(name: str, remark: Remark, caller: Asking) -> Episode:
-        """Acknowledge an episode, or note something; who listens is told."""
+        """Acknowledge an episode, or note something, or take it back; who listens is told."""
         before = found(name, caller)
         episode = before["id"]
-        note = None if remark.note is None else remark.note.replace("\0", "\\0")
-        history.remark(episode, remark.acknowledged, note)
+        history.remark(episode, *_given(remark))
         body = found(episode, caller)
         told = ({field: one[field] for field in SAID} for one in (before, body))
         audited(service, caller, "remark", episode, *told)
         service.live.tell([("episode", body)])
         return Episode.model_validate(body)
 
-    @router.get("/incidents", responses={400: {"model": Problem}})
-    def list_incidents(
-        caller: Asking,
-        detector: str | None = None,
-        start: Start = None,
-        end: End = None,
-        within_seconds: Annotated[
-            float,
-            Query(ge=0, le=1e9, description="Between the end of one episode and the next one."),
-        ] = WITHIN_SECONDS,
-    ) -> IncidentPage:
-        """Episodes that overlap, as one, the newest first."""
-        between = time_of("start", start), time_of("end", end)
-        wanted = EpisodeFilter(
-            caller.detector(detector), None, None, None, None, *between, prefix=caller.key.prefix
-        )
-        found, more = history.episodes(wanted, MOST_GROUPED)
-        items = incidents_of(found, within_seconds)
-        return IncidentPage.model_validate({"items": items, "truncated": more is not None})
-
     return router
+
+
+def _given(remark: Remark) -> tuple[bool | None, str | None]:
+    """What is said of it; None where nothing is."""
+    given = remark.model_dump(exclude_unset=True)
+    acknowledged = bool(given["acknowledged"]) if "acknowledged" in given else None
+    note = (given["note"] or "").replace("\0", "\\0") if "note" in given else None
+    return acknowledged, note

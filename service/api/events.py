@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import Future
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -11,7 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from service.api.access import Asking
 from service.api.problems import ProblemError
 from service.api.questions import find_detector
-from service.api.schemas import Ingested, Problem
+from service.api.schemas.events import Ingested
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 from service.clock import now
 from service.detector import Detector
@@ -19,6 +21,7 @@ from service.records import RawBatch
 from service.sinks.replies import Outcome
 from service.sources.log import PARTITION, EmbeddedLog
 
+LOOKED_AT, MOST_WARNINGS = 100, 10  # events of a request, fields
 NDJSON = {
     "application/x-ndjson",
     "application/ndjson",
@@ -68,6 +71,8 @@ def events_router(service: Service) -> APIRouter:
         else:
             await run_in_threadpool(log.append, target.name, records)
             reply = await run_in_threadpool(_reply, target, records)
+        if warnings := _warnings(target, records):
+            reply.warnings = warnings
         if not whole:
             detail = "the body is not one JSON value; lines of JSON go as application/x-ndjson"
             raise ProblemError(400, detail, reply.model_dump(exclude_none=True))
@@ -123,6 +128,13 @@ async def _scored(
     finally:
         for wait in waiting:
             service.replies.forget(wait)
+
+
+def _warnings(detector: Detector, records: list[bytes]) -> list[str]:
+    """Of each field once."""
+    quoted = chain.from_iterable(map(detector.decoder.quoted_numbers, records[:LOOKED_AT]))
+    fields = list(dict.fromkeys(quoted))[:MOST_WARNINGS]
+    return [f"{name!r} is not watched: it is a text, numbers go without quotes" for name in fields]
 
 
 def reply_with_scores(outcomes: list[Outcome]) -> Ingested:

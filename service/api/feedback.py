@@ -14,13 +14,14 @@ from service.api.elsewhere import Elsewhere
 from service.api.paging import Limit, as_stored, cursor_of, number_of, time_of
 from service.api.problems import ProblemError
 from service.api.questions import ask, ask_in_thread, find_detector, unknown
-from service.api.schemas import Feedback, FeedbackBody, FeedbackPage, Problem
+from service.api.schemas.feedback import Feedback, FeedbackBody, FeedbackPage
+from service.api.schemas.problem import Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
 from service.clock import now, parse_time
 from service.errors import Unavailable
+from service.sinks.history import MOST_SAID
 
-MOST_SAID = 10_000  # of a stream, that count
 SURELY_EASED = 0.95  # of a threshold: it moves by itself a little, with the stream's pace
 LEAST_MISSED = 0.25  # score
 MOST_POINTS = 5000  # of a stream's past, in which a missed event is looked for
@@ -29,7 +30,6 @@ MOST_POINTS = 5000  # of a stream's past, in which a missed event is looked for
 def feedback_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["feedback"])
     elsewhere = Elsewhere(service)
-    history = service.history
     in_turn = asyncio.Lock()  # a memory follows all that was said before it
 
     @router.post(
@@ -63,7 +63,7 @@ def feedback_router(service: Service) -> APIRouter:
                 "detector": name, "stream": stream, "kind": feedback.kind, "score": score,
                 "episode": feedback.episode, "time": time, "said": now(),
             }  # fmt: skip
-            body = await run_in_threadpool(history.say, said)
+            body = await run_in_threadpool(service.feedback.say, said)
             await _follow(service, name, stream)
         of = f"{name} {stream}"
         await run_in_threadpool(audited, service, caller, "feedback", of, None, body)
@@ -86,7 +86,7 @@ def feedback_router(service: Service) -> APIRouter:
             return FeedbackBody.model_validate(body)
         async with in_turn:
             wanted = number_of(number) or 0
-            body = await run_in_threadpool(history.undo, name, stream, wanted)
+            body = await run_in_threadpool(service.feedback.undo, name, stream, wanted)
             if body is None:
                 raise ProblemError(404, f"stream {stream!r} has no feedback {number!r}")
             await _follow(service, name, stream)
@@ -103,7 +103,7 @@ def feedback_router(service: Service) -> APIRouter:
         limit: Limit = 100,
     ) -> FeedbackPage:
         """What was said, the newest first, also what was taken back."""
-        items, following = history.feedback(
+        items, following = service.feedback.listed(
             caller.detector(detector), stream, number_of(cursor), limit, caller.key.prefix
         )
         return FeedbackPage.model_validate({"items": items, "next_cursor": cursor_of(following)})
@@ -164,7 +164,7 @@ def _factor(service: Service, name: str, stream: str) -> float:
 
 def _said(service: Service, name: str, stream: str) -> list[Said]:
     """All that counts, the oldest first."""
-    items, _ = service.history.feedback(name, stream, None, MOST_SAID)
+    items, _ = service.feedback.listed(name, stream, None, MOST_SAID)
     return [Said(one["kind"], one["score"]) for one in reversed(items) if not one["undone"]]
 
 

@@ -1,7 +1,6 @@
 """GET /api/v1/streams/{id}/gates: what a stream's memory kept and let go."""
 
 import math
-import threading
 from dataclasses import asdict
 from typing import Any
 
@@ -13,21 +12,24 @@ from service.api.elsewhere import Elsewhere
 from service.api.paging import End, Start, time_of
 from service.api.problems import ProblemError
 from service.api.questions import ask_in_thread, find_detector
-from service.api.schemas import GatesBody, Problem
+from service.api.schemas.curves import GatesBody
+from service.api.schemas.problem import Problem
 from service.api.streams import memory_of
+from service.api.turns import Turns
 from service.blocks.columns import Kept
 from service.bootstrap import Service
 from service.detector import Configured
 
 MOST_EVENTS = 2000  # that are told of
 WARM_UP_EVENTS = 500  # before them
+MOST_WAITING = 3  # requests
 DIGITS = 4  # behind the point
 
 
 def gates_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["streams"])
     elsewhere = Elsewhere(service)
-    one_at_a_time = threading.Lock()
+    turns = Turns("working gates out", MOST_WAITING)
 
     @router.get(
         "/streams/{stream:path}/gates",
@@ -67,7 +69,7 @@ def gates_router(service: Service) -> APIRouter:
                 404, f"detector {name} keeps no values of {stream!r} of that time, event by event"
             )
         configured = (find_detector(service, name) if known is None else known[0]).configured
-        with one_at_a_time:
+        with turns.turn():
             body = _told(configured, kept, min(shown, MOST_EVENTS), feature)
         return GatesBody.model_validate(
             {"stream": stream, "detector": name, "truncated": shown > MOST_EVENTS, **body}

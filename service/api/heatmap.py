@@ -11,7 +11,8 @@ from service.api.access import Asking
 from service.api.paging import End, Start, time_of
 from service.api.problems import ProblemError
 from service.api.questions import find_detector
-from service.api.schemas import Heatmap, Problem
+from service.api.schemas.curves import Heatmap
+from service.api.schemas.problem import Problem
 from service.api.scores import F64, json_of
 from service.bootstrap import Service
 

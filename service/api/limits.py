@@ -24,7 +24,7 @@ class Bucket:
     at: float
 
 
-class Limits:
+class RequestLimits:
     """Refuses with 429 and 413. A client is an address, other than our own machine's; beyond
     MOST_CLIENTS those are forgotten that were silent for longest."""
 

@@ -11,9 +11,10 @@ from fastapi.responses import StreamingResponse
 from service.api.access import Asking, Caller
 from service.api.now import present
 from service.api.problems import ProblemError
-from service.api.schemas import Problem
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 from service.errors import Unavailable
+from service.keys import Key
 from service.sinks.live import Live
 
 NOW_SECONDS = 1.0
@@ -70,20 +71,25 @@ def live_router(service: Service) -> APIRouter:
 
 
 class Glance:
-    """How the instance is doing, found out once a second for all who listen."""
+    """How the instance is doing, found out once a second for all who listen and see the same."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._event, self._until = b"", float("-inf")
+        self._told: dict[tuple[str | None, str], tuple[float, bytes]] = {}  # by scope: until when
 
-    async def event(self, time: float) -> bytes:
-        if time >= self._until:
-            self._until = time + NOW_SECONDS
-            try:
-                self._event = _event("now", await present(self._service))
-            except (ProblemError, Unavailable) as error:  # the next one may say more
-                self._event = _event("busy", {"detail": str(error)})
-        return self._event
+    async def event(self, time: float, key: Key) -> bytes:
+        scope = key.detector, key.prefix
+        until, event = self._told.get(scope, (float("-inf"), b""))
+        if time < until:
+            return event
+        self._told = {of: told for of, told in self._told.items() if time < told[0]}
+        self._told[scope] = time + NOW_SECONDS, event
+        try:
+            event = _event("now", await present(self._service, key))
+        except (ProblemError, Unavailable) as error:  # the next one may say more
+            event = _event("busy", {"detail": str(error)})
+        self._told[scope] = time + NOW_SECONDS, event
+        return event
 
 
 async def _events(
@@ -114,7 +120,7 @@ async def _events(
             return
         if loop.time() >= told_now + NOW_SECONDS:
             told_now = loop.time()
-            yield await glance.event(told_now)
+            yield await glance.event(told_now, caller.key)
         try:
             await asyncio.wait_for(woken.wait(), max(0.0, told_now + NOW_SECONDS - loop.time()))
         except TimeoutError:

@@ -15,7 +15,8 @@ from service.api.elsewhere import Elsewhere
 from service.api.paging import time_of
 from service.api.problems import ProblemError
 from service.api.questions import ask, find_detector
-from service.api.schemas import MuteChange, MuteList, NewMute, Problem
+from service.api.schemas.mutes import MuteChange, MuteList, NewMute
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 from service.clock import format_time, now
 from service.mutes import PERIODS, Mute
@@ -28,7 +29,7 @@ ID_GIVEN: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
 def mutes_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["mutes"])
     elsewhere = Elsewhere(service)
-    history, pipeline = service.history, service.pipeline
+    mutes, pipeline = service.mutes, service.pipeline
     shared = service.settings.history.secret() is not None
 
     async def others(
@@ -48,7 +49,7 @@ def mutes_router(service: Service) -> APIRouter:
         """All mutes, the newest first; with `stream` or `detector`, those that concern it."""
         rows = [
             row
-            for row in history.mutes()
+            for row in mutes.listed()
             if detector is None or row["detector"] in (None, detector)
             if stream is None or Mute.of(row).names.fullmatch(stream)
             if not caller.key.scoped or _within(caller, row)
@@ -87,13 +88,13 @@ def mutes_router(service: Service) -> APIRouter:
 
 def _added(service: Service, caller: Caller, row: dict[str, Any]) -> dict[str, Any]:
     """The mute as it is kept now; from the pipeline's thread."""
-    history = service.history
-    known = history.mutes()
+    mutes = service.mutes
+    known = mutes.listed()
     same = next((one for one in known if one["id"] == row["id"]), None)
     if same is None:
         if len(known) >= MOST:
             raise ProblemError(400, f"there are {MOST} mutes: remove those that are over")
-        history.mute(row)
+        mutes.add(row)
         audited(service, caller, "mute", row["id"], None, _body(row))
         return row
     if any(same[name] != row[name] for name in row if name != "made"):
@@ -104,11 +105,11 @@ def _added(service: Service, caller: Caller, row: dict[str, Any]) -> dict[str, A
 def _removed(service: Service, caller: Caller, name: str) -> dict[str, Any] | None:
     """The mute as it was, None where there is none that the key is for; from the pipeline's
     thread."""
-    history = service.history
-    row = next((one for one in history.mutes() if one["id"] == name), None)
+    mutes = service.mutes
+    row = next((one for one in mutes.listed() if one["id"] == name), None)
     if row is None or not _within(caller, row):
         return None
-    history.unmute(name)
+    mutes.remove(name)
     audited(service, caller, "unmute", name, _body(row), None)
     return row
 

@@ -8,7 +8,8 @@ from service.api.access import Asking
 from service.api.audit import audited
 from service.api.paging import Limit, cursor_of, number_of
 from service.api.problems import ProblemError
-from service.api.schemas import Notification, NotificationPage, Problem
+from service.api.schemas.episodes import Notification, NotificationPage
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 
 

@@ -14,16 +14,25 @@ from service.errors import SettingsError, Unavailable
 from service.telemetry.logging import log
 
 CONTENT_TYPE = "application/problem+json"
+RETRY_SECONDS = 1
 
 
 class ProblemError(Exception):
-    """Raise it from a route; `more` are further members of the problem."""
+    """Raise it from a route; `more` are further members of the problem, and after `retry_seconds`
+    it may be asked again what is not to be had now."""
 
-    def __init__(self, status: int, detail: str, more: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        more: Mapping[str, Any] | None = None,
+        retry_seconds: int = RETRY_SECONDS,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.more = dict(more or {})
+        self.retry_seconds = retry_seconds
 
 
 def problem(
@@ -42,7 +51,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def _problem(_: Request, error: ProblemError) -> JSONResponse:
-        return problem(error.status, error.detail, error.more)
+        later = _later(error.status, error.retry_seconds)
+        return problem(error.status, error.detail, error.more, later)
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
@@ -72,4 +82,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Unavailable)
     async def _unavailable(_: Request, error: Unavailable) -> JSONResponse:
-        return problem(503, str(error), headers={"Retry-After": "1"})
+        return problem(503, str(error), headers=_later(503))
+
+
+def _later(status: int, seconds: int = RETRY_SECONDS) -> dict[str, str]:
+    """When to ask again, of what is not to be had now."""
+    return {"Retry-After": str(seconds)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}

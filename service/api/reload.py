@@ -5,7 +5,8 @@ from fastapi import APIRouter
 from service.api.access import Asking
 from service.api.audit import audited
 from service.api.problems import ProblemError
-from service.api.schemas import Problem, Reloaded
+from service.api.schemas.detectors import Reloaded
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 from service.errors import SettingsError
 

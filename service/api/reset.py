@@ -8,7 +8,8 @@ from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
 from service.api.problems import ProblemError
 from service.api.questions import ask, find_detector, unknown
-from service.api.schemas import Problem, ResetBody
+from service.api.schemas.problem import Problem
+from service.api.schemas.streams import ResetBody
 from service.api.streams import memory_of
 from service.bootstrap import Service
 from service.errors import Unavailable

@@ -11,19 +11,26 @@ from service.api.elsewhere import Elsewhere
 from service.api.paging import time_of
 from service.api.problems import ProblemError
 from service.api.questions import ask_in_thread, find_detector, unknown
-from service.api.schemas import Problem, RewindBody, RewindTo
+from service.api.schemas.problem import Problem
+from service.api.schemas.streams import RewindBody, RewindTo
 from service.api.streams import memory_of
+from service.api.turns import Turns
 from service.bootstrap import Service
+from service.detector import Detector
 from service.errors import StateError, Unavailable
+from service.memory.store import owner_of
 from service.mutes import Mutes
+from service.records import Partition
 from service.rewind import Asked, Before, memory_before
 
 LONGEST_SECONDS = 60.0  # that reading what is retained may take
+RETRY_SECONDS = 10  # for who comes while another one is under way
 
 
 def rewind_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["streams"])
     elsewhere = Elsewhere(service, 2.0 * LONGEST_SECONDS)
+    turns = Turns("a rewind", retry_seconds=RETRY_SECONDS)
 
     @router.post(
         "/streams/{stream:path}/rewind",
@@ -41,15 +48,17 @@ def rewind_router(service: Service) -> APIRouter:
         all records before then that Kafka, or the embedded log, still has: a reset in between is
         as if it had not been. What was told stays, and what was
         read is not read again. Saved before the answer."""
-        name = find_detector(service, detector).name
-        asked = Asked(stream, name, start=time_of("time", to.time))
-        if _known(service, asked) is None:
+        name, start = find_detector(service, detector).name, time_of("time", to.time)
+        known = ask_in_thread(service, lambda: memory_of(service, name, stream))
+        if known is None:
             given = to.model_dump_json().encode()
             body = elsewhere.find(request, stream, given, detector=detector)
         else:
-            then = _before(service, asked)
-            known = _go_back(service, caller, asked, then)
-            body = known and {**known, "whole": then.whole}
+            asked = Asked(stream, name, start, partition=_partition(service, known[0]))
+            with turns.turn():
+                then = _before(service, asked)
+            told = _go_back(service, caller, asked, then)
+            body = told and {**told, "whole": then.whole}
         if body is None:
             raise unknown(service, name, stream)
         return RewindBody.model_validate(body)
@@ -57,18 +66,15 @@ def rewind_router(service: Service) -> APIRouter:
     return router
 
 
-def _known(service: Service, asked: Asked) -> dict[str, Any] | None:
-    """What is told of the stream, None where its memory is not here."""
-    known = ask_in_thread(service, lambda: memory_of(service, asked.detector, asked.stream))
-    if known is None:
-        return None
-    return {"stream": asked.stream, "detector": asked.detector, "time": known[1]["time"]}
+def _partition(service: Service, detector: Detector) -> Partition | None:
+    """Whose memories these are, None where they do not move with one."""
+    return None if service.pipeline.assignment is None else owner_of(detector.memory)[2]
 
 
 def _before(service: Service, asked: Asked) -> Before:
     """The memory of then, rebuilt in this thread."""
     ends = time.monotonic() + LONGEST_SECONDS
-    mutes = Mutes(service.history.mutes)
+    mutes = Mutes(service.mutes.listed)
     mutes.load()
     try:
         return memory_before(service.settings, asked, mutes, lambda: time.monotonic() < ends)
@@ -82,7 +88,7 @@ def _go_back(service: Service, caller: Caller, asked: Asked, then: Before) -> di
 
     def change() -> dict[str, Any] | None:
         before = memory_of(service, name, stream)
-        if before is None or not service.pipeline.rewind(name, then.memories):
+        if before is None or not service.pipeline.rewind(name, then.memories, asked.partition):
             return None
         after = memory_of(service, name, stream)
         told = (None if known is None else known[1] for known in (before, after))

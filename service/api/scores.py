@@ -12,7 +12,8 @@ from service.api.elsewhere import Elsewhere
 from service.api.paging import End, Start, time_of
 from service.api.problems import ProblemError
 from service.api.questions import ask_in_thread, find_detector
-from service.api.schemas import Problem, ScoresBody
+from service.api.schemas.curves import ScoresBody
+from service.api.schemas.problem import Problem
 from service.api.streams import memory_of
 from service.blocks.columns import Curves
 from service.bootstrap import Service

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.access import COOKIE, Asking, is_foreign
 from service.api.problems import ProblemError
-from service.api.schemas import Login, Problem, Who
+from service.api.schemas.access import Login, Who
+from service.api.schemas.problem import Problem
 from service.bootstrap import Service
 from service.keys import Key
 

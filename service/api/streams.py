@@ -11,7 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from service.api.access import Asking
 from service.api.elsewhere import Elsewhere
 from service.api.questions import ask, find_detector, unknown
-from service.api.schemas import Problem, StreamDetail, StreamPage
+from service.api.schemas.problem import Problem
+from service.api.schemas.streams import StreamDetail, StreamPage
 from service.bootstrap import Service
 from service.overview import loudest
 from service.upgrade import Known, speaking
@@ -55,17 +56,7 @@ def streams_router(service: Service) -> APIRouter:
                 sort="score", limit=limit,
             )  # fmt: skip
             return _worst(here, pages, limit)
-
-        def find() -> list[dict[str, Any]]:
-            return [
-                body
-                for place in service.pipeline.places(name)
-                for _, body in speaking(
-                    (one, body) for one in place for body in one.streams(cursor, limit + 1, begins)
-                ).values()
-            ]
-
-        items = await ask(service, find)
+        items = await ask(service, lambda: _by_name(service, name, begins, cursor, limit + 1))
         pages = await run_in_threadpool(
             elsewhere.pages, request, detector=detector, prefix=prefix, cursor=cursor, limit=limit
         )
@@ -98,6 +89,19 @@ def memory_of(service: Service, detector: str, stream: str) -> Known | None:
         if known:
             return speaking(known)[stream]
     return None
+
+
+def _by_name(
+    service: Service, name: str, prefix: str, cursor: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """Ours, from the pipeline's thread."""
+    return [
+        body
+        for place in service.pipeline.places(name)
+        for _, body in speaking(
+            (one, body) for one in place for body in one.streams(cursor, limit, prefix)
+        ).values()
+    ]
 
 
 def _loudest(

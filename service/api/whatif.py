@@ -8,7 +8,8 @@ from service.api.elsewhere import Elsewhere
 from service.api.events import CONTENT, records_of, reply_with_scores
 from service.api.problems import ProblemError
 from service.api.questions import ask, find_detector, unknown
-from service.api.schemas import Ingested, Problem
+from service.api.schemas.events import Ingested
+from service.api.schemas.problem import Problem
 from service.api.streams import memory_of
 from service.bootstrap import Service
 from service.clock import now
@@ -25,6 +26,7 @@ def whatif_router(service: Service) -> APIRouter:
 
     @router.post(
         "/streams/{stream:path}/whatif",
+        response_model_exclude_unset=True,
         openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
         responses={code: {"model": Problem} for code in (400, 404, 413, 503)},
     )

@@ -53,7 +53,7 @@ class Broker:
                 ]
             ),
             "listener.security.protocol.map": (
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL"
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL"
             ),
             "log.dirs": str(folder / "log"),
             "offsets.topic.replication.factor": "1",

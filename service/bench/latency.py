@@ -79,7 +79,7 @@ def _paced(
 ) -> F64:
     """Seconds that each event waited."""
     if not find_spec("confluent_kafka"):
-        raise WakefulError("confluent-kafka is not installed: pip install 'wakeful[bench]'")
+        raise WakefulError("confluent-kafka is not installed: .venv/bin/pip install -e '.[bench]'")
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     with filled_topic(servers, work.records(STREAMS, STREAMS)) as topic:

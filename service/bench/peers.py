@@ -28,7 +28,7 @@ def torch_lstm(given: Given, hidden: int) -> float:
     try:
         import torch  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise WakefulError("torch is not installed: pip install 'wakeful[train]'") from error
+        raise WakefulError("torch is not installed: .venv/bin/pip install -e '.[train]'") from error
     torch.set_num_threads(1)
     features = len(given.events[0][1])
     encoder = torch.nn.LSTM(features, hidden)
@@ -52,7 +52,8 @@ def river_trees(given: Given, trees: int = 25) -> float:
     try:
         from river.anomaly import HalfSpaceTrees  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise WakefulError("river is not installed: pip install 'wakeful[evaluate]'") from error
+        detail = "river is not installed: .venv/bin/pip install -e '.[evaluate]'"
+        raise WakefulError(detail) from error
     forest = HalfSpaceTrees(n_trees=trees, seed=1)
     low, high = np.min([v for _, v in given.events], 0), np.max([v for _, v in given.events], 0)
     width = np.maximum(high - low, 1e-9)

@@ -57,7 +57,7 @@ def confluent_and_msgspec(servers: str, topic: str, records: int) -> float:
         import msgspec  # noqa: PLC0415
     except ImportError as error:
         raise WakefulError(
-            "confluent-kafka is not installed: pip install 'wakeful[bench]'"
+            "confluent-kafka is not installed: .venv/bin/pip install -e '.[bench]'"
         ) from error
     consumer = confluent_kafka.Consumer({"bootstrap.servers": servers, "group.id": topic})
     decode = msgspec.json.Decoder(dict[str, float]).decode
@@ -80,7 +80,8 @@ def quixstreams_and_count(servers: str, topic: str, records: int) -> float:
     try:
         import quixstreams  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise WakefulError("quixstreams is not installed: pip install 'wakeful[bench]'") from error
+        detail = "quixstreams is not installed: .venv/bin/pip install -e '.[bench]'"
+        raise WakefulError(detail) from error
     read, started, ended = 0, 0.0, 0.0
 
     def count(value: Any, state: Any) -> None:  # noqa: ARG001 - as it is called

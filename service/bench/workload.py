@@ -85,7 +85,7 @@ def joint(folder: Path) -> Workload:
         from model.training import TrainingSettings  # noqa: PLC0415
     except ImportError as error:
         raise WakefulError(
-            "to measure a trained artifact one is trained: pip install 'wakeful[train]'"
+            "to measure a trained artifact one is trained: .venv/bin/pip install -e '.[train]'"
         ) from error
     times = np.asarray(START + 10.0 * np.arange(TRAINING_EVENTS), np.float64)
     series = Series("training", times, values_of(np.arange(TRAINING_EVENTS), len(FEATURES)))

@@ -1,6 +1,7 @@
 """JSON records -> columns of events, and rejected records with their reasons."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,19 @@ from service.decoding.scan import (
     Wanted,
     scan,
 )
-from service.decoding.tokens import LARGEST_VALUE
+from service.decoding.tokens import LARGEST_VALUE, is_number
 from service.errors import RecordRejected
 from service.records import I64, Bytes, DeadLetter, EventBatch, Names, RawBatch, event_id, read_only
 
 CLOUD_EVENT = "specversion", "id", "source", "type"
 """What makes a record a CloudEvent: these texts."""
+
+FRAMED = b"\0"  # what the records of a schema registry begin with, and no JSON
+
+Unpacked = tuple[RawBatch, Mapping[int, RecordRejected]]
+"""Records in JSON, and those that are not to be had in it."""
+
+Unpack = Callable[[RawBatch], Unpacked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,8 @@ class Decoded:
     """Every record of a raw batch, in one of two parts.
 
     `features` are those of the columns: what was asked for, then what was discovered.
-    `ignored_fields` counts numeric fields that are not features, `missing_values` absent features.
+    `ignored_fields` counts numeric fields that are not features, with `discover` also those whose
+    number is a text; `missing_values` absent features.
     """
 
     events: EventBatch
@@ -84,27 +93,34 @@ class Decoded:
 class JsonDecoder:
     """Pure: the same records, features and settings give the same events and rejections.
 
-    Usual events are read in columns, by `scan`; `read` decides on the others, one by one.
+    Usual events are read in columns, by `scan`; `read` decides on the others, one by one. Records
+    that may be in another form are put into JSON first, by `unpack`, which may raise Unavailable.
     """
 
-    def __init__(self, detector: str, fields: Fields, limits: Limits) -> None:
+    def __init__(
+        self, detector: str, fields: Fields, limits: Limits, unpack: Unpack | None = None
+    ) -> None:
         self.detector = detector
         self.fields = fields
         self.limits = limits
         self._no_features = {fields.key, *fields.times, *fields.categories}
+        self._unpack = unpack
         self._parse = msgspec.json.Decoder(dict[str, Any]).decode
 
     def decode(self, raw: RawBatch, features: tuple[str, ...]) -> Decoded:
         """Decode a batch for a detector that watches `features` so far."""
         names = {name: f for f, name in enumerate(features)}
         columns = Columns.of(len(raw), len(names), len(self.fields.categories))
-        scan(raw.data, raw.keys, raw.values, raw.timestamps, self._wanted(names), columns)
+        plain, refused = (raw, {}) if self._unpack is None else self._unpack(raw)
+        scan(plain.data, plain.keys, plain.values, plain.timestamps, self._wanted(names), columns)
         events: dict[int, Event] = {}
         dead_letters = []
         for i in np.flatnonzero(~columns.events["read"]).tolist():
             try:
+                if i in refused:
+                    raise refused[i]
                 event, columns.events["ignored"][i] = self.read(
-                    raw.key(i), raw.value(i), float(raw.timestamps[i]), names
+                    plain.key(i), plain.value(i), float(plain.timestamps[i]), names
                 )
             except RecordRejected as rejected:
                 dead_letters.append(dead_letter(self.detector, raw, i, rejected))
@@ -112,7 +128,7 @@ class JsonDecoder:
             for name in event.values:
                 names.setdefault(name, len(names))
             events[i] = event
-        batch, ignored = _in_columns(raw, columns, events, names)
+        batch, ignored = _in_columns(plain, columns, events, names)
         missing = int(np.isnan(batch.values).sum())
         return Decoded(batch, dead_letters, tuple(names), ignored, missing)
 
@@ -161,7 +177,9 @@ class JsonDecoder:
         try:
             body = self._parse(value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RecordRejected("malformed_json", str(error)) from None
+            framed = self._unpack is None and (value or b"").startswith(FRAMED)
+            hint = "; of a schema registry? set kafka.schema_registry.url" if framed else ""
+            raise RecordRejected("malformed_json", f"{error}{hint}") from None
         cloud = all(isinstance(body.get(name), str) for name in CLOUD_EVENT)
         return self._data(body) if cloud else body
 
@@ -232,13 +250,44 @@ class JsonDecoder:
                     values[name] = _number(name, value)
                 else:
                     ignored += 1
+            elif self._is_quoted(name, value):
+                ignored += 1
         if not values:
             wanted = ", ".join(columns) or "any number"
-            raise RecordRejected("no_features", f"has none of the watched fields: {wanted}"[:500])
+            raise RecordRejected(
+                "no_features",
+                f"has none of the watched fields: {wanted}"[:500] + _said(self._quoted(body)),
+            )
         return values, ignored
+
+    def quoted_numbers(self, value: bytes | None) -> list[str]:
+        """A record's fields that are not watched because their numbers are texts."""
+        if not self.fields.discover:
+            return []
+        try:
+            return self._quoted(self._body(value))
+        except RecordRejected:
+            return []
+
+    def _quoted(self, body: dict[str, Any]) -> list[str]:
+        return [
+            name
+            for name, value in body.items()
+            if name not in self._no_features and self._is_quoted(name, value)
+        ]
+
+    def _is_quoted(self, name: str, value: object) -> bool:
+        if not (self._discovers(name) and isinstance(value, str) and value.isascii()):
+            return False
+        return is_number(read_only(value.encode()), 0, len(value))
 
     def _discovers(self, name: str) -> bool:
         return self.fields.discover and name not in self.fields.ignore
+
+
+def _said(quoted: list[str]) -> str:
+    """What is wrong with fields whose numbers are texts."""
+    return f"; {quoted[0]!r} is a text: numbers go without quotes"[:200] if quoted else ""
 
 
 def _number(name: str, value: object) -> float:

@@ -25,6 +25,7 @@ from service.decoding.tokens import (
     TEXT,
     after_space,
     is_digit,
+    is_number,
     same,
     text_at,
     value_at,
@@ -66,7 +67,7 @@ EVENT = np.dtype(
         ("length", "<i8"),  # and how long it is
         ("time", "<f8"),
         ("rank", "<i8"),  # of the field that the time was taken from
-        ("ignored", "<i8"),  # numbers in fields that are not watched
+        ("ignored", "<i8"),  # numbers in fields that are not watched, or in texts
     ],
     align=True,
 )
@@ -168,7 +169,9 @@ def read_fields(
         k = field_at(data, start, stop - start, names, fields, hint)
         if k < 0:
             strangers = meet(data, start, stop - start, unknown, strangers)
-            event["ignored"] += what == NUMBER
+            event["ignored"] += what == NUMBER or (
+                what == TEXT and not strict and is_number(data, first, after - 1)
+            )
             usual = strangers >= 0 and not (what == NUMBER and growing)
         else:
             field, hint = fields[k], k + 1
@@ -222,6 +225,8 @@ def keep(
     if kind == FEATURE:
         if what == NUMBER:
             values[place] = number
+        elif what == TEXT and not strict:
+            event["ignored"] += is_number(data, first, after - 1)
         return what in (NUMBER, NULL) or not strict
     if kind == TIME:
         return keep_time(data, place, what, number, first, after, event)

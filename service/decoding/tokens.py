@@ -109,6 +109,15 @@ def number_at(data: Bytes, at: int, end: int) -> tuple[float, int]:
 
 
 @compiled
+def is_number(data: Bytes, at: int, end: int) -> bool:
+    """Whether what stands there is a usual JSON number and nothing else."""
+    if at >= end:
+        return False
+    number, after = number_at(data, at, end)
+    return not math.isnan(number) and after == end
+
+
+@compiled
 def digits_at(
     data: Bytes, at: int, end: int, digits: np.uint64, count: int
 ) -> tuple[np.uint64, int, int]:

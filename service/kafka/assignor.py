@@ -8,14 +8,20 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]
     """The client's own, which goes on claiming its partitions after the group has left it behind:
-    then their new owner and this one would both be believed. `present` says whether it is in the
-    group; who is not claims nothing."""
+    then their new owner and this one would both be believed. `member` is who we are in the group;
+    who is nobody there claims nothing.
 
-    def __init__(self, present: Callable[[], bool]) -> None:
+    Each says who it is, too: a broker has a group meet where what a member says is something else
+    than before (see `KafkaSource`)."""
+
+    def __init__(self, member: Callable[[], str]) -> None:
         super().__init__()
-        self._present = present
+        self._member = member
 
     def metadata(self, topics: Iterable[str]) -> Any:
-        if not self._present():
+        member = self._member()
+        if not member:
             self.member_assignment = None
-        return super().metadata(topics)
+        told = super().metadata(topics)
+        told.user_data = member.encode()
+        return told

@@ -5,6 +5,7 @@ The client tries again in silence: what it raises in the end is that it took too
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from kafka.errors import (
@@ -46,6 +47,13 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
         if failure is not None:
             raise failure
 
+    async def _build_transport(self, *args: Any, **options: Any) -> Any:
+        """With what came before the end of a connection: a broker says why it hangs up, and hangs
+        up. The client drops what it reads together with the end, as it does where it is late."""
+        transport = await super()._build_transport(*args, **options)
+        transport._sock_recv = partial(_received, transport._sock_recv)
+        return transport
+
     async def _connect(self, node: Any, conn: Any, *args: Any, **options: Any) -> None:
         try:
             passwords = self._passwords()
@@ -80,6 +88,12 @@ class Client(KafkaNetClient):  # type: ignore[misc]
         super().__init__(net, Connections(passwords, net, **configs), **configs)
 
 
+def _received(receive: Callable[[], tuple[bytes, Any]]) -> tuple[bytes, Any]:
+    """What there is first; the end is still there at the next look."""
+    data, error = receive()
+    return data, None if data else error
+
+
 def _failed(error: BaseException) -> KafkaError:
     """As an error of the client's, so that it reaches who waits for the connection."""
     if isinstance(error, KafkaError):
@@ -89,8 +103,14 @@ def _failed(error: BaseException) -> KafkaError:
     return wrapped
 
 
+def reason_of(error: BaseException) -> BaseException | None:
+    """What it comes from: the client raises it from that, or tells it."""
+    told = next((one for one in error.args if isinstance(one, BaseException)), None)
+    return error.__cause__ or error.__context__ or told
+
+
 def final(error: KafkaError) -> bool:
     """Whether a connection that failed so will fail again, until somebody changes something."""
-    reason = error.__cause__ or error.__context__
+    reason = reason_of(error)
     lost = isinstance(error, (KafkaConnectionError, KafkaTimeoutError))
     return not lost or isinstance(reason, (ssl.SSLError, FileNotFoundError, PermissionError))

@@ -49,6 +49,11 @@ class Meetings:
         """Whether the group meets: who holds what is not settled."""
         return self._meeting is not None and not self._meeting.is_done
 
+    def ask_as_follower(self) -> None:
+        """Have the group meet, unless we lead it: then it has just met."""
+        if not self._consumer._coordinator._is_leader:
+            self._consumer._coordinator.request_rejoin()
+
     def close(self) -> None:
         """No other meeting begins, whatever the one comes to that is going on."""
         self._consumer._coordinator.need_rejoin = lambda: False

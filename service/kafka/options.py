@@ -98,6 +98,18 @@ def check_options(options: dict[str, Any]) -> None:
     _check_security(_dotted(options))
 
 
+def secrets_of(options: dict[str, Any]) -> dict[str, str | None]:
+    """Of the options that name a file with a secret: what is in it now, None where nobody says."""
+    return {name: _held(file) for name, file in _dotted(options).items() if name in OF_FILES}
+
+
+def _held(file: str) -> str | None:
+    try:
+        return _read(file)
+    except (OSError, ValueError):
+        return None
+
+
 def _check_security(dotted: dict[str, Any]) -> None:
     """That what is there to be safe is complete, and made use of."""
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
@@ -22,6 +23,7 @@ ANSWER_SECONDS = 5.0  # for which the end of a transaction is waited for at once
 BLOCK_MS = 5000  # for which sending waits for the broker or a topic
 RECONNECT_MS = 2000
 TIMEOUT_MS = 20_000  # after which brokers abort what a dead process left open
+CLOSE_SECONDS = 10.0  # after which a client that is left is ended by force
 GIVE_UP_SECONDS = 30.0  # longer than brokers need: then the client itself is stuck
 FLUSH_BYTES = 32 * 2**20  # of messages that wait to be sent
 
@@ -130,7 +132,9 @@ class Transactions:
             raise
         self._given_up = time.monotonic() + GIVE_UP_SECONDS
         self._counted = lambda: self._ended(ahead, counted)
-        self._ending = _in_background(lambda: self._commit(sent, ahead, member))
+        self._ending = _in_background(
+            partial(_commit, self._producer, sent, self._with_address(ahead), member)
+        )
         if wait:
             self.settle()
 
@@ -179,27 +183,11 @@ class Transactions:
                 waiting = 0
         return sent
 
-    def _commit(self, sent: list[Any], offsets: dict[Partition, int], member: Any) -> None:
-        """End it: in a thread of its own, as the client waits for as long as the broker is away."""
-        producer = self._producer
-        told = {
+    def _with_address(self, offsets: dict[Partition, int]) -> dict[TopicPartition, Any]:
+        return {
             TopicPartition(*partition): OffsetAndMetadata(offset, self.address, -1)
             for partition, offset in offsets.items()
         }
-        try:
-            producer.flush()
-            for promise in sent:  # the client may leave one out and commit the others
-                if promise.failed():
-                    raise promise.exception
-            if told:
-                producer.send_offsets_to_transaction(told, member)
-            producer.commit_transaction()
-        except KafkaError as error:
-            try:
-                producer.abort_transaction()
-            except KafkaError as another:
-                raise Unsettled(f"kafka: {error!r}, then {another!r}") from another
-            raise
 
     def _ended(self, offsets: dict[Partition, int], counted: Callable[[], None]) -> None:
         for partition in offsets.keys() & self._offsets.keys():  # one may have been away since
@@ -226,13 +214,32 @@ class Transactions:
         name."""
         producer, self._producer, self._ending = self._producer, None, None
         if producer is not None:
-            _in_background(lambda: _leave(producer))
+            _in_background(partial(_leave, producer))
+
+
+def _commit(producer: Any, sent: list[Any], told: dict[TopicPartition, Any], member: Any) -> None:
+    """End it: in a thread of its own, as the client waits for as long as the broker is away. It
+    knows of nothing else: a client that is stuck would keep a service that was long followed."""
+    try:
+        producer.flush()
+        for promise in sent:  # the client may leave one out and commit the others
+            if promise.failed():
+                raise promise.exception
+        if told:
+            producer.send_offsets_to_transaction(told, member)
+        producer.commit_transaction()
+    except KafkaError as error:
+        try:
+            producer.abort_transaction()
+        except KafkaError as another:
+            raise Unsettled(f"kafka: {error!r}, then {another!r}") from another
+        raise
 
 
 def _leave(producer: Any) -> None:
     with suppress(KafkaError):  # there is nothing to abort, or nobody to tell
         producer.abort_transaction()
-    producer.close()
+    producer.close(CLOSE_SECONDS)
 
 
 def _in_background(call: Callable[[], None]) -> "Future[None]":

@@ -18,11 +18,20 @@ from kafka.errors import (
 )
 
 from service.errors import Unavailable
-from service.kafka.connections import final
+from service.kafka.connections import final, reason_of
 from service.kafka.options import client_options
 from service.kafka.rights import Right, absent, missing
 
 ANSWER_MS = 3000
+OF_OURS = (
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_UNKNOWN",  # Kafka's word for most of it
+    "ALERT_UNKNOWN_CA",
+)
+"""What a broker says of a certificate, as OpenSSL ends it."""
 OTHER_NAMES = {62, 64}  # OpenSSL's: the certificate is of another host, or address
 HINTS = {
     SaslAuthenticationFailedError: (
@@ -35,7 +44,7 @@ HINTS = {
     ),
     UnsupportedCodecError: (
         "records are compressed in a way that is not installed here",
-        "pip install 'wakeful[kafka-compression]' and start again",
+        ".venv/bin/pip install -e '.[kafka-compression]' and start again",
     ),
 }
 """What an error of the client's means, and what to do."""
@@ -111,7 +120,7 @@ class Trouble:
 
 def in_words(error: Exception) -> str:
     """What an error means, and what to do."""
-    reason = error.__cause__ or error.__context__
+    reason = reason_of(error)
     if isinstance(reason, ssl.SSLError):
         return _of_tls(reason)
     if (hint := HINTS.get(type(error))) is not None:
@@ -142,6 +151,12 @@ def failure_of(client: Any) -> KafkaError | None:
 
 
 def _of_tls(error: ssl.SSLError) -> str:
+    if (error.reason or "").endswith(OF_OURS):
+        return (
+            f"the broker does not take our certificate: {error}; is ssl.certificate.location set, "
+            "is it still valid (openssl x509 -noout -dates -in FILE), and is it by an authority "
+            "that the broker trusts? Put it right, it is tried again"
+        )
     if not isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"no TLS with the broker: {error}; is security.protocol that of its listener, and our "

@@ -52,6 +52,7 @@ from service.memory.store import (
     owner_of,
 )
 from service.records import Partition
+from service.subscription import Subscription
 from service.telemetry.logging import log
 
 TOPIC_CONFIG = {
@@ -261,10 +262,15 @@ class Changelog:
                         admin.create_partitions({name: count})
                 self._partitions[name] = max(count, there.get(name, 0))
 
-    def partitions(self, topic: str) -> list[Partition]:
-        """Those of a topic that is read."""
+    def partitions(self, topics: Subscription) -> list[Partition]:
+        """Those of the topics that are read."""
         with self._telling():
-            return [(topic, n) for n in sorted(self._read().partitions_for_topic(topic) or ())]
+            reader = self._read()
+            return [
+                (topic, number)
+                for topic in topics.among(reader.topics())
+                for number in sorted(reader.partitions_for_topic(topic) or ())
+            ]
 
     def stop_reading(self) -> None:
         """From the thread that restores: at its end, or to begin again with other clients, as one

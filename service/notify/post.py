@@ -1,24 +1,20 @@
 """One POST to a receiver, and to nobody else: no redirect is followed, and an address of a private
 network is only spoken to where that was said.
-
-The name is looked up once, and the connection goes to the address that was found and looked at: a
-name that means something else a moment later leads nowhere.
 """
 
 import http.client
 import ipaddress
-import socket
 import ssl
-import threading
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from service.clock import now
 from service.notify.messages import Message
+from service.outgoing import Request, answer_of
 
-SECONDS = 10.0  # for each of looking up, connecting, and an answer
+SECONDS = 10.0  # for a request, from looking up the name to the answer's end
 MOST_READ = 1000  # bytes of an answer that refuses
 LONGEST_WAIT = 3600.0
 COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4 addresses, as nobody writes them any more
@@ -46,6 +42,15 @@ class Receiver:
     private: bool
     tls: ssl.SSLContext
 
+    def check(self, addresses: Sequence[str]) -> None:
+        """RefusedError where it has an address that is not to be spoken to."""
+        hidden = [one for one in addresses if not _is_public(ipaddress.ip_address(one))]
+        if hidden and not self.private:
+            raise RefusedError(
+                f"the name leads to {hidden[0]}, which is not on the internet: set `private: true` "
+                "if it is meant"
+            )
+
 
 def post(receiver: Receiver, message: Message) -> None:
     """Send it; RefusedError or AwayError where it was not taken. No error repeats the address,
@@ -54,68 +59,24 @@ def post(receiver: Receiver, message: Message) -> None:
     query = f"?{parts.query}" if parts.query else ""
     path = f"{parts.path.rstrip('/')}{message.path}{query}" or "/"
     headers = {"Content-Type": "application/json", "User-Agent": "wakeful", **message.headers}
-    connection = _connection(receiver, parts)
-    ending = threading.Timer(SECONDS, _hang_up, (connection,))  # however slowly it answers
-    ending.start()
+    request = Request("POST", path, headers, message.body)
     try:
-        connection.request("POST", path, message.body, headers)
-        answer = connection.getresponse()
-        if 200 <= answer.status < 300:
-            return
-        said = answer.read(MOST_READ).decode("utf-8", "replace")
+        with answer_of(receiver.url, receiver.tls, request, SECONDS, receiver.check) as answer:
+            if 200 <= answer.status < 300:
+                return
+            said = answer.read(MOST_READ).decode("utf-8", "replace")
     except (ValueError, http.client.InvalidURL):
         raise RefusedError("it cannot be sent: the address or a header is not plain") from None
-    except (OSError, http.client.HTTPException) as error:
+    except http.client.HTTPException as error:  # its text is the receiver's
         raise AwayError(f"no answer: {type(error).__name__}") from None
-    finally:
-        ending.cancel()
-        connection.close()
+    except OSError as error:
+        raise AwayError(f"no answer: {error}") from None
     for secret in (path, parts.path, parts.query):  # a receiver may repeat what it was sent
         said = said.replace(secret, "…") if len(secret) > 1 else said
     told = f"it answered {answer.status}: {said[:200]}"
     if answer.status in BUSY or answer.status >= 500:
         raise AwayError(told, _asked(answer.getheader("Retry-After")))
     raise RefusedError(told)
-
-
-def _connection(receiver: Receiver, parts: SplitResult) -> http.client.HTTPConnection:
-    """Connected to an address that was looked at."""
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(host, port, timeout=SECONDS)
-    refused: OSError | None = None
-    for address in _addresses(host, port, receiver.private):
-        try:
-            connected = socket.create_connection((address, port), SECONDS)
-            # Over TLS the name still counts: the certificate must be the host's.
-            tls = receiver.tls
-            connection.sock = (
-                tls.wrap_socket(connected, server_hostname=host) if secure else connected
-            )
-            return connection
-        except OSError as error:  # TLS' own errors too
-            refused = error
-    raise AwayError(f"cannot connect: {refused}") from refused
-
-
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    with suppress(OSError):
-        connection.sock.shutdown(socket.SHUT_RDWR)
-
-
-def _addresses(host: str, port: int, private: bool) -> list[str]:
-    try:
-        found = [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError) as error:
-        raise AwayError(f"the name is not known: {error}") from error
-    hidden = [one for one in found if not _is_public(ipaddress.ip_address(one))]
-    if hidden and not private:
-        raise RefusedError(
-            f"the name leads to {hidden[0]}, which is not on the internet: set `private: true` if "
-            "it is meant"
-        )
-    return found
 
 
 def _is_public(address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool:

@@ -10,14 +10,14 @@ from service.clock import now
 from service.errors import Unavailable
 from service.notify.messages import About, Kind, message
 from service.notify.post import AwayError, Receiver, RefusedError, post
-from service.sinks.outbox import DEAD, SENT, WAITING, Outbox, Waiting
+from service.sinks.outbox import DEAD, GIVE_UP_SECONDS, SENT, WAITING, Outbox, Waiting
 from service.telemetry.logging import log
 from service.telemetry.metrics import Metrics
 
 LOOK_SECONDS = 0.5  # between looks for something to send
 FIRST_WAIT, LONGEST_WAIT = 1.0, 600.0
+CLOSE_SECONDS = 0.5
 LONGEST_PAUSE = 5.0  # of a receiver that takes nothing, between two rows
-GIVE_UP_SECONDS = 24 * 3600.0
 
 
 @dataclass(slots=True)
@@ -54,10 +54,12 @@ class Sender:
             thread.start()
 
     def close(self) -> None:
+        """End. Who waits for a receiver that hangs is left to itself: until it has noted how that
+        went nobody else sends the same, and scores shall not wait for it."""
         self._ending.set()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join()
+                thread.join(CLOSE_SECONDS)
 
     def _run(self, to: Sending) -> None:
         failed = 0

@@ -15,19 +15,12 @@ from service.clock import format_time, now, parse_time
 from service.errors import SettingsError, Unavailable
 from service.records import DeadLetter, Delivery
 from service.sinks.migrations import migrate
-from service.sinks.tables import (
-    anomalies,
-    audit,
-    dead_letters,
-    episodes,
-    feedback,
-    mutes,
-    remarks,
-)
+from service.sinks.tables import anomalies, audit, dead_letters, episodes, feedback, remarks
 
 WAIT_SECONDS = 30  # for a lock, or a connection
 AT_ONCE = 5000  # rows that are deleted together
 MAX_KEPT_BYTES = 4096  # of a dead letter's key and value each
+MOST_SAID = 10_000  # of a stream, that count
 
 EPISODE_COLUMNS = ("id", "detector", "stream", "state", "severity", "score", "peak", "offset")
 OF_THE_PEAK = ("severity", "score", "peak", "features")
@@ -60,7 +53,7 @@ def url_of(text: str) -> sa.URL:
         url.get_dialect().import_dbapi()
     except ImportError as error:
         raise SettingsError(
-            f"history.url: {error}; PostgreSQL needs pip install 'wakeful[postgres]'"
+            f"history.url: {error}; PostgreSQL needs .venv/bin/pip install -e '.[postgres]'"
         ) from None
     except sa.exc.ArgumentError:
         raise SettingsError(
@@ -182,14 +175,18 @@ class History:
             raise Unavailable(f"history: {error.orig}; may we make tables?") from error
         self._made = True
 
-    def trim(self, before: float) -> int:
-        """Forget what is kept since before then (Unix seconds), open episodes apart; how much."""
+    def trim(self, before: float, going_on: Callable[[], bool] = lambda: True) -> int:
+        """Forget what is kept since before then (Unix seconds); how much. Open episodes stay, and
+        feedback that counts; all that is left does once `going_on` says no."""
         gone = 0
-        for table in (anomalies, episodes, dead_letters):
-            old = table.c.kept < before
-            if table is episodes:
-                old = sa.and_(old, table.c.state != "open")
-            while more := self._forget(table, old):
+        for table, old in (
+            (anomalies, anomalies.c.kept < before),
+            (episodes, sa.and_(episodes.c.kept < before, episodes.c.state != "open")),
+            (dead_letters, dead_letters.c.kept < before),
+            (audit, audit.c.time < before),
+            (feedback, sa.and_(feedback.c.said < before, _counts_no_more())),
+        ):
+            while going_on() and (more := self._forget(table, old)):
                 gone += more
         with self.connected() as connection:
             known = sa.select(episodes.c.id)
@@ -210,7 +207,7 @@ class History:
 
     def anomaly(self, name: str) -> dict[str, Any] | None:
         """One anomaly by its id."""
-        query = sa.select(anomalies.c.body).where(_is(anomalies.c.id, name))
+        query = sa.select(anomalies.c.body).where(equals(anomalies.c.id, name))
         with self.connected() as connection:
             body = connection.execute(query).scalar()
         return None if body is None else msgspec.json.decode(body)
@@ -229,7 +226,9 @@ class History:
 
     def episode(self, name: str) -> dict[str, Any] | None:
         """One episode by its id."""
-        query = sa.select(*EPISODE_READ).select_from(WITH_REMARKS).where(_is(episodes.c.id, name))
+        query = (
+            sa.select(*EPISODE_READ).select_from(WITH_REMARKS).where(equals(episodes.c.id, name))
+        )
         with self.connected() as connection:
             row = connection.execute(query).first()
         return None if row is None else _episode_body(row)
@@ -263,78 +262,11 @@ class History:
                 insert.on_conflict_do_update(index_elements=[remarks.c.episode], set_=changed)
             )
 
-    def say(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        """Note feedback, as the last that was said. The same of the same event is one: it counts
-        as it is said now, also if it was taken back."""
-        table = feedback.c
-        same = [table[name] == said[name] for name in ("detector", "stream", "kind", "time")]
-        row = {**said, "undone": False}
-        with self.connected() as connection:
-            connection.execute(sa.delete(feedback).where(*same))
-            number = connection.execute(sa.insert(feedback).values(row)).inserted_primary_key
-        return _feedback_body({**row, "number": None if number is None else number[0]})
-
-    def undo(self, detector: str, stream: str, number: int) -> dict[str, Any] | None:
-        """Take feedback on a stream back; None where there is none."""
-        table = feedback.c
-        one = (
-            table.number == number,
-            _is(table.detector, detector),
-            _is(table.stream, stream),
-        )
-        with self.connected() as connection:
-            connection.execute(sa.update(feedback).where(*one).values(undone=True))
-            row = connection.execute(sa.select(feedback).where(*one)).first()
-        return None if row is None else _feedback_body(row._mapping)
-
-    def feedback(
-        self,
-        detector: str | None,
-        stream: str | None,
-        before: int | None,
-        limit: int,
-        prefix: str = "",
-    ) -> Page:
-        """What was said, the newest first, also what was taken back."""
-        query: sa.Select[Any] = sa.select(feedback)
-        query = where(query, feedback.c.detector, detector)
-        query = where(query, feedback.c.stream, stream)
-        query = beginning(query, feedback.c.stream, prefix)
-        rows, cursor = self.page(query, feedback, before, limit)
-        return [_feedback_body(row._mapping) for row in rows], cursor
-
-    def mute(self, mute: Mapping[str, Any]) -> None:
-        """Keep a mute; the first of an id stands."""
-        with self.connected() as connection:
-            connection.execute(self.insert(mutes).values(dict(mute)).on_conflict_do_nothing())
-
-    def mutes(self) -> list[dict[str, Any]]:
-        """All, the newest first."""
-        with self.connected() as connection:
-            rows = connection.execute(sa.select(mutes).order_by(mutes.c.number.desc()))
-            return [dict(row._mapping) for row in rows]
-
-    def unmute(self, name: str) -> None:
-        """Keep it no more."""
-        with self.connected() as connection:
-            connection.execute(sa.delete(mutes).where(_is(mutes.c.id, name)))
-
-    def audit(self, change: Mapping[str, Any]) -> None:
-        """Note a change that somebody made."""
-        told = {name: _text(change[name]) for name in ("before", "after")}
-        names = {name: change[name].replace("\0", "\\0") for name in ("who", "what", "of")}
-        with self.connected() as connection:
-            connection.execute(sa.insert(audit).values({"time": change["time"], **names, **told}))
-
-    def audited(self, before: int | None, limit: int) -> Page:
-        """Changes, the newest first."""
-        query: sa.Select[Any] = sa.select(audit)
-        rows, cursor = self.page(query, audit, before, limit)
-        return [_audit_body(row._mapping) for row in rows], cursor
-
-    def open_episodes(self) -> int:
-        """How many there are."""
+    def open_episodes(self, detector: str | None = None, prefix: str = "") -> int:
+        """How many there are, of one detector or of all, and of names that begin so."""
         query = sa.select(sa.func.count()).where(episodes.c.state == "open")
+        query = where(query, episodes.c.detector, detector)
+        query = beginning(query, episodes.c.stream, prefix)
         with self.connected() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -360,6 +292,17 @@ class History:
         return rows[:limit], int(rows[limit - 1].number) if more else None
 
 
+def _counts_no_more() -> sa.ColumnElement[bool]:
+    """Feedback that was taken back, or is behind the newest of its stream that count."""
+    table = feedback.c
+    place = sa.func.row_number().over(
+        partition_by=(table.detector, table.stream), order_by=table.number.desc()
+    )
+    placed = sa.select(table.number, place.label("place")).subquery()
+    behind = sa.select(placed.c.number).where(placed.c.place > MOST_SAID)
+    return sa.or_(table.undone, table.number.in_(behind))
+
+
 def _ends_others(opened: Mapping[str, Any]) -> sa.Update:
     """A stream is in one episode at a time. A memory closes its own; one that was open when another
     artifact's memory began to speak has nobody else to close it."""
@@ -370,17 +313,17 @@ def _ends_others(opened: Mapping[str, Any]) -> sa.Update:
 
 def where(query: sa.Select[Any], column: sa.Column[Any], value: object) -> sa.Select[Any]:
     """Only what has this value; everything where none is asked for."""
-    return query if value is None else query.where(_is(column, value))
+    return query if value is None else query.where(equals(column, value))
 
 
 def beginning(query: sa.Select[Any], column: sa.Column[Any], prefix: str) -> sa.Select[Any]:
     """Only what begins so."""
     if not prefix:
         return query
-    return query.where(_is(sa.func.substr(column, 1, len(prefix)), prefix))
+    return query.where(equals(sa.func.substr(column, 1, len(prefix)), prefix))
 
 
-def _is(column: "sa.ColumnElement[Any]", value: object) -> sa.ColumnElement[bool]:
+def equals(column: "sa.ColumnElement[Any]", value: object) -> sa.ColumnElement[bool]:
     """No text in PostgreSQL has a NUL, and asking for one is an error there; half a character is
     one everywhere."""
     return column == value if not isinstance(value, str) or _is_text(value) else sa.false()
@@ -434,22 +377,6 @@ def _episode_body(row: Any) -> dict[str, Any]:
     body |= {name: getattr(row, name) for name in ("state", "severity", "score", "peak")}
     body |= {"acknowledged": bool(row.acknowledged), "note": row.note or None, "began": row.began}
     return {**body, **msgspec.json.decode(row.features)}
-
-
-def _feedback_body(row: Mapping[Any, Any]) -> dict[str, Any]:
-    body = {str(name): value for name, value in row.items()}
-    times = {name: format_time(body[name]) for name in ("time", "said")}
-    return {**body, **times, "id": str(body.pop("number"))}
-
-
-def _text(body: Mapping[str, Any] | None) -> str | None:
-    return None if body is None else msgspec.json.encode(body).decode()
-
-
-def _audit_body(row: Mapping[Any, Any]) -> dict[str, Any]:
-    body = {str(name): value for name, value in row.items()}
-    told = {name: body[name] and msgspec.json.decode(body[name]) for name in ("before", "after")}
-    return {**body, **told, "time": format_time(body["time"]), "id": str(body.pop("number"))}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

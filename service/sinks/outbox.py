@@ -18,6 +18,7 @@ from service.sinks.tables import notifications
 
 WAITING, SENT, DEAD = "waiting", "sent", "dead"
 CLAIM_SECONDS = 60.0  # for which a row is one sender's; instances may share the table
+GIVE_UP_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,16 @@ class Outbox:
         query = beginning(query, notifications.c.stream, prefix)
         rows, cursor = self._history.page(query, notifications, before, limit)
         return [_body(row._mapping) for row in rows], cursor
+
+    def give_up(self) -> int:
+        """What has waited for a day is dead, whoever it is for: a receiver that is not configured
+        any more has no sender, and one that hangs is not tried fast enough; how much."""
+        t, present = notifications.c, now()
+        old = sa.and_(t.state == WAITING, t.made < present - GIVE_UP_SECONDS, t.claimed < present)
+        update = sa.update(notifications).where(old)
+        why = "given up after a day: " + sa.func.coalesce(t.said, "nobody sends to this receiver")
+        with self._history.connected() as connection:
+            return connection.execute(update.values(state=DEAD, said=why)).rowcount
 
     def trim(self, before: float) -> None:
         """Forget what was sent, or could not be, and was made before then (Unix seconds)."""

@@ -13,7 +13,8 @@ DAY_SECONDS = 86_400.0
 
 
 class Retention:
-    """Anomalies, closed episodes, dead letters and what receivers were told, for so many days."""
+    """Anomalies, closed episodes, dead letters, the audit log and what receivers were told, for so
+    many days; feedback that counts for ever."""
 
     def __init__(self, history: History, outbox: Outbox, days: float) -> None:
         self._history = history
@@ -39,7 +40,8 @@ class Retention:
     def trim(self) -> None:
         before = now() - self._days * DAY_SECONDS
         try:
-            gone = self._history.trim(before)
+            gone = self._history.trim(before, lambda: not self._ending.is_set())
+            given_up = self._outbox.give_up()
             self._outbox.trim(before)
         except Exception as error:  # noqa: BLE001 - or nothing would be forgotten any more
             known = isinstance(error, Unavailable)
@@ -47,4 +49,4 @@ class Retention:
                 "old history stays for now", error=str(error), exc_info=None if known else error
             )
         else:
-            log.info("history", rows_forgotten=gone)
+            log.info("history", rows_forgotten=gone, notifications_given_up=given_up)

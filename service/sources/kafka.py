@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from kafka.structs import ConsumerGroupMetadata
 
 from service.errors import StateError, Unavailable
@@ -19,6 +19,7 @@ from service.kafka.trouble import Trouble, no_topic
 from service.memory.store import Positions
 from service.records import Partition, RawBatch
 from service.sources.record_batches import BATCHES_AT_ONCE, raw_batches, take_whole
+from service.subscription import Subscription
 from service.telemetry.logging import log
 
 QUIET_SECONDS = 3.0  # without records, before it is asked whether the brokers are there
@@ -64,6 +65,10 @@ class KafkaSource:
     What we hold was given to the member that we were then. The group may have left that one behind
     (its process was stopped for too long) and the client may have joined again as another without
     a word; so who we are is looked at, and as another we hold nothing.
+
+    A static member that comes back is let in without a meeting. Its topics may be others by now,
+    and if it led the group, nobody looks for partitions that are added; so who has just come, and
+    does not lead, has the group meet.
     """
 
     keeper: Keeper
@@ -71,7 +76,7 @@ class KafkaSource:
     def __init__(
         self,
         bootstrap_servers: list[str],
-        topics: list[str],
+        topics: Subscription,
         group_id: str,
         options: dict[str, Any],
         max_batch_events: int,
@@ -89,7 +94,7 @@ class KafkaSource:
             "group_id": group_id,
             "auto_offset_reset": "earliest",  # where retention overtakes us, no more is skipped
             "enable_auto_commit": False,
-            "partition_assignment_strategy": [Assignor(self._in_group)],
+            "partition_assignment_strategy": [Assignor(self._member_id)],
             "isolation_level": "read_committed",
         }
         self._max_batch_events = max_batch_events
@@ -98,7 +103,8 @@ class KafkaSource:
         self._meetings: Meetings
         self._unplaced: set[TopicPartition] = set()
         self._arrived: dict[Partition, int | None] = {}  # of the unplaced; with their positions
-        self._next_check = 0.0
+        self._next_check = self._next_look = 0.0
+        self.missing_topics: Sequence[str] = []
         self._raised: KafkaError | None = None  # by a poll whose records came first
         self._failed: BaseException | None = None  # by what the client called
         self._ours: set[TopicPartition] = set()
@@ -175,18 +181,27 @@ class KafkaSource:
         return member if held else ConsumerGroupMetadata(member.group_id)
 
     def _in_group(self) -> bool:
-        consumer = self._consumer
-        return consumer is not None and consumer.group_metadata().generation_id >= 0
+        return bool(self._member_id())
+
+    def _member_id(self) -> str:
+        """Who we are in the group; nobody where we are in none."""
+        member = None if self._consumer is None else self._consumer.group_metadata()
+        return "" if member is None or member.generation_id < 0 else str(member.member_id)
 
     def lag(self) -> int:
-        """Records behind the ends of our partitions; markers of transactions are not counted."""
+        """Records behind the ends of our partitions; markers of transactions are not counted.
+
+        As far as it is known here: the client's own `position` asks the brokers where a partition
+        has a new leader, waits for them, and fails with them.
+        """
         if self._consumer is None:
             return 0
         total = 0
         for partition in self._consumer.assignment() - self._unplaced:
             end = self._consumer.highwater(partition)
-            if end is not None:
-                total += max(0, end - self._consumer.position(partition))
+            place = self._consumer._subscription.assignment[partition].position
+            if end is not None and place is not None:
+                total += max(0, end - place.offset)
         return total
 
     @property
@@ -235,10 +250,12 @@ class KafkaSource:
     def _joined_again(self) -> bool:
         """Whether we are another member than what we hold was given to: then it is forgotten, and
         what the group has given to the one that we are is taken."""
-        member = self._consumer.group_metadata()
-        if member.generation_id < 0 or member.member_id == self._held_by:
+        member = self._member_id()
+        if not member or member == self._held_by:
             return False
-        self._held_by = member.member_id
+        if not self._held_by:
+            self._meetings.ask_as_follower()
+        self._held_by = member
         if not self._ours:
             return False
         log.warning("the group had left us behind; what we held is forgotten")
@@ -268,7 +285,9 @@ class KafkaSource:
     def _connected(self) -> Any:
         if self._consumer is None:
             consumer = KafkaConsumer(**self._config)
-            consumer.subscribe(self._topics, listener=_Rebalance(self))
+            pattern, listener = self._topics.expression, _Rebalance(self)
+            names = () if pattern else self._topics.names
+            consumer.subscribe(names, pattern=pattern, listener=listener)
             # Learn the partitions before the group meets: else it meets twice at once, and the
             # client can lose the second meeting until its session times out.
             consumer.topics()
@@ -284,8 +303,13 @@ class KafkaSource:
         self._arrived.update(self.keeper.arrived())
         for name, known in list(self._arrived.items()):
             partition = TopicPartition(*name)
-            (first,) = self._consumer.beginning_offsets([partition]).values()
-            (end,) = self._consumer.end_offsets([partition]).values()
+            try:
+                (first,) = _asked(self._consumer.beginning_offsets, [partition])
+                (end,) = _asked(self._consumer.end_offsets, [partition])
+            except KafkaError:
+                if self._is_there(partition):
+                    raise
+                continue  # its topic was deleted: the group takes it away, others need not wait
             unknown = end if self._from_end else first
             position = unknown if known is None else known
             _check_position(partition, position, first, end)
@@ -296,22 +320,50 @@ class KafkaSource:
             self.keeper.begin(name, max(position, first))
             log.info("partition assigned", topic=name[0], partition=name[1], position=position)
 
+    def _is_there(self, partition: TopicPartition) -> bool:
+        """As last heard; to ask for offsets in vain is to hear it anew."""
+        numbers = self._consumer._cluster.partitions_for_topic(partition.topic)
+        return partition.partition in (numbers or ())
+
     def _check_alive(self, heard: bool) -> None:
-        """Raise where no broker answers, or a topic is not there: `poll` is silent then."""
+        """Raise where no broker answers, or no topic is there: `poll` is silent then."""
         now = time.monotonic()
+        if now >= self._next_look:
+            self._look_for_topics()
+            self._next_look = now + QUIET_SECONDS
         if heard:
             self._next_check = now + QUIET_SECONDS
         if now < self._next_check:
             return
         assigned = sorted(self._consumer.assignment())
         if assigned:
-            self._consumer.end_offsets(assigned, timeout_ms=int(ANSWER_SECONDS * 1000))
+            try:
+                _asked(self._consumer.end_offsets, assigned)
+            except UnknownTopicOrPartitionError:  # an answer; of others there may be more to come
+                if not any(map(self._is_there, assigned)):
+                    raise
         elif not any(_answers(server) for server in self._config["bootstrap_servers"]):
             servers = ", ".join(self._config["bootstrap_servers"])
             raise Unavailable(f"kafka: none of {servers} takes a connection; is the broker up?")
-        elif missing := [t for t in self._topics if not self._consumer.partitions_for_topic(t)]:
-            raise Unavailable(f"kafka: {no_topic(missing)}")
+        elif len(self.missing_topics) == len(self._topics.told):
+            raise Unavailable(f"kafka: {no_topic(self.missing_topics)}")
         self._next_check = now + QUIET_SECONDS
+
+    def _look_for_topics(self) -> None:
+        """Note which are not there; they are read once they are."""
+        there = self._consumer._cluster.topics(exclude_internal_topics=False)  # as last heard
+        missing = self._topics.missing(there)
+        if missing and missing != self.missing_topics:
+            log.warning("topics are not there", error=no_topic(missing))
+        self.missing_topics = missing
+
+
+def _asked(ask: Callable[..., dict[TopicPartition, int]], of: list[TopicPartition]) -> list[int]:
+    """Offsets of partitions; of one that is deleted meanwhile the client has a KeyError."""
+    try:
+        return list(ask(of, timeout_ms=int(ANSWER_SECONDS * 1000)).values())
+    except KeyError as error:
+        raise UnknownTopicOrPartitionError({place.topic for place in error.args}) from error
 
 
 def _check_position(partition: TopicPartition, position: int, first: int, end: int) -> None:
@@ -319,7 +371,8 @@ def _check_position(partition: TopicPartition, position: int, first: int, end: i
     if position > end:
         raise StateError(
             f"{partition.topic}-{partition.partition} ends at {end}, the memories are current to "
-            f"{position}: the topic was made again; start with another data_dir"
+            f"{position}: the topic was made again; set kafka.group_id to another name, and "
+            "memories are made anew from what is retained"
         )
     if position < first:
         log.warning(

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class EmbeddedLog:
     `append` is safe from any thread; the methods of `Source` belong to the pipeline's thread.
     """
 
+    missing_topics: Sequence[str] = ()
     waiting_for = None
 
     def __init__(self, file: Path, max_batch_events: int, retention_seconds: float) -> None:

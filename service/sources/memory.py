@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from service.records import Partition, RawBatch
 class MemorySource:
     """Hands out batches as they were given; below a partition's position nothing is handed out."""
 
+    missing_topics: Sequence[str] = ()
     waiting_for = None
 
     def __init__(self, batches: Iterable[RawBatch] = ()) -> None:

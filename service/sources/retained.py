@@ -11,7 +11,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from service.errors import SettingsError, Unavailable
+from service.errors import Unavailable
 from service.kafka.options import client_options
 from service.kafka.owners import partition_of
 from service.kafka.rights import TOPIC, Right
@@ -19,6 +19,7 @@ from service.kafka.trouble import Trouble
 from service.records import Partition, RawBatch
 from service.sources.kafka import batch_of
 from service.sources.log import PARTITION, SELECT, batch_of_rows
+from service.subscription import Subscription
 
 POLL_MS = 500
 RECORDS = 4096
@@ -75,16 +76,26 @@ class Topics:
             "max_poll_records": RECORDS,
         }
 
+    def of(self, subscription: Subscription) -> list[str]:
+        """Names of topics, and those that fit the patterns now."""
+        if not subscription.patterns:
+            return subscription.names
+        try:
+            with closing(KafkaConsumer(**self._config)) as consumer:
+                return subscription.among(consumer.topics())
+        except KafkaError as error:
+            raise self._unavailable(subscription.told[0], error) from error
+
     def partitions(self, topic: str, key: bytes) -> list[Partition]:
-        """Those of a topic, the one first to which Kafka's own partitioner sends a key.
-        SettingsError where there is no such topic."""
+        """Those of a topic, the one first to which Kafka's own partitioner sends a key; none where
+        there is no such topic."""
         try:
             with closing(KafkaConsumer(**self._config)) as consumer:
                 numbers = sorted(consumer.partitions_for_topic(topic) or ())
         except KafkaError as error:
             raise self._unavailable(topic, error) from error
         if not numbers:
-            raise SettingsError(f"kafka.topics: there is no topic {topic}")
+            return []
         first = partition_of(key, len(numbers))
         return [(topic, number) for number in sorted(numbers, key=lambda number: number != first)]
 

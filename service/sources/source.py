@@ -1,5 +1,6 @@
 """The contract of a source."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from service.memory.store import Positions
@@ -26,6 +27,9 @@ class Source(Protocol):
 
     def commit(self, positions: Positions) -> None:
         """The memories up to these positions are saved: the source may forget the records."""
+
+    missing_topics: Sequence[str]
+    """What it is to read and what is not there."""
 
     @property
     def waiting_for(self) -> str | None:

@@ -14,13 +14,14 @@ from prometheus_client import (
 )
 
 from model.suppression import SUPPRESSED
-from service.records import CHANGES, REASONS, SEVERITIES
-from service.telemetry.tracing import NOTHING, Span, no_span
+from service.records import CHANGES, REASONS, SEVERITIES, Partition
+from service.telemetry.tracing import NOTHING, About, Span, no_span, trace_id
 
 # When each counter was made would be a series more for each, and nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 STAGES = ("decode", "score", "deliver", "checkpoint")
+MOST_EXEMPLAR = 128  # characters, of names and values, as OpenMetrics has it
 STAGE_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
@@ -29,8 +30,15 @@ class Metrics:
 
     def __init__(self, span: Span = no_span) -> None:
         self.span = span
+        self._records: dict[str, str] = {}
         self.registry = CollectorRegistry()
-        r = self.registry
+        self._of_events(self.registry)
+        self._of_alarms(self.registry)
+        self._of_memories(self.registry)
+        self._of_the_pipeline(self.registry)
+        self.process = ProcessCollector(registry=self.registry)
+
+    def _of_events(self, r: CollectorRegistry) -> None:
         self.records = Counter(
             "wakeful_records_total",
             "Records read from the source, for each detector that they are for.",
@@ -66,7 +74,7 @@ class Metrics:
         )
         self.ignored_fields = Counter(
             "wakeful_fields_ignored_total",
-            "Numeric fields in events that are no features of the detector.",
+            "Numeric fields in events that are no features of the detector, or whose number is a text.",
             ["detector"],
             registry=r,
         )
@@ -76,6 +84,8 @@ class Metrics:
             ["detector"],
             registry=r,
         )
+
+    def _of_alarms(self, r: CollectorRegistry) -> None:
         self.anomalies = Counter(
             "wakeful_anomalies_total",
             "Anomalous events, by severity.",
@@ -121,6 +131,8 @@ class Metrics:
             ["detector"],
             registry=r,
         )
+
+    def _of_memories(self, r: CollectorRegistry) -> None:
         self.streams = Gauge("wakeful_streams", "Streams with a memory.", ["detector"], registry=r)
         self.resident_streams = Gauge(
             "wakeful_resident_streams",
@@ -143,6 +155,8 @@ class Metrics:
         self.memory_bytes = Gauge(
             "wakeful_memory_bytes", "Bytes of the resident memories.", ["detector"], registry=r
         )
+
+    def _of_the_pipeline(self, r: CollectorRegistry) -> None:
         self.stage_seconds = Histogram(
             "wakeful_stage_seconds",
             "Time of one batch in a stage of the pipeline.",
@@ -175,7 +189,6 @@ class Metrics:
         self.free_bytes = Gauge(
             "wakeful_data_dir_free_bytes", "Room left on the disk of `data_dir`.", registry=r
         )
-        self.process = ProcessCollector(registry=r)
         for stage in STAGES:
             self.stage_seconds.labels(stage)
 
@@ -200,11 +213,38 @@ class Metrics:
             self.episodes.labels(detector, change)
 
     @contextmanager
+    def batch(self, partition: Partition, first: int, count: int) -> Iterator[None]:
+        """Trace a batch of so many records; the exemplars of its stages name where it begins."""
+        topic, number = partition
+        about: About = {
+            "messaging.destination.name": topic,
+            "messaging.destination.partition.id": str(number),
+            "messaging.kafka.offset": first,
+            "messaging.batch.message_count": count,
+        }
+        self._records = {"partition": str(number), "offset": str(first), "topic": topic}
+        try:
+            with self.span("batch", about):
+                yield
+        finally:
+            self._records = {}
+
+    @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time one batch's stay in a stage, and trace it."""
         start = time.perf_counter()
-        try:
-            with self.span(name, NOTHING):
+        with self.span(name, NOTHING):
+            try:
                 yield
-        finally:
-            self.stage_seconds.labels(name).observe(time.perf_counter() - start)
+            finally:
+                seconds = time.perf_counter() - start
+                self.stage_seconds.labels(name).observe(seconds, self._exemplar())
+
+    def _exemplar(self) -> dict[str, str] | None:
+        """Which trace, where there is one, and which records; the first of these that fit."""
+        told, left = {}, MOST_EXEMPLAR
+        for label, value in {"trace_id": trace_id() or "", **self._records}.items():
+            left -= len(label) + len(value)
+            if value and left >= 0:
+                told[label] = value
+        return told or None

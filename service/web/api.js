@@ -9,10 +9,13 @@ export class ApiError extends Error {
   }
 }
 
+let known = null; // whose key it is, asked for once
+
 /** The key that the page shows: in a cookie that no script can read, so that none can take it. */
 export const session = {
-  begin: key => send("POST", "session", { key }),
+  begin: async key => { known = Promise.resolve(await send("POST", "session", { key })); },
   end: () => request(`${API}session`, { method: "DELETE" }),
+  who: () => (known ??= get("session").catch(error => { known = null; throw error; })),
 };
 
 /** Told of each refusal for want of a key. */

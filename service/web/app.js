@@ -3,6 +3,7 @@
 import { refused, session } from "./api.js";
 import { el, nothing, refill, trouble } from "./dom.js";
 import { count } from "./format.js";
+import { waitsFor } from "./words.js";
 import * as keys from "./keys.js";
 import { again, live, start } from "./live.js";
 import { parse } from "./route.js";
@@ -87,7 +88,7 @@ function tellState({ now: told, error }) {
   if (error?.status === 0) return say("trouble", "no connection: the service does not answer");
   const how = link === "live" ? "live" : "live updates are away: asking every 2 s";
   if (told === null) return say("waiting", how);
-  if (!told.ready) return say("trouble", `not ready: ${told.waiting_for ?? "starting"}`);
+  if (!told.ready) return say("trouble", `not ready: ${waitsFor(told)}`);
   const open = told.open_episodes;
   if (!open) return say(link === "live" ? "good" : "waiting", `watching · ${how}`);
   say("open", `${count(open)} ${open === 1 ? "episode" : "episodes"} open · ${how}`);
@@ -99,6 +100,7 @@ live.addEventListener("now", ({ detail }) => tellState(detail));
 refused.addEventListener("refused", () => {
   if (!form.hidden) return;
   form.hidden = false;
+  main.hidden = true; // all of it would say the same
   form.elements["key-field"].focus();
 });
 form.addEventListener("submit", async event => {
@@ -112,6 +114,7 @@ form.addEventListener("submit", async event => {
   }
   said.textContent = "";
   form.hidden = true;
+  main.hidden = false;
   form.reset();
   show();
   again();

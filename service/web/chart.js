@@ -19,7 +19,8 @@ const STEPS = { Home: -Infinity, End: Infinity, ArrowLeft: -1, ArrowRight: 1 };
 
 /**
  * A chart in `place`. `series` are uPlot's without the first; `span()` gives [start, end] of what is
- * shown, `marks()` {episodes, scores} to draw, `on.move(index)` and `on.zoom(start, end)` are called.
+ * shown, `marks()` {episodes, scores, weights} to draw, a weight of 0 for an event without a mark;
+ * `on.move(index)` and `on.zoom(start, end)` are called.
  */
 export class Chart {
   constructor(place, { label, height, series, bands, floor, sync, span, marks, on }) {
@@ -90,15 +91,16 @@ export class Chart {
   /** In front: a shape at each anomalous event. */
   #mark() {
     const { ctx, data } = this.plot;
-    const { scores } = this.marks();
+    const { scores, weights } = this.marks();
     const inks = {};
     const shapes = {};
     const size = devicePixelRatio * (scores.filter(score => score >= 1).length > CROWD ? 0.55 : 0.85);
     ctx.save();
     for (let i = 0; i < scores.length; i++) {
       const value = data[this.marked][i];
-      if (!(scores[i] >= 1) || value === null || value === undefined) continue;
+      if (!weights[i] || value === null || value === undefined) continue;
       const severity = severityOf(scores[i]);
+      ctx.globalAlpha = weights[i];
       ctx.fillStyle = inks[severity] ??= colour(`--${severity}`);
       ctx.setTransform(size, 0, 0, size, this.plot.valToPos(data[0][i], "x", true), this.plot.valToPos(value, "y", true));
       ctx.fill(shapes[severity] ??= new Path2D(SHAPES[severity]));

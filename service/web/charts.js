@@ -4,7 +4,7 @@ import { get, streamPath } from "./api.js";
 import { Chart } from "./chart.js";
 import { colour, onChange } from "./colours.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
-import { number, percent, scoreText, secondsOf, when, zone } from "./format.js";
+import { keptScore, number, percent, plural, scoreText, secondsOf, when, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { badge, severityOf, symbol } from "./severity.js";
 import { table } from "./table.js";
@@ -13,6 +13,10 @@ import { outside } from "./words.js";
 const POINTS = 1000;
 const MOST_POINTS = 2000; // as many come together while the page is open; then all are read anew
 const SHOWN_FIRST = 6; // features
+const KEPT_TO = 0.03; // scores beside events are kept to 2 % of 1 + score, downwards
+const MOST_ANOMALIES = 1000; // of one answer, of which it is known what was to blame
+const LEAST_SHARE = 0.2; // of the surprise, with which a feature is marked; the largest is in any case
+const FAINT = 0.35;
 const SHOWN_ROWS = 200;
 const REST_MS = 120;
 const COLUMNS = ["actual", "expected", "low", "high"];
@@ -21,14 +25,16 @@ let groups = 0;
 
 /**
  * `range` is {start, end, span}: Unix seconds, `end` null while it is the newest part of a stream
- * that goes on, `span` then how long it is (null: all of it). `below` is put below the score.
+ * that goes on, `span` then how long it is (null: all of it). `below` is put below the score;
+ * `first`: features that are shown at first, those to blame most.
  */
 export class Charts {
-  constructor(place, { stream, detector, range, signal, zoom, below = null }) {
-    Object.assign(this, { place, stream, detector, range, signal, zoom, below });
+  constructor(place, { stream, detector, range, signal, zoom, below = null, first = SHOWN_FIRST }) {
+    Object.assign(this, { place, stream, detector, range, signal, zoom, below, first });
     this.sync = `charts-${groups++}`;
     this.data = null;
-    this.shares = new Map(); // of anomalous events that the cursor was at, by time
+    this.exact = new Map(); // events as they were told, by time in ms: what charts draw is rounded
+    this.anomalies = new Map(); // {shares, suppressed}, by time in ms
     this.episodes = [];
     this.parts = [];
     this.all = false;
@@ -43,17 +49,106 @@ export class Charts {
     for (const { chart } of this.parts) chart.redraw();
   }
 
+  /** What is known of an event exactly: an anomaly, or as much of one. */
+  tell(event) {
+    const at = Math.round(1000 * secondsOf(event.time));
+    if (this.exact.get(at)?.id) return; // it is an anomaly, and all is known
+    if (this.exact.size >= MOST_POINTS) this.exact.clear();
+    this.exact.set(at, event);
+    if (!this.parts.length) return;
+    this.#include(event);
+    for (const part of this.parts) part.chart.draw(part.rows(this.data));
+    this.#read(this.at ?? null);
+  }
+
+  /** Have an anomaly among what is drawn, also where thinning left it out. */
+  #include(event) {
+    const time = secondsOf(event.time);
+    const { times } = this.data;
+    if (!event.id || !this.data.thinned || !(time >= times[0] && time <= times.at(-1))) return;
+    if (times.some((_, i) => this.#told(this.data, i) === event)) return;
+    this.data = including(this.data, time, event);
+  }
+
+  /** What was told of event i, if it is known. */
+  #told(data, i) {
+    const at = Math.round(1000 * data.times[i]);
+    const like = event => event && Math.abs(event.score - data.scores[i]) <= KEPT_TO * (1 + event.score);
+    return [at, at - 1, at + 1].map(ms => this.exact.get(ms)).find(like) ?? null; // times are kept rounded, too
+  }
+
+  #scoreOf(data, i) {
+    const event = this.#told(data, i);
+    return event ? scoreText(event.score) : keptScore(data.scores[i]);
+  }
+
   /** All of the range, or what is new since the last time. */
   async #load(end) {
     const newest = this.data?.times.at(-1);
     const whole = this.range.end !== null || newest === undefined || this.data.times.length > MOST_POINTS;
     const asked = { detector: this.detector, start: whole ? this.range.start : newest, end: this.range.end, points: POINTS };
     try {
-      return { whole, ...(await get(`${streamPath(this.stream)}/scores`, asked, end)) };
+      const scores = await get(`${streamPath(this.stream)}/scores`, asked, end);
+      await this.#learn(scores, whole, end);
+      return { whole, ...scores };
     } catch (error) {
       if (error.status !== 404) throw error;
       return { whole, times: [], scores: [], features: {}, thinned: false, why: error.message };
     }
+  }
+
+  /** What was to blame for the anomalous events among these; without it, bands have to tell. */
+  async #learn({ times, scores }, whole, end) {
+    const at = times.filter((_, i) => scores[i] >= 1);
+    if (whole) this.more = false;
+    if (!at.length) return;
+    const asked = { stream: this.stream, detector: this.detector, start: at[0] - 0.001, end: at.at(-1) + 0.002, limit: MOST_ANOMALIES };
+    const { items, next_cursor: more } = await get("anomalies", asked, end).catch(() => ({ items: [], next_cursor: null }));
+    if (whole) this.anomalies = new Map();
+    this.more ||= more !== null;
+    for (const { time, score, suppressed, features } of items) {
+      const ms = Math.round(1000 * secondsOf(time)); // of several at one time the worst is drawn
+      if (this.anomalies.get(ms)?.score > score) continue;
+      this.anomalies.set(ms, { score, suppressed, shares: Object.fromEntries(Object.entries(features).map(([name, one]) => [name, one.share])) });
+    }
+  }
+
+  /** What is known of anomalous event i: whether it was suppressed, and each feature's share. */
+  #anomaly(data, i) {
+    const at = Math.round(1000 * data.times[i]);
+    return [at, at - 1, at + 1].map(ms => this.anomalies.get(ms)).find(Boolean) ?? { suppressed: null, shares: farOff(data, i) };
+  }
+
+  /** How strongly anomalous events are marked: in the score's chart all, in a feature's those that it is to blame for. */
+  #weights(name) {
+    return (this.data?.scores ?? []).map((score, i) => {
+      if (!(score >= 1)) return 0;
+      const { suppressed, shares } = this.#anomaly(this.data, i);
+      const least = Math.min(LEAST_SHARE, Math.max(...Object.values(shares)));
+      if (name !== null && !(shares[name] > 0 && shares[name] >= least)) return 0;
+      return suppressed ? FAINT : 1;
+    });
+  }
+
+  /** How many of the anomalous events shown alarm nobody, and why. */
+  #suppressed() {
+    const [from, until] = [this.data.times[0], this.data.times.at(-1)].map(time => Math.round(1000 * time));
+    const shown = [...this.anomalies].filter(([ms]) => ms >= from && ms <= until).map(([, one]) => one);
+    const counted = ["rule", "mute"].map(by => [by, shown.filter(one => one.suppressed === by).length]).filter(([, n]) => n);
+    if (!counted.length) return "";
+    const told = counted.map(([by, n]) => `${plural(n, "anomalous event")} here ${n === 1 ? "was" : "were"} suppressed by a ${by}`);
+    return `${this.more ? "At least " : ""}${told.join(", ")}: drawn faint, and nobody was told.`;
+  }
+
+  /** Features, the one to blame most first. */
+  #byBlame(names) {
+    const sums = Object.fromEntries(names.map(name => [name, 0]));
+    this.data.scores.forEach((score, i) => {
+      if (!(score >= 1)) return;
+      const { suppressed, shares } = this.#anomaly(this.data, i);
+      for (const name of names) if (!suppressed) sums[name] += score * (shares[name] ?? 0);
+    });
+    return names.toSorted((a, b) => sums[b] - sums[a]);
   }
 
   #take(told) {
@@ -64,10 +159,12 @@ export class Charts {
       return refill(this.place, nothing(`Nothing to draw: ${told.why ?? "no event of this stream is in this range"}. Choose a longer range, or all.`));
     }
     this.#cut();
+    for (const event of this.exact.values()) this.#include(event);
     const names = Object.keys(this.data.features).filter(name => has(this.data.features[name].actual));
     if (this.parts.length !== 1 + this.#wanted(names).length) this.#build(names);
     for (const part of this.parts) part.chart.draw(part.rows(this.data));
     this.#read(this.at ?? null);
+    refill(this.silent, this.#suppressed());
     for (const part of this.parts) if (part.more.open) this.#list(part);
   }
 
@@ -82,17 +179,18 @@ export class Charts {
   }
 
   #wanted(names) {
-    return this.all ? names : names.slice(0, SHOWN_FIRST);
+    return this.all ? names : names.slice(0, this.first);
   }
 
   #build(names) {
     this.#clear();
-    const order = byBlame(this.data, names);
+    const order = this.#byBlame(names);
     this.readout = el("p", { class: "readout", "aria-live": "off" });
+    this.silent = el("p", { class: "soft", id: "suppressed" });
     const figures = el("div", { class: "charts" });
     const rest = names.length - this.#wanted(names).length;
-    const more = rest > 0 && el("button", { type: "button", id: "more-features", click: () => { this.all = true; this.#take({ ...this.data, whole: true }); } }, `Show ${rest} more features`);
-    refill(this.place, legend(), this.readout, figures, more);
+    const more = rest > 0 && el("button", { type: "button", id: "more-features", click: () => { this.all = true; this.#take({ ...this.data, whole: true }); } }, `Show ${plural(rest, "more feature")}`);
+    refill(this.place, legend(), this.silent, this.readout, figures, more);
     this.parts = [this.#score(figures)];
     if (this.below) figures.append(this.below);
     this.parts.push(...this.#wanted(order).map(name => this.#feature(figures, name)));
@@ -101,10 +199,10 @@ export class Charts {
   #score(figures) {
     const series = [{ stroke: () => colour("--actual"), width: 1.5, marked: true, points: { show: false } }, { stroke: () => colour("--critical"), width: 1.5, dash: [6, 4], points: { show: false } }];
     return this.#part(figures, {
-      heading: "Score", height: 140, series, floor: [0, 1.4],
+      heading: "Score", height: 140, series, floor: [0, 1.4], blamed: null,
       rows: data => [data.times, data.scores, data.times.map(() => 1)],
-      told: (data, i) => [el("strong", {}, scoreText(data.scores[i])), " · threshold 1 · ", badge(severityOf(data.scores[i]))],
-      columns: [{ title: "Score", kind: "n", cell: ({ data, i }) => scoreText(data.scores[i]) }],
+      told: (data, i) => [el("strong", {}, this.#scoreOf(data, i)), " · threshold 1 · ", badge(severityOf(data.scores[i]))],
+      columns: [{ title: "Score", kind: "n", cell: ({ data, i }) => this.#scoreOf(data, i) }],
     });
   }
 
@@ -117,18 +215,18 @@ export class Charts {
     ];
     const column = (data, kind) => data.features[name]?.[kind] ?? data.times.map(() => null);
     return this.#part(figures, {
-      heading: nameOf(name), label: name, height: 190, series, bands: [{ series: [2, 1], fill: () => colour("--band") }],
+      heading: nameOf(name), label: name, blamed: name, height: 190, series, bands: [{ series: [2, 1], fill: () => colour("--band") }],
       rows: data => [data.times, ...["low", "high", "expected", "actual"].map(kind => column(data, kind))],
       told: (data, i) => featureTold({
         ...Object.fromEntries(COLUMNS.map(kind => [kind, column(data, kind)[i] ?? null])),
-        share: this.shares.get(data.times[i])?.[name]?.share ?? null,
+        ...this.#told(data, i)?.features[name],
       }),
       columns: [["Actual", "actual"], ["Expected", "expected"], ["Low", "low"], ["High", "high"]].map(([title, kind]) => (
         { title, kind: "n", cell: ({ data, i }) => number(column(data, kind)[i]) })),
     });
   }
 
-  #part(figures, { heading, label = "Score", height, series, bands, floor, rows, told, columns }) {
+  #part(figures, { heading, label = "Score", blamed, height, series, bands, floor, rows, told, columns }) {
     const plot = el("div", { class: "plot" });
     const now = el("span", { class: "value" });
     const more = el("details", {}, el("summary", {}, "Show as table"));
@@ -136,7 +234,7 @@ export class Charts {
     const chart = new Chart(plot, {
       label: `${label} over time: arrow keys move the cursor`, height, series, bands, floor, sync: this.sync,
       span: () => this.#span(),
-      marks: () => ({ episodes: this.episodes, scores: this.data?.scores ?? [] }),
+      marks: () => ({ episodes: this.episodes, scores: this.data?.scores ?? [], weights: this.#weights(blamed) }),
       on: { move: index => this.#read(index), keyed: () => this.readout.setAttribute("aria-live", "polite"), zoom: this.zoom },
     });
     const part = { chart, rows, told, now, more, columns, label };
@@ -160,7 +258,9 @@ export class Charts {
 
   #default() {
     const { scores, times } = this.data;
-    return this.range.end === null ? times.length - 1 : scores.indexOf(Math.max(...scores));
+    if (this.range.end === null) return times.length - 1;
+    const known = scores.map((score, i) => this.#told(this.data, i)?.score ?? score); // equal ones may differ
+    return known.indexOf(Math.max(...known));
   }
 
   #write(index) {
@@ -168,23 +268,21 @@ export class Charts {
     const score = this.data.scores[i];
     const values = this.parts.slice(1).map(part => `${part.label} ${number(this.data.features[part.label]?.actual[i])}`);
     refill(this.readout,
-      el("strong", {}, `${when(this.data.times[i])} ${zone()}`), this.at === null ? (this.range.end === null ? " (newest)" : " (highest score)") : "", ` · score ${scoreText(score)}, ${severityOf(score)}`,
+      el("strong", {}, `${when(this.data.times[i])} ${zone()}`), this.at === null ? (this.range.end === null ? " (newest)" : " (highest score)") : "", ` · score ${this.#scoreOf(this.data, i)}, ${severityOf(score)}`,
       el("span", { class: "unseen" }, ` · ${values.join(" · ")}`),
       this.data.thinned ? el("span", { class: "soft" }, " · thinned: of each short time the most surprising event") : "");
     for (const part of this.parts) part.now.replaceChildren(...[part.told(this.data, i)].flat());
-    if (score >= 1) this.#askShares(this.data.times[i], index);
+    clearTimeout(this.resting);
+    if (score >= 1 && !this.#told(this.data, i)?.id) this.resting = setTimeout(() => this.#ask(this.data.times[i]), REST_MS);
   }
 
-  /** Only anomalies say how much of the surprise each feature had: asked for once the cursor rests. */
-  #askShares(time, index) {
-    clearTimeout(this.resting);
-    if (this.shares.has(time)) return;
-    this.resting = setTimeout(async () => {
-      const asked = { stream: this.stream, detector: this.detector, start: time - 0.001, end: time + 0.001, limit: 1 };
-      const { items } = await get("anomalies", asked, this.signal).catch(() => ({ items: [] })); // shown without
-      this.shares.set(time, items[0]?.features ?? {});
-      if (!this.signal.aborted && this.parts.length && (this.at ?? this.#default()) === index) this.#write(index);
-    }, REST_MS);
+  /** Anomalies are told exactly, with each feature's share: asked for once the cursor rests. */
+  async #ask(time) {
+    if (this.asked === time) return; // and there was none
+    this.asked = time;
+    const asked = { stream: this.stream, detector: this.detector, start: time - 0.001, end: time + 0.001, limit: 1 };
+    const { items } = await get("anomalies", asked, this.signal).catch(() => ({ items: [] })); // shown without
+    if (items.length && !this.signal.aborted) this.tell(items[0]);
   }
 
   #list(part) {
@@ -202,13 +300,13 @@ export class Charts {
   }
 }
 
-function featureTold({ actual, expected, low, high, share }) {
+function featureTold({ actual, expected = null, low, high, share }) {
   if (actual === null) return ["no value"];
   const band = expected === null ? "nothing expected yet" : `expected ${number(low)} to ${number(high)}`;
   const off = outside({ actual, low, high }) !== 0;
   return [
     el("strong", { class: off ? "off" : null }, number(actual)), ` · ${band}`,
-    share === null ? "" : el("span", { class: "share" }, ` · ${percent(share)} of the surprise`, meter(share)),
+    share === undefined ? "" : el("span", { class: "share" }, ` · ${percent(share)} of the surprise`, meter(share)),
   ];
 }
 
@@ -221,12 +319,11 @@ export function meter(share) {
 /** A detector's features are not all of this stream. */
 const has = column => column.some(value => value !== null);
 
-/** Features, those first that were furthest outside of their band when an event was anomalous. */
-function byBlame({ scores, features }, names) {
-  const blame = ({ actual, low, high }) => scores.reduce((most, score, i) => (
-    score >= 1 ? Math.max(most, Math.abs(outside({ actual: actual[i], low: low[i], high: high[i] }))) : most), 0);
-  const found = names.map(name => [name, blame(features[name])]);
-  return found.sort((a, b) => b[1] - a[1]).map(([name]) => name);
+/** Each feature's part of how far an event was outside of its bands: where no more is known of it. */
+function farOff({ features }, i) {
+  const far = Object.entries(features).map(([name, { actual, low, high }]) => [name, Math.abs(outside({ actual: actual[i], low: low[i], high: high[i] }))]);
+  const sum = far.reduce((all, [, size]) => all + size, 0);
+  return Object.fromEntries(far.map(([name, size]) => [name, sum > 0 ? size / sum : 0]));
 }
 
 /** Old data and the newer part, whose first time is the old one's last. */
@@ -241,6 +338,13 @@ function joined(old, fresh) {
   return { times: join(old.times, fresh.times), scores: join(old.scores, fresh.scores), features: Object.fromEntries(features), thinned: old.thinned || fresh.thinned };
 }
 
+function including(data, time, event) {
+  const at = data.times.findLastIndex(one => one <= time) + 1;
+  const put = (column, value) => column.toSpliced(at, 0, value ?? null);
+  const features = Object.entries(data.features).map(([name, columns]) => [name, Object.fromEntries(Object.entries(columns).map(([kind, column]) => [kind, put(column, event.features[name]?.[kind])]))]);
+  return { ...data, times: put(data.times, time), scores: put(data.scores, event.score), features: Object.fromEntries(features) };
+}
+
 function mapped(data, change) {
   const features = Object.entries(data.features).map(([name, columns]) => [name, Object.fromEntries(Object.entries(columns).map(([kind, column]) => [kind, change(column)]))]);
   return { ...data, times: change(data.times), scores: change(data.scores), features: Object.fromEntries(features) };
@@ -251,5 +355,6 @@ function legend() {
     el("span", {}, el("i", { class: "line" }), "actual"), el("span", {}, el("i", { class: "line dashed" }), "expected"),
     el("span", {}, el("i", { class: "area" }), "expected band (99 % of normal values)"),
     ["minor", "major", "critical"].map(name => el("span", { class: name }, symbol(name), `${name} anomaly`)),
+    el("span", { class: "soft" }, "of a feature: where it is to blame"),
     el("span", {}, el("i", { class: "shade" }), "episode"), el("span", { class: "soft" }, "drag to zoom"));
 }

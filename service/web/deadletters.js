@@ -8,7 +8,7 @@ import { Filters, pager, table } from "./table.js";
 
 const PAGE = "dead-letters";
 const LIMIT = 50;
-const REASONS = ["too_large", "malformed_json", "missing_key", "bad_key", "bad_time", "future", "bad_value", "no_features", "late", "repeated"];
+const REASONS = ["too_large", "malformed_json", "bad_schema", "bad_payload", "missing_key", "bad_key", "bad_time", "future", "bad_value", "no_features", "late", "repeated"];
 
 export const title = () => "Dead letters";
 

@@ -1,34 +1,43 @@
 // One episode: what happened, since when, and what is to blame.
 
-import { anomalyPath, episodePath, get } from "./api.js";
+import { anomalyPath, episodePath, get, streamPath } from "./api.js";
 import { Charts, meter } from "./charts.js";
 import { el, facts, nameOf, refill, svg } from "./dom.js";
 import { duration, stateOf } from "./episodes.js";
+import { mayChange, ofEpisode, saidOf } from "./feedback.js";
 import { ago, count, number, percent, scoreText, secondsOf, when, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { href, streamLink } from "./route.js";
-import { ofEpisode, saidOf } from "./feedback.js";
 import { badge } from "./severity.js";
 import { explained } from "./terms.js";
 import { showWhy } from "./why.js";
 import { told } from "./words.js";
 
 const LEAST_ROOM = 1800; // seconds before and after it that the chart shows
+const LEAST_EVENTS = 40; // there, as they usually come
+const CHARTS = 2; // features that are drawn at first
+const LEAST_SHARE = 0.1; // of the surprise, that is to blame, where the largest share is not small itself
 const WIDTH = 240;
 
 export const title = () => "Episode";
 
 export async function show(place, { name }, signal) {
-  const parts = { story: el("div", {}), why: el("div", {}), said: el("div", {}), charts: el("section", { "aria-label": "Charts around it" }) };
+  const parts = Object.fromEntries(["story", "charts", "blame", "why", "said", "past", "figures"].map(part => [part, el("div", {})]));
   const first = await get(episodePath(name), {}, signal);
-  refill(place, el("p", { class: "trail" }, el("a", { href: "#/episodes" }, "Episodes")), el("h1", {}, nameOf(first.stream)), parts.story,
-    el("section", { class: "why", "aria-label": "Its past" }, el("h2", {}, "What would have been normal, and when it was like this"), parts.why),
-    el("section", { "aria-label": "What you say of it" }, el("h2", {}, "What you say of it"), parts.said), el("h2", {}, "Around it"), parts.charts);
+  const usual = await get(streamPath(first.stream), { detector: first.detector }, signal).catch(() => null); // its memory may be gone
+  const section = (kind, heading, part) => el("section", { class: kind }, el("h2", {}, heading), part);
+  refill(place, el("p", { class: "trail" }, el("a", { href: "#/episodes" }, "Episodes")), el("h1", {}, nameOf(first.stream)),
+    parts.story, el("h2", { class: "unseen" }, "Around it"), parts.charts,
+    section("blame", "To blame, at the peak", parts.blame),
+    section("why", "What would have been normal", parts.why),
+    section("said-of-it", "What you say of it", parts.said),
+    section("past", "When it was like this before", parts.past),
+    section("figures", "In figures", parts.figures));
   const charts = new Charts(parts.charts, {
-    stream: first.stream, detector: first.detector, signal, range: { ...around(first), span: null },
+    stream: first.stream, detector: first.detector, signal, range: { ...around(first, usual), span: null }, first: CHARTS,
     zoom: (start, end) => { location.hash = streamLink(first.stream, { detector: first.detector, start: start.toFixed(3), end: end.toFixed(3) }); },
   });
-  let peak = null;
+  let peak = null; // of which the why is shown
   keepFresh({
     place: parts.story, signal,
     load: async end => {
@@ -38,63 +47,84 @@ export async function show(place, { name }, signal) {
     },
     draw: ({ episode, atPeak }) => {
       charts.mark([episode]);
-      refill(parts.story, story(episode, atPeak));
-      if (episode.peak !== peak) showWhy(parts.why, (peak = episode.peak), signal);
+      if (atPeak) charts.tell(atPeak);
+      refill(parts.story, story(episode));
+      refill(parts.blame, blame(episode));
+      refill(parts.figures, figures(episode, atPeak, around(episode, usual)));
+      if (episode.peak !== peak) showWhy(parts.why, parts.past, { first: name, peak: (peak = episode.peak) }, signal);
     },
   });
   const again = keepFresh({
     place: parts.said, signal,
     load: async end => {
       const { acknowledged, note } = await get(episodePath(name), {}, end);
-      return { acknowledged, note, said: await saidOf(first.stream, first.detector, end) };
+      const said = await saidOf(first.stream, first.detector, end);
+      const { tolerated } = await get(streamPath(first.stream), { detector: first.detector }, end).catch(() => ({ tolerated: null }));
+      return { acknowledged, note, said, tolerated, may: await mayChange() };
     },
-    draw: ({ said, ...remark }) => { if (!writing(parts.said)) refill(parts.said, ofEpisode({ ...first, ...remark }, said, () => again())); },
+    draw: ({ said, tolerated, may, ...remark }) => { if (!writing(parts.said)) refill(parts.said, ofEpisode({ ...first, ...remark }, said, tolerated, may, () => again())); },
   });
 }
 
 /** Whether somebody writes a note just now: then it stays as it is. */
 const writing = place => place.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA";
 
-/** Its time with three times as much on each side. */
-function around(episode) {
+/** Its time with three times as much on each side, or more where its stream has few events; no more than there is. */
+function around(episode, stream) {
   const [start, end] = [secondsOf(episode.start), secondsOf(episode.end)];
-  const room = Math.max(LEAST_ROOM, 3 * (end - start));
-  return { start: start - room, end: end + room };
+  const room = Math.max(LEAST_ROOM, LEAST_EVENTS * (stream?.usual_gap_seconds ?? 0), 3 * (end - start));
+  const first = stream ? secondsOf(stream.first_time) : -Infinity; // after a reset a later one
+  const last = stream && episode.state === "closed" ? secondsOf(stream.time) : Infinity; // of an open one more may come
+  return { start: Math.min(start, Math.max(start - room, first)), end: Math.max(end, Math.min(end + room, last)) };
 }
 
-function story(episode, atPeak) {
-  const start = secondsOf(episode.start);
-  const { start: from, end: until } = around(episode);
+function story(episode) {
+  const at = text => [`${when(secondsOf(text))} ${zone()}`, el("span", { class: "soft" }, ` ${ago(secondsOf(text))}`)];
   return [
     el("p", { class: "verdict" }, badge(episode.severity), " ", el("span", { class: `badge state-${episode.state}` }, stateOf(episode)), " ", nameOf(episode.began ?? episode.why)),
     episode.began && episode.began !== episode.why && el("p", {}, el("span", { class: "soft" }, "At its peak, held against what came before it: "), nameOf(episode.why)),
     facts([
-      ["Since", `${when(start)} ${zone()} ${ago(start) && `(${ago(start)})`}`],
-      ["Newest anomalous event", `${when(secondsOf(episode.end))} ${zone()}`],
-      ["Lasted", duration(episode)],
-      ["Peak score", `${scoreText(episode.score)} of the threshold 1`],
+      ["Since", at(episode.start)],
+      ["Newest anomalous event", at(episode.end)],
+      ["Lasted", `${duration(episode)}, ${count(episode.anomalies)} anomalous`],
+      ["Peak score", `${scoreText(episode.score)} (1 is the threshold)`],
+    ]),
+  ];
+}
+
+function blame({ features }) {
+  const least = Math.min(LEAST_SHARE, features[0].share / 2);
+  const blamed = features.filter((feature, n) => n === 0 || feature.share >= least);
+  const others = features.slice(blamed.length);
+  return [
+    el("ol", { class: "blamed" }, blamed.map(one)),
+    others.length > 0 && el("details", {}, el("summary", { id: "not-to-blame" }, `${count(others.length)} more, not to blame`),
+      el("ul", { class: "blamed" }, others.map(one))),
+    el("p", { class: "soft" }, "The bar is the band that holds 99 % of normal values, the stroke in it what was expected, the diamond what came."),
+  ];
+}
+
+function one(feature) {
+  return el("li", {},
+    el("p", {}, el("strong", {}, nameOf(feature.feature)), ` ${told(feature)}`, el("span", { class: "share" }, ` · ${percent(feature.share)} of the surprise`, meter(feature.share))),
+    feature.expected !== null && picture(feature));
+}
+
+function figures(episode, atPeak, { start, end }) {
+  return [
+    facts([
       [explained("Tail probability"), atPeak && `${number(atPeak.tail_probability)}, of the peak`],
       [explained("Threshold"), atPeak && `tail probability ${number(atPeak.threshold)}`],
       [explained("Level"), atPeak && `${scoreText(atPeak.level)} at the peak (1 is its usual)`],
-      ["Anomalous events", count(episode.anomalies)],
       ["Last change", episode.change],
       ["Detector", nameOf(episode.detector)],
       ["Artifact", el("code", {}, episode.artifact)],
       ["Peak event", el("code", {}, episode.peak)],
     ]),
     el("p", { class: "actions" },
-      el("a", { class: "button", href: streamLink(episode.stream, { detector: episode.detector, start: from.toFixed(3), end: until.toFixed(3) }) }, "The stream at this time"),
+      el("a", { class: "button", href: streamLink(episode.stream, { detector: episode.detector, start: start.toFixed(3), end: end.toFixed(3) }) }, "The stream at this time"),
       el("a", { class: "button", href: href("episodes", null, { stream: episode.stream }) }, "All episodes of this stream"), copyButton()),
-    el("h2", {}, "To blame, at the peak"),
-    el("p", { class: "soft" }, "The most blamed feature first. The bar is the band that holds 99 % of normal values, the stroke in it what was expected, the diamond what came."),
-    el("ol", { class: "blamed" }, episode.features.map(blamed)),
   ];
-}
-
-function blamed(feature) {
-  return el("li", {},
-    el("p", {}, el("strong", {}, nameOf(feature.feature)), ` ${told(feature)}`, el("span", { class: "share" }, ` · ${percent(feature.share)} of the surprise`, meter(feature.share))),
-    feature.expected !== null && picture(feature));
 }
 
 /** The expected band, the expected value in it, and where the actual one was. */

@@ -1,6 +1,7 @@
 // The list of episodes, and the card and row that other pages show of one too.
 
 import { get } from "./api.js";
+import { present } from "./clock.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
 import { ago, count, lasted, plural, scoreText, secondsOf, when, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
@@ -8,6 +9,8 @@ import { episodeLink, streamLink } from "./route.js";
 import { badge, symbol } from "./severity.js";
 import { Filters, pager, table } from "./table.js";
 
+export const QUIET = "a day";
+const QUIET_SECONDS = 86400;
 const PAGE = "episodes";
 const LIMIT = 50;
 const ACKNOWLEDGED = [["", "Any"], ["false", "No"], ["true", "Yes"]];
@@ -54,20 +57,27 @@ export function duration(episode) {
 }
 
 export function episodeTable(items, withStream = true) {
-  const stream = { title: "Stream", kind: "stream", cell: one => el("a", { href: streamLink(one.stream, { detector: one.detector }) }, nameOf(one.stream)) };
+  const stream = { title: "Stream", kind: "stream said-itself", cell: one => el("a", { href: streamLink(one.stream, { detector: one.detector }) }, nameOf(one.stream)) };
   return table("Episodes", [
     { title: `Since (${zone()})`, kind: "time", cell: one => el("a", { href: episodeLink(one.id) }, when(secondsOf(one.start))) },
-    { title: "Severity", cell: one => badge(one.severity) },
-    { title: "State", cell: one => stateOf(one) },
+    { title: "Severity", kind: "said-itself", cell: one => badge(one.severity) },
+    { title: "State", kind: "said-itself", cell: one => stateOf(one) },
     ...(withStream ? [stream] : []),
-    { title: "What", kind: "long", cell: one => [nameOf(one.began ?? one.why), one.note && el("p", { class: "soft" }, nameOf(one.note))] },
+    { title: "What", kind: "long said-itself", cell: one => [nameOf(one.began ?? one.why), one.note && el("p", { class: "soft" }, nameOf(one.note))] },
     { title: "Lasted", kind: "n", cell: duration },
     { title: "Peak score", kind: "n", cell: one => scoreText(one.score) },
     { title: "Anomalous events", kind: "n", cell: one => count(one.anomalies) },
   ], items);
 }
 
-export const stateOf = episode => el("span", { class: `state-${episode.state}` }, episode.state, episode.acknowledged && el("span", { class: "soft" }, ", acknowledged"));
+/** Whether it is open, and nothing anomalous has come for long: its stream may have few events. */
+export const isQuiet = episode => episode.state === "open" && present() - secondsOf(episode.end) >= QUIET_SECONDS;
+
+const quietFor = episode => lasted(present() - secondsOf(episode.end));
+
+export const stateOf = episode => el("span", { class: `state-${episode.state}` }, episode.state,
+  isQuiet(episode) && el("span", { class: "soft" }, `, quiet for ${quietFor(episode)}`),
+  episode.acknowledged && el("span", { class: "soft" }, ", acknowledged"));
 
 /** An open episode, as large as it is urgent. */
 export function episodeCard(episode) {
@@ -80,5 +90,5 @@ export function episodeCard(episode) {
     el("p", { class: "soft" },
       "since ", el("strong", {}, `${when(start)} ${zone()}`), ago(start) && ` (${ago(start)})`,
       episode.anomalies > 1 && ` · ${duration(episode)} so far`, ` · peak score ${scoreText(episode.score)}`,
-      ` · ${plural(episode.anomalies, "anomalous event")}`, episode.acknowledged && " · acknowledged"));
+      ` · ${plural(episode.anomalies, "anomalous event")}`, isQuiet(episode) && ` · quiet for ${quietFor(episode)}`, episode.acknowledged && " · acknowledged"));
 }

@@ -1,7 +1,7 @@
 // What a person says: of an episode, and of what a stream's alarms should be.
 
-import { episodePath, get, send, streamPath } from "./api.js";
-import { el, trouble } from "./dom.js";
+import { episodePath, get, send, session, streamPath } from "./api.js";
+import { el, nameOf, trouble } from "./dom.js";
 import { scoreText, secondsOf, when, zone } from "./format.js";
 import { href } from "./route.js";
 
@@ -25,21 +25,38 @@ export function action(text, does, attributes = {}) {
   return [button, said];
 }
 
+/** Whether the page's key may change anything: a viewer's may not. */
+export const mayChange = () => session.who().then(({ role }) => role !== "viewer");
+
+/** What a viewer reads in place of the buttons. */
+export const onlyLooks = what => el("p", { class: "soft" }, `The page is open with a viewer's key: to ${what} asks for an operator's.`);
+
 /**
  * What can be said of an episode: that somebody has seen it, a note, that it was no anomaly.
+ * `tolerated` is the score up to which its stream's single events do not alarm, 0 or null for none;
  * `changed` is called when something was said.
  */
-export function ofEpisode(episode, said, changed) {
+export function ofEpisode(episode, said, tolerated, may, changed) {
   const marked = said.find(one => one.kind === "false" && one.episode === episode.id && !one.undone);
+  if (!may) return lookedAt(episode, marked);
   const remark = body => send("PATCH", episodePath(episode.id), body).then(changed);
   return [
     el("div", { class: "actions" },
       action(episode.acknowledged ? "✓ Acknowledged" : "Acknowledge", () => remark({ acknowledged: !episode.acknowledged }), { "aria-pressed": String(episode.acknowledged), id: "acknowledge" }),
       marked ? takeBack(episode, marked, changed) : action("Not an anomaly", () => mark(episode).then(changed), { id: "no-anomaly" })),
     el("p", { class: "soft" }, marked
-      ? `Marked as no anomaly: since then a single event of this stream alarms only above a score of ${scoreText(2 * episode.score)}. The third anomalous one that follows within 200 events of another alarms as ever.`
-      : `“Not an anomaly” lets a single event of this stream alarm only above twice this score, ${scoreText(2 * episode.score)}. It can be taken back.`),
+      ? `Marked as no anomaly${tolerated ? `: a single event of this stream alarms only above a score of ${scoreText(tolerated)}` : ""}. The third anomalous one that follows within 200 events of another alarms as ever.`
+      : `“Not an anomaly” lets a single event of this stream alarm only above about twice this score. It can be taken back.`),
     note(episode, remark),
+  ];
+}
+
+function lookedAt(episode, marked) {
+  const words = [episode.acknowledged && "acknowledged", marked && "marked as no anomaly"].filter(Boolean);
+  return [
+    el("p", {}, words.length ? `It is ${words.join(" and ")}.` : "Nobody has acknowledged it."),
+    episode.note && el("p", {}, "Note: ", nameOf(episode.note)),
+    onlyLooks("acknowledge it, note something, or mark it as no anomaly"),
   ];
 }
 
@@ -59,14 +76,14 @@ function note(episode, remark) {
 }
 
 /** What was said of a stream, and that an anomaly in the time shown was missed. */
-export function ofStream(stream, detector, said, range, changed) {
+export function ofStream(stream, detector, said, may, range, changed) {
   const seconds = range.end - range.start;
   const missed = () => send("POST", feedbackPath({ stream, detector }), { kind: "missed", time: String(range.start), seconds }).then(changed);
   return [
     said.length
-      ? el("ul", { class: "said" }, said.map(one => el("li", {}, sentence(one), " ", !one.undone && takeBackOf(one, changed))))
+      ? el("ul", { class: "said" }, said.map(one => el("li", {}, sentence(one), " ", may && !one.undone && takeBackOf(one, changed))))
       : el("p", { class: "soft" }, "Nothing was said of its alarms. On an episode's page: “Not an anomaly”."),
-    seconds > 0 && seconds <= LONGEST_SECONDS
+    !may ? onlyLooks("say that an anomaly was missed or was none") : seconds > 0 && seconds <= LONGEST_SECONDS
       ? el("div", { class: "actions" }, action("The highest score shown was a missed anomaly", missed, { id: "missed" }))
       : el("p", { class: "soft" }, "To say that an anomaly was missed, zoom to it: a day at most."),
   ];

@@ -1,5 +1,7 @@
 // Numbers and times as a person reads them. The API's times are RFC 3339; ours are Unix seconds.
 
+import { present } from "./clock.js";
+
 const PLAIN = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const DAY = 86400;
@@ -32,6 +34,9 @@ export const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 export const count = value => (value === null || value === undefined ? "–" : WHOLE.format(value));
 export const scoreText = value => (value === null || value === undefined ? "–" : value.toFixed(2));
+
+/** A score as it is kept beside each event: to 2 %, so to no more digits than are known. */
+export const keptScore = value => (value >= 1 && value < 100 ? value.toPrecision(2) : scoreText(value));
 export const percent = share => `${Math.round(100 * share)} %`;
 
 export function bytes(size) {
@@ -56,8 +61,8 @@ export function lasted(seconds) {
   return `${Math.floor(whole / size)} ${unit}${rest && nextUnit ? ` ${rest} ${nextUnit}` : ""}`;
 }
 
-/** "12 min ago"; nothing for the old times of a replay, where the wall clock tells nothing. */
+/** "12 min ago". */
 export function ago(seconds) {
-  const since = Date.now() / 1000 - seconds;
-  return since >= 0 && since < 7 * DAY ? `${lasted(since)} ago` : "";
+  const since = present() - seconds;
+  return since >= 0 ? `${lasted(since)} ago` : "";
 }

@@ -2,7 +2,7 @@
 
 import { colour, onChange } from "./colours.js";
 import { el, nameOf, refill } from "./dom.js";
-import { scoreText, when, zone } from "./format.js";
+import { keptScore, when, zone } from "./format.js";
 import { streamLink } from "./route.js";
 import { badge, severityOf } from "./severity.js";
 import { table } from "./table.js";
@@ -12,7 +12,7 @@ const FULL = 3; // the score of a bar of full height
 const GAP = 1;
 const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -Infinity], End: [0, Infinity] };
 
-/** `streams` are those of the rows, in order; `map` is what api/v1/heatmap says of them. */
+/** `map` is what api/v1/heatmap says; the row with the highest score comes first. */
 export class HeatMap {
   constructor(place, signal) {
     this.place = place;
@@ -24,17 +24,18 @@ export class HeatMap {
     onChange(redraw, signal);
   }
 
-  draw(streams, map, detector, range) {
-    const scores = new Map(map.rows.map(row => [row.stream, row.scores]));
+  draw(map, detector, range) {
     this.map = map;
     this.resized.disconnect();
-    this.rows = streams.map((one, n) => this.#row(one, n, scores.get(one.stream) ?? [], streamLink(one.stream, { detector, range })));
+    const highest = ({ scores }) => Math.max(0, ...scores.filter(score => score !== null));
+    const rows = map.rows.map(row => ({ ...row, highest: highest(row) })).sort((a, b) => b.highest - a.highest);
+    this.rows = rows.map((row, n) => this.#row(row, n, streamLink(row.stream, { detector, range })));
     this.readout = el("p", { class: "readout", "aria-live": "polite" }, "Each bar is the highest score in its time; the line is the threshold.");
     const more = el("details", { id: "heat-table" }, el("summary", { id: "heat-as-table" }, "Show as table"));
     more.addEventListener("toggle", () => more.open && this.#list(more));
     refill(this.place, this.readout, el("table", { class: "heat" },
-      el("caption", { class: "unseen" }, "Streams with the highest score first, and their scores over time"),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Stream"), el("th", { scope: "col" }, "Score now"), el("th", { scope: "col", class: "axis" }, this.#axis()))),
+      el("caption", { class: "unseen" }, "Streams, that with the highest score first, and their scores over time"),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Stream"), el("th", { scope: "col" }, "Highest"), el("th", { scope: "col", class: "axis" }, this.#axis()))),
       el("tbody", {}, this.rows.map(row => row.line))), more);
     for (const { canvas } of this.rows) this.resized.observe(canvas);
   }
@@ -44,14 +45,14 @@ export class HeatMap {
     return [start, (start + end) / 2, end].map(time => el("span", {}, when(time).slice(0, 16)));
   }
 
-  #row(one, n, scores, href) {
+  #row({ stream, scores, highest }, n, href) {
     const canvas = el("canvas", { height: HEIGHT, "aria-hidden": "true" });
-    const link = el("a", { href, keydown: event => this.#key(event, n) }, nameOf(one.stream));
+    const link = el("a", { href, keydown: event => this.#key(event, n) }, nameOf(stream));
     const line = el("tr", {},
       el("th", { scope: "row" }, link),
-      el("td", { "data-name": "score now" }, badge(severityOf(one.score), scoreText(one.score))),
+      el("td", { "data-name": "highest score" }, badge(severityOf(highest), keptScore(highest))),
       el("td", { class: "strip" }, canvas));
-    const row = { stream: one.stream, scores, canvas, link, line };
+    const row = { stream, scores, canvas, link, line };
     canvas.addEventListener("pointermove", event => this.#point(row, this.#at(event)));
     canvas.addEventListener("pointerleave", () => this.#point(row, null));
     canvas.addEventListener("click", () => link.click());
@@ -94,7 +95,7 @@ export class HeatMap {
     const score = row.scores[column] ?? null;
     this.readout.replaceChildren(
       nameOf(row.stream), ` · ${when(from)} to ${when(from + size).slice(11)} ${zone()} · `,
-      score === null ? "no event" : `highest score ${scoreText(score)}, ${severityOf(score)}`);
+      score === null ? "no event" : `highest score ${keptScore(score)}, ${severityOf(score)}`);
   }
 
   #key(event, n) {
@@ -118,7 +119,7 @@ export class HeatMap {
       ? table("Cells at or above the threshold, the highest first", [
         { title: "Stream", cell: one => nameOf(one.stream) },
         { title: `From (${zone()})`, cell: one => time(one.i) },
-        { title: "Highest score", kind: "n", cell: one => scoreText(one.score) },
+        { title: "Highest score", kind: "n", cell: one => keptScore(one.score) },
         { title: "Severity", cell: one => badge(severityOf(one.score)) },
       ], shown)
       : el("p", {}, "No score here reaches the threshold.");

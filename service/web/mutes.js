@@ -1,9 +1,10 @@
 // Mutes: whose anomalies alarm nobody, and when; on a page of their own and beside a stream.
 
 import { get, send } from "./api.js";
+import { isReplay, known, present } from "./clock.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
-import { action } from "./feedback.js";
-import { secondsOf, when, zone } from "./format.js";
+import { action, mayChange, onlyLooks } from "./feedback.js";
+import { lasted, secondsOf, when, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { streamLink } from "./route.js";
 import { table } from "./table.js";
@@ -11,32 +12,40 @@ import { table } from "./table.js";
 const PAGE = "mutes";
 const HOUR = 3600;
 const FOR = [["1 hour", HOUR], ["8 hours", 8 * HOUR], ["1 day", 24 * HOUR], ["until it is removed", null]];
+const PERIODS = { day: 24 * HOUR, week: 7 * 24 * HOUR };
 const EVERY = [["", "Once"], ["day", "Every day"], ["week", "Every week"]];
 
 export const title = () => "Mutes";
 
-export function show(place, _, signal) {
+export async function show(place, _, signal) {
   const list = el("section", { "aria-label": "Mutes" });
+  const may = await mayChange();
   refill(place, el("h1", {}, "Mutes"),
     el("p", { class: "soft" }, "What is muted is scored and kept as ever, and alarms nobody. Times are those of the events."),
-    list, el("section", {}, el("h2", {}, "A new one"), form(() => again())));
+    list, may ? el("section", {}, el("h2", {}, "A new one"), form(() => again())) : onlyLooks("mute, or to end a mute,"));
   const again = keepFresh({
     place: list, signal, period: 10000,
-    load: end => get(PAGE, {}, end),
-    draw: ({ items }) => refill(list, items.length ? listed(items, () => again()) : nothing("Nothing is muted.")),
+    load: async end => {
+      const { items } = await get(PAGE, {}, end);
+      await known; // what time it is
+      return { items, minute: Math.floor(present() / 60) }; // what is left is told anew
+    },
+    draw: ({ items }) => refill(list,
+      isReplay() && el("p", { class: "soft" }, `The newest event is of ${when(present())} ${zone()}: “now” is then.`),
+      items.length ? listed(items, may, () => again()) : nothing("Nothing is muted.")),
   });
 }
 
 /** What mutes a stream, and how to mute it from its newest event on. */
-export function ofStream(stream, detector, newest, items, changed) {
+export function ofStream(stream, detector, newest, items, may, changed) {
   const mute = seconds => {
     const start = new Date(newest * 1000).toISOString();
     const end = seconds === null ? null : new Date((newest + seconds) * 1000).toISOString();
     return send("POST", PAGE, { stream, detector, start, end }).then(told => { changed(); complain(told); });
   };
   return [
-    items.length ? listed(items, changed) : el("p", { class: "soft" }, "Nothing mutes it."),
-    el("div", { class: "actions" }, el("span", {}, "Mute it from its newest event on, for"), FOR.map(([text, seconds]) => action(text, () => mute(seconds)))),
+    items.length ? listed(items, may, changed) : el("p", { class: "soft" }, "Nothing mutes it."),
+    may ? el("div", { class: "actions" }, el("span", {}, "Mute it from its newest event on, for"), FOR.map(([text, seconds]) => action(text, () => mute(seconds)))) : onlyLooks("mute it"),
     el("p", { class: "soft" }, "Patterns, features and windows that come again: ", el("a", { href: "#/mutes" }, "Mutes"), "."),
   ];
 }
@@ -48,17 +57,32 @@ function complain({ unreachable }) {
   if (unreachable.length) throw new Error(`did not reach ${unreachable.join(", ")}: try again`);
 }
 
-function listed(items, changed) {
+function listed(items, may, changed) {
   const remove = one => send("DELETE", `${PAGE}/${encodeURIComponent(one.id)}`).then(told => { changed(); complain(told); });
   return table("Mutes", [
-    { title: "Streams", kind: "long", cell: streams },
-    { title: "Features", cell: one => one.features.map(nameOf).flatMap((name, n) => (n ? [", ", name] : [name])).concat(one.features.length ? [] : ["all"]) },
+    { title: "Streams", kind: "stream", cell: streams },
+    { title: "Features", kind: "words", cell: one => one.features.map(nameOf).flatMap((name, n) => (n ? [", ", name] : [name])).concat(one.features.length ? [] : ["all"]) },
+    { title: "Now", cell: one => holds(one, present()) },
     { title: `From (${zone()})`, kind: "time", cell: one => (one.start === null ? "always" : when(secondsOf(one.start))) },
     { title: "Until before", kind: "time", cell: one => (one.end === null ? "it is removed" : when(secondsOf(one.end))) },
     { title: "Again", cell: one => (one.every === null ? "no" : `every ${one.every}`) },
-    { title: "Note", kind: "long", cell: one => (one.note ? nameOf(one.note) : "–") },
-    { title: "Remove", cell: one => action("Remove", () => remove(one), { "aria-label": `Remove the mute of ${one.stream ?? one.pattern ?? "all streams"}` }) },
+    { title: "Note", kind: "words", cell: one => (one.note ? nameOf(one.note) : "–") },
+    ...(may ? [{ title: "Remove", kind: "said-itself", cell: one => action("Remove", () => remove(one), { "aria-label": `Remove the mute of ${one.stream ?? one.pattern ?? "all streams"}` }) }] : []),
   ], items);
+}
+
+/** Whether a mute holds, and until when; else when it holds next. */
+function holds({ start: from, end: until, every }, now) {
+  const start = from === null ? -Infinity : secondsOf(from);
+  const end = until === null ? Infinity : secondsOf(until);
+  const period = PERIODS[every] ?? Infinity;
+  const turn = every === null || now < start ? 0 : Math.floor((now - start) / period) * period; // its newest window's
+  if (now < start) return ["begins in ", el("strong", {}, lasted(start - now))];
+  if (end === Infinity) return el("strong", {}, "holds until it is removed");
+  const [last, next] = [end + turn, start + turn + period];
+  if (now < last) return [el("strong", {}, "holds"), ` for ${lasted(last - now)} more, until ${when(last)}`];
+  if (every === null) return el("span", { class: "soft" }, `over, ${lasted(now - last)} ago`);
+  return ["again in ", el("strong", {}, lasted(next - now)), `: ${when(next)} until ${when(next + end - start)}`];
 }
 
 function streams(one) {

@@ -2,20 +2,24 @@
 
 import { get } from "./api.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
-import { episodeCard, episodeTable } from "./episodes.js";
+import { known } from "./clock.js";
+import { episodeCard, episodeTable, isQuiet, QUIET } from "./episodes.js";
 import { count, number, secondsOf, when, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { HeatMap } from "./heatmap.js";
 import { live } from "./live.js";
 import { href } from "./route.js";
-import { symbol } from "./severity.js";
+import { badge, symbol } from "./severity.js";
 import { empty } from "./streams.js";
+import { waitsFor } from "./words.js";
 
 const MOST_OPEN = 50; // looked at; more are counted
 const SOON_MS = 700; // an episode is seen within a second
+const MOST_QUIET = 3; // are shown like others; more are folded
 const CARDS = 5; // of an incident, the worst ones
 const LATELY = 5;
 const ROWS = 20;
+const ANOMALOUS = 50; // episodes whose streams come first
 const COLUMNS = 60;
 const MUCH = 2; // times the budget: true alarms count too
 const SPANS = { "1h": ["1 h", 3600], "6h": ["6 h", 21600], "1d": ["1 d", 86400], "7d": ["7 d", 604800] };
@@ -28,7 +32,7 @@ export function show(place, { query }, signal) {
   const span = query.get("span") in SPANS ? query.get("span") : "1d";
   refill(place, parts.headline, parts.open, parts.tiles,
     el("section", {}, el("div", { class: "title" }, el("h2", {}, "Most surprising streams"), spans(span)), parts.heat),
-    el("section", {}, el("h2", {}, "Lately"), parts.lately));
+    el("section", {}, el("h2", {}, "Ended lately"), parts.lately));
   let told = null; // how the service is doing
   let found = null; // what is open
   const head = () => refill(parts.headline, headline(found, told));
@@ -42,34 +46,42 @@ export function show(place, { query }, signal) {
   heat(parts.heat, span, signal);
 }
 
-/** Open episodes, the most severe first, in the incidents that they are part of. */
+/** Open episodes, the most severe first, in the incidents that they are part of; many quiet ones apart. */
 async function openOnes(signal) {
-  const { items, next_cursor: more } = await get("episodes", { state: "open", limit: MOST_OPEN }, signal);
+  const { items: open, next_cursor: more } = await get("episodes", { state: "open", limit: MOST_OPEN }, signal);
+  await known; // what time it is
+  const stale = open.filter(isQuiet);
+  const quiet = stale.length > MOST_QUIET ? stale : [];
+  const items = open.filter(one => !quiet.includes(one));
   const start = items.map(one => one.start).sort()[0];
   const incidents = items.length > 1 ? (await get("incidents", { start }, signal)).items : [];
-  const total = more === null ? items.length : (await get("now", {}, signal)).open_episodes;
-  return { items, total, incidents };
+  const total = more === null ? open.length : (await get("now", {}, signal)).open_episodes;
+  return { items, quiet, total, incidents };
 }
 
 /** What is open; that nothing is, is good news only while somebody watches. */
 function headline(found, told) {
-  const away = told === null ? null : told.error?.message ?? (told.now.ready ? null : told.now.waiting_for ?? "starting");
+  const away = told === null ? null : told.error?.message ?? (told.now.ready ? null : waitsFor(told.now));
   if (away !== null) return el("h1", { class: "headline major" }, symbol("major"), `Not watching: ${away}`);
   if (found === null || told === null) return el("h1", { class: "headline" }, "Looking…");
   return openHeadline(found);
 }
 
-function openHeadline({ items, total }) {
-  const worst = ORDER.find(name => items.some(one => one.severity === name)) ?? "normal";
+function openHeadline({ items, quiet, total }) {
+  const worst = worstOf([...items, ...quiet]);
   const counted = ORDER.map(name => [name, items.filter(one => one.severity === name).length]).filter(([, n]) => n);
-  const newest = total > items.length ? `, of the newest ${items.length}` : ":";
-  const words = items.length
-    ? `${count(total)} ${total === 1 ? "episode" : "episodes"} open${newest} ${counted.map(([name, n]) => `${n} ${name}`).join(", ")}`
+  const looked = items.length + quiet.length;
+  const newest = total > looked ? `, of the newest ${looked}` : ":";
+  const told = [...counted.map(([name, n]) => `${n} ${name}`), ...(quiet.length ? [`${quiet.length} quiet for ${QUIET}`] : [])];
+  const words = looked
+    ? `${count(total)} ${total === 1 ? "episode" : "episodes"} open${newest} ${told.join(", ")}`
     : "No episode is open";
   return el("h1", { class: `headline ${worst}` }, symbol(worst), words);
 }
 
-function opened({ items, total, incidents }) {
+const worstOf = episodes => ORDER.find(name => episodes.some(one => one.severity === name)) ?? "normal";
+
+function opened({ items, quiet, total, incidents }) {
   const left = new Map(items.map(one => [one.id, one]));
   const groups = [];
   for (const { episodes, streams } of incidents) {
@@ -83,7 +95,10 @@ function opened({ items, total, incidents }) {
   return [
     groups.length > 0 && el("h2", { class: "unseen" }, "Open episodes"),
     ...groups.map(({ group }) => (group.length === 1 ? episodeCard(group[0]) : incident(group))),
-    total > items.length && el("p", {}, el("a", { href: href("episodes", null, { state: "open" }) }, `All ${count(total)} open episodes`)),
+    quiet.length > 0 && el("details", { class: "quiet-ones" },
+      el("summary", { id: "quiet-ones" }, badge(worstOf(quiet)), `${count(quiet.length)} open without an anomalous event for ${QUIET} or longer`),
+      el("p", { class: "soft" }, "An episode is closed by ten quiet events of its stream, which have not come yet."), episodeTable(quiet)),
+    total > items.length + quiet.length && el("p", {}, el("a", { href: href("episodes", null, { state: "open" }) }, `All ${count(total)} open episodes`)),
   ];
 }
 
@@ -98,11 +113,11 @@ function incident(group) {
 function tiles({ now, error }) {
   if (now === null) return el("p", { class: "trouble" }, `Rates of the service are not available: ${error.message}`);
   return el("dl", { class: "tiles" },
-    tile("State", now.ready ? "ready" : "not ready", now.ready ? "reading events" : now.waiting_for ?? "starting", now.ready ? "good" : "critical"),
+    tile("State", now.ready ? "ready" : "not ready", now.ready ? "reading events" : waitsFor(now), now.ready ? "good" : "critical"),
     tile("Events per second", number(now.events_per_second)),
     tile("Lag", now.lag_records === null ? "–" : count(now.lag_records), now.lag_records === 1 ? "record waits to be read" : "records wait to be read"),
     tile("Streams", now.streams === null ? "–" : count(now.streams)),
-    now.detectors.map(budget));
+    now.detectors.map(one => budget(one, now.streams, now.detectors)));
 }
 
 function tile(term, value, more = null, kind = null) {
@@ -110,12 +125,13 @@ function tile(term, value, more = null, kind = null) {
 }
 
 /** Achieved beside promised. */
-function budget(detector, _, all) {
+function budget(detector, streams, all) {
   const achieved = detector.alarms_per_stream_week;
   const over = achieved !== null && achieved > MUCH * detector.false_alarms_per_week;
   const name = all.length > 1 ? [" · ", nameOf(detector.name)] : [];
   return el("div", {}, el("dt", {}, "Alarms per stream and week", name),
     el("dd", { class: over ? "major" : null }, achieved === null ? "–" : achieved.toFixed(2)),
+    achieved === null && streams !== null && el("dd", { class: "soft" }, "too little data yet: less than a week of stream time"),
     el("dd", { class: "soft" }, `true and false; promised are at most ${number(detector.false_alarms_per_week)} false`));
 }
 
@@ -130,11 +146,15 @@ function heat(place, span, signal) {
     place, signal, period: 5000,
     load: async end => {
       const { items } = await get("streams", { sort: "score", limit: ROWS }, end);
-      if (!items.length) return { items };
+      if (!items.length) return null;
       const newest = Math.max(...items.map(one => secondsOf(one.time))) + 1; // its own cell holds it
-      const asked = { stream: items.map(one => one.stream), start: newest - SPANS[span][1], end: newest, columns: COLUMNS };
-      return { items, told: await get("heatmap", asked, end) };
+      const time = { start: newest - SPANS[span][1], end: newest };
+      const asked = { ...time, detector: items[0].detector, limit: ANOMALOUS };
+      const { items: episodes } = await get("episodes", asked, end); // whose streams may be calm again
+      const worst = episodes.sort((a, b) => b.score - a.score);
+      const stream = [...new Set([...worst, ...items].map(one => one.stream))].slice(0, ROWS);
+      return get("heatmap", { ...time, stream, columns: COLUMNS }, end);
     },
-    draw: ({ items, told }) => (items.length ? map.draw(items, told, null, span) : refill(place, empty())),
+    draw: told => (told ? map.draw(told, null, span) : refill(place, empty())),
   });
 }

@@ -34,7 +34,7 @@ function look() {
 
 /** Whose key the page shows, where one is asked for. */
 async function tellWho(place) {
-  const who = await get("session").catch(() => null); // without a key the page asks for one
+  const who = await session.who().catch(() => null); // without a key the page asks for one
   if (who === null || who.id === "local") return;
   const scope = [who.detector && `of the detector ${who.detector}`, who.prefix && `of streams ${who.prefix}…`].filter(Boolean).join(", ");
   refill(place, "Opened as ", el("strong", {}, nameOf(who.name)), `, ${who.role}${scope ? ` ${scope}` : ""} `,

@@ -5,7 +5,7 @@ import { Charts } from "./charts.js";
 import { el, facts, nameOf, nothing, refill, trouble } from "./dom.js";
 import { episodeTable } from "./episodes.js";
 import { bytes, count, lasted, number, percent, plural, scoreText, secondsOf, when, zone } from "./format.js";
-import { ofStream, saidOf } from "./feedback.js";
+import { mayChange, ofStream, saidOf } from "./feedback.js";
 import { keepFresh } from "./fresh.js";
 import { gates } from "./gates.js";
 import { mutesOf, ofStream as mutesOfStream } from "./mutes.js";
@@ -45,7 +45,11 @@ export async function show(place, { name, query }, signal) {
   keepFresh({
     place: parts.verdict, signal, on: "now", period: 1000,
     load: end => get(streamPath(name), { detector }, end),
-    draw: told => { refill(parts.verdict, verdict(told)); refill(parts.memory, memory(told)); },
+    draw: told => {
+      charts.tell({ time: told.time, score: told.score, features: {} });
+      refill(parts.verdict, verdict(told));
+      refill(parts.memory, memory(told));
+    },
   });
   showSaid(parts.said, name, detail.detector, { ...range, end: range.end ?? newest + 1 }, signal);
   showMutes(parts.mutes, name, detail.detector, newest, signal);
@@ -62,16 +66,16 @@ export async function show(place, { name, query }, signal) {
 function showSaid(place, stream, detector, range, signal) {
   const again = keepFresh({
     place, signal,
-    load: end => saidOf(stream, detector, end),
-    draw: said => refill(place, ofStream(stream, detector, said, range, () => again())),
+    load: async end => ({ said: await saidOf(stream, detector, end), may: await mayChange() }),
+    draw: ({ said, may }) => refill(place, ofStream(stream, detector, said, may, range, () => again())),
   });
 }
 
 function showMutes(place, stream, detector, newest, signal) {
   const again = keepFresh({
     place, signal, period: 10000,
-    load: end => mutesOf(stream, detector, end),
-    draw: items => refill(place, mutesOfStream(stream, detector, newest, items, () => again())),
+    load: async end => ({ items: await mutesOf(stream, detector, end), may: await mayChange() }),
+    draw: ({ items, may }) => refill(place, mutesOfStream(stream, detector, newest, items, may, () => again())),
   });
 }
 
@@ -92,7 +96,7 @@ async function addDetectors(place, name, query, signal) {
 function verdict(told) {
   const severity = severityOf(told.score);
   return el("p", { class: "verdict" },
-    badge(severity), ` score ${scoreText(told.score)} of the threshold 1 at `, el("strong", {}, `${when(secondsOf(told.time))} ${zone()}`),
+    badge(severity), ` score ${scoreText(told.score)} (1 is the threshold) at `, el("strong", {}, `${when(secondsOf(told.time))} ${zone()}`),
     ` · so far ${plural(told.anomalies, "anomalous event")} and ${plural(told.alarms, "alarm")} in ${plural(told.events, "event")}`);
 }
 
@@ -108,7 +112,7 @@ function memory(told) {
       [explained("Threshold"), `tail probability ${number(told.threshold)}`],
       ["Tolerated", told.tolerated > 0 ? `single events up to a score of ${scoreText(told.tolerated)}` : null],
       ["Usually between two events", lasted(told.usual_gap_seconds)],
-      ["Came too late", count(told.late)],
+      ["Came out of order", count(told.late)],
       ["Current to offset", count(told.offset)],
       ["Artifact", el("code", {}, told.artifact)],
       ["Detector", nameOf(told.detector)],

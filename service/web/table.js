@@ -6,8 +6,8 @@ import { href } from "./route.js";
 const REST_MS = 250; // after which a writer is taken to have finished a word
 
 /**
- * columns: [{title, cell(item), kind}]; kind "n" is a number, "long" takes the whole width of a
- * small screen. The first cell is the row's name.
+ * columns: [{title, cell(item), kind}]; kind "n" is a number, "words" has room for some, "long" takes the whole width of a
+ * small screen, "said-itself" has no title there. The first cell is the row's name.
  */
 export function table(caption, columns, items) {
   const heads = columns.map(({ title, kind }) => el("th", { scope: "col", class: kind }, title));

@@ -24,3 +24,6 @@ export function told(feature) {
   if (distance) return `${farness(distance)}: ${number(feature.actual)}, not ${bandText(feature)}`;
   return `was ${number(feature.actual)}, within the expected ${bandText(feature)}, but unusual for its time, its run or its mean`;
 }
+
+/** What a service that is not ready waits for. */
+export const waitsFor = ({ waiting_for: what }) => (what === null || what === "restore" ? "it is starting (the first start compiles its inner loops)" : what);

@@ -180,7 +180,7 @@ def test_a_pod_starts_with_valid_settings(
 ) -> None:
     """Open to the cluster, so with a token; its folder is its volume."""
     loaded = served(values, tmp_path, monkeypatch)
-    if "ssl.cafile" not in loaded.kafka.options:  # the certificates are nowhere
+    if "ssl.ca.location" not in loaded.kafka.options:  # the certificates are nowhere
         check_settings(loaded)
     assert loaded.api.host == "0.0.0.0"  # noqa: S104 - within the pod
     assert loaded.api.secret() == CONTENTS["api-token"]

@@ -101,7 +101,7 @@ def prometheus(folder: Path, target: str, told: str) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     with running(
         "prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'prometheus'}",
-        f"--web.listen-address={address}",
+        f"--web.listen-address={address}", "--enable-feature=exemplar-storage",
         address=address, log=folder / "prometheus.log",
     ):  # fmt: skip
         yield address
@@ -116,6 +116,16 @@ def names_told(process: Wakeful) -> set[str]:
 def value(address: str, query: str) -> float | None:
     found = ask(address, f"/api/v1/query?query={urllib.parse.quote(query)}")["data"]["result"]
     return float(found[0]["value"][1]) if found else None
+
+
+def exemplar(address: str) -> dict[str, str]:
+    """Of the time that scoring took: which records it was."""
+    query = urllib.parse.quote('wakeful_stage_seconds_bucket{stage="score"}')
+    end = time.time() + 60.0
+    path = f"/api/v1/query_exemplars?query={query}&start={end - 3600.0}&end={end}"
+    found = wait_for(lambda: ask(address, path)["data"], "an exemplar")
+    labels: dict[str, str] = found[0]["exemplars"][0]["labels"]
+    return labels
 
 
 def rules(address: str) -> list[dict[str, Any]]:
@@ -144,6 +154,7 @@ def test_prometheus_reads_all_there_is_and_tells_of_the_end(tmp_path: Path) -> N
         assert (target["health"], target["lastError"]) == ("up", "")
         arrived = set(ask(address, "/api/v1/label/__name__/values")["data"])
         assert names_told(process) <= arrived
+        assert exemplar(address) == {"topic": "log", "partition": "0", "offset": "0"}
         found = rules(address)
         assert len(found) == len(EVERY_RULE) + 1
         assert [rule.get("lastError") for rule in found if rule["health"] != "ok"] == []

@@ -76,17 +76,21 @@ def test_the_settings_of_a_walk_through_are_those_of_its_preset(name: str, tmp_p
     assert shown.model_copy(update=own) == preset
 
 
-def test_every_route_named_in_the_readme_exists(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(?:GET|POST)? ?(/[a-z0-9/{}-]{5,})`", text))
+ROUTE = re.compile(r"`(?:(?:GET|POST|PATCH|DELETE) )?(/[a-z0-9/{}.-]{4,})[`?]")
+
+
+def test_every_route_named_exists_and_each_is_named(tmp_path: Path) -> None:
     service = build_service(load_settings(None, {"data_dir": tmp_path}))
-    app = create_app(service)
-    with TestClient(app) as client:
+    with TestClient(create_app(service)) as client:
         paths = set(client.get("/openapi.json").json()["paths"]) | {"/docs", "/openapi.json"}
     service.close()
     routes = {re.sub(r"\{[^}]+\}", "{}", path) for path in paths}
-    assert {re.sub(r"\{[^}]+\}", "{}", path) for path in named} <= routes
-    assert named
+    for page in (ROOT / "README.md", ROOT / "docs" / "api.md"):
+        found = ROUTE.findall(page.read_text(encoding="utf-8"))
+        named = {re.sub(r"\{[^}]+\}", "{}", path) for path in found}
+        assert named
+        assert named <= routes
+    assert named == routes, "the page of the API names each"
 
 
 def test_the_tree_of_errors_is_complete() -> None:

@@ -5,12 +5,10 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from kafka import KafkaConsumer, TopicPartition
-
-from tests.kafka.topics import Names
+from tests.kafka.topics import Names, behind
 from tests.processes import POLL_SECONDS, Wakeful
 
 WAIT_SECONDS = 240.0
@@ -52,17 +50,11 @@ class Fleet:
     def wait_scored(self) -> None:
         """Until the group's offsets are at the ends of the topic."""
         deadline = time.monotonic() + WAIT_SECONDS
-        places = [TopicPartition(self.names.events, n) for n in range(self.names.partitions)]
-        with closing(
-            KafkaConsumer(bootstrap_servers=self.names.servers, group_id=self.names.events)
-        ) as consumer:
-            consumer.assign(places)
-            ends = consumer.end_offsets(places)
-            while any((consumer.committed(place) or 0) < ends[place] for place in places):
-                for number, worker in self.workers.items():
-                    assert worker.process.poll() is None, f"worker {number} ended: {worker.said()}"
-                assert time.monotonic() < deadline, self.said()
-                time.sleep(POLL_SECONDS)
+        while behind(self.names):
+            for number, worker in self.workers.items():
+                assert worker.process.poll() is None, f"worker {number} ended: {worker.said()}"
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(POLL_SECONDS)
 
     def limit_files(self, number: int, size: int) -> None:
         """No file that it writes may be larger, as on a disk that is full; -1 for no limit."""

@@ -3,19 +3,17 @@ changelogs is used."""
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import TopicPartition
-
 from service.bootstrap import build_detector
 from service.settings import DetectorSettings, LimitSettings
-from service.sources.kafka import batch_of
+from service.sources.retained import Topics
 from tests.kafka.changelogs import kept
 from tests.kafka.topics import Names, read
 
-BATCH = 1000
+ONE_FEATURE = DetectorSettings(features=["value"])
 
 
 @dataclass
@@ -26,22 +24,29 @@ class Found:
     anomalies: Counter[str]
     episodes: Counter[str]
     dead_letters: Counter[str]
+    records: int = 0
 
 
-def uninterrupted(names: Names) -> Found:
+def uninterrupted(
+    names: Names,
+    settings: DetectorSettings = ONE_FEATURE,
+    counts: Callable[[str], bool] = lambda _: True,
+) -> Found:
+    """Of streams that count, by their names."""
     found = Found({}, Counter(), Counter(), Counter())
+    topics = Topics([names.servers], {})
     for number in range(names.partitions):
-        records = read(names.servers, names.events, number)
-        settings = DetectorSettings(features=["value"])
         detector = build_detector("default", settings, LimitSettings())
-        for start in range(0, len(records), BATCH):
-            some = records[start : start + BATCH]
-            raw = batch_of(TopicPartition(names.events, number), some)
-            delivery = detector.process(raw).delivery
-            found.anomalies.update(anomaly["id"] for anomaly in delivery.anomalies)
-            found.episodes.update(map(change_of, delivery.episodes))
-            found.dead_letters.update(letter.id for letter in delivery.dead_letters)
-        for stream in detector.arena.names:
+        with topics.records((names.events, number)) as retained:
+            for raw in retained.batches:
+                delivery = detector.process(raw).delivery
+                found.records += len(raw)
+                ours = [one for one in delivery.anomalies if counts(one["stream"])]
+                found.anomalies.update(one["id"] for one in ours)
+                changes = [one for one in delivery.episodes if counts(one["stream"])]
+                found.episodes.update(map(change_of, changes))
+                found.dead_letters.update(letter.id for letter in delivery.dead_letters)
+        for stream in filter(counts, detector.arena.names):
             row = detector.arena.row(stream)
             assert row is not None
             found.memories[f"{number}/{stream}"] = row.bytes.tobytes()
@@ -53,17 +58,28 @@ def change_of(episode: Mapping[str, Any]) -> str:
     return json.dumps(episode, sort_keys=True)
 
 
-def told(names: Names) -> Found:
+def told(names: Names, counts: Callable[[str], bool] = lambda _: True) -> Found:
     """What the group's memories are, and what a reader of its topics finds who reads what is
     committed."""
-    anomalies = [json.loads(record.value)["id"] for record in read(names.servers, names.anomalies)]
-    changes = [change_of(json.loads(one.value)) for one in read(names.servers, names.episodes)]
+    anomalies, changes = (
+        [one for one in map(_body, read(names.servers, topic)) if counts(one["stream"])]
+        for topic in (names.anomalies, names.episodes)
+    )
     letters = [
         dict(record.headers)["wakeful.id"].decode()
         for record in read(names.servers, names.dead_letters)
     ]
     memories = kept(names.servers, names.events, names.events, names.partitions, names.memory)
-    return Found(memories, Counter(anomalies), Counter(changes), Counter(letters))
+    return Found(
+        {name: row for name, row in memories.items() if counts(name.partition("/")[2])},
+        Counter(one["id"] for one in anomalies),
+        Counter(map(change_of, changes)),
+        Counter(letters),
+    )
+
+
+def _body(record: Any) -> Any:
+    return json.loads(record.value)
 
 
 def differences(found: Found, expected: Found) -> dict[str, int]:

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,22 @@ class Grant:
 
 @dataclass(frozen=True)
 class Secured:
-    """A broker whose second listener is safe; the first is its administrator's."""
+    """A broker whose second listener is safe, and whose third takes those alone who have a
+    certificate; the first is its administrator's."""
 
     broker: Broker
     port: int
+    mutual_port: int
     folder: Path
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def mutual(self) -> "Secured":
+        """The same, its third listener meant."""
+        return replace(self, port=self.mutual_port)
 
     @property
     def authority(self) -> Path:
@@ -73,6 +80,15 @@ class Secured:
             **common,
             "sasl.username": USER,
             "sasl.password.file": str(self.folder / "password"),
+        }
+
+    def certified(self, who: str = USER) -> dict[str, Any]:
+        """Options of who has a certificate; see `make_certificates`."""
+        return {
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(self.authority),
+            "ssl.certificate.location": str(self.folder / f"{who}.crt"),
+            "ssl.key.location": str(self.folder / f"{who}.key"),
         }
 
     def grant(self, grants: Iterable[Grant]) -> None:
@@ -141,9 +157,15 @@ def secured_broker(home: Path, folder: Path) -> Iterator[Secured]:
     make_certificates(folder)
     (folder / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
     write_token(folder)
-    port = free_port()
-    of = "listener.name.sasl_ssl"
+    port, mutual_port = free_port(), free_port()
+    of, mutual = "listener.name.sasl_ssl", "listener.name.ssl"
     more = {
+        f"{mutual}.ssl.client.auth": "required",
+        f"{mutual}.ssl.keystore.type": "PEM",
+        f"{mutual}.ssl.keystore.location": str(folder / "broker.pem"),
+        f"{mutual}.ssl.truststore.type": "PEM",
+        f"{mutual}.ssl.truststore.location": str(folder / "ca.pem"),
+        f"{mutual}.ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/",
         "sasl.enabled.mechanisms": ",".join(MECHANISMS),
         f"{of}.ssl.keystore.type": "PEM",
         f"{of}.ssl.keystore.location": str(folder / "broker.pem"),
@@ -160,32 +182,41 @@ def secured_broker(home: Path, folder: Path) -> Iterator[Secured]:
         f"{of}.connections.max.reauth.ms": "4000",
     }
     scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
-    broker = Broker(home, folder / "kafka", [f"SASL_SSL://127.0.0.1:{port}"], more, scram)
+    listeners = [f"SASL_SSL://127.0.0.1:{port}", f"SSL://127.0.0.1:{mutual_port}"]
+    broker = Broker(home, folder / "kafka", listeners, more, scram)
     broker.start()
     try:
-        yield Secured(broker, port, folder)
+        yield Secured(broker, port, mutual_port, folder)
     finally:
         broker.kill()
 
 
 def make_certificates(folder: Path) -> None:
-    """An authority, a broker's certificate by it, and one of another authority."""
+    """An authority, and another one; by the first a broker's certificate, the user's, and one that
+    has expired; by the other a stranger's."""
     for authority in ("ca", "other-ca"):
         _openssl(
             folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
             "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-subj", f"/CN={authority}",
         )  # fmt: skip
-    _openssl(
-        folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "broker.key",
-        "-out", "broker.csr", "-subj", "/CN=broker",
-    )  # fmt: skip
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n", encoding="utf-8")
-    _openssl(
-        folder, "x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-        "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "broker.crt",
-    )  # fmt: skip
+    _certify(folder, "broker", "broker", "-days", "2", "-extfile", "names")
+    _certify(folder, USER, USER, "-days", "2")
+    _certify(folder, "expired", USER, "-days", "-1")
+    _certify(folder, "stranger", USER, "-days", "2", authority="other-ca")
     key, certificate = (folder / "broker.key"), (folder / "broker.crt")
     (folder / "broker.pem").write_text(key.read_text() + certificate.read_text())
+
+
+def _certify(folder: Path, file: str, name: str, *how: str, authority: str = "ca") -> None:
+    _openssl(
+        folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{file}.key",
+        "-out", f"{file}.csr", "-subj", f"/CN={name}",
+    )  # fmt: skip
+    _openssl(
+        folder, "x509", "-req", "-in", f"{file}.csr", "-CA", f"{authority}.pem",
+        "-CAkey", f"{authority}.key", "-CAcreateserial", "-out", f"{file}.crt", *how,
+    )  # fmt: skip
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

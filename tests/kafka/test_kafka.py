@@ -14,8 +14,10 @@ from kafka import KafkaAdminClient, KafkaProducer
 from service.bench.broker import running_broker
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 from tests.kafka.changelogs import kept, positions
-from tests.kafka.topics import Names, made_topics, produce, read, sines
+from tests.kafka.topics import TRACE, Names, made_topics, produce, read, sines
 from tests.processes import Wakeful, wakeful
+from tests.service.parts import wave
+from tests.service.test_telemetry import collector
 
 PARTITIONS = 4
 SENT = [("traceparent", b"00-ab-cd-01"), ("empty", b"")]
@@ -45,7 +47,9 @@ def run_whole(topics: Names, data_dir: Path, events: int) -> list[dict[str, Any]
 def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
     topics: Names, tmp_path: Path
 ) -> None:
-    events = sines(streams=1000, events_each=100)
+    events = sines(streams=400, events_each=100)
+    for n in range(0, len(events), 997):  # something to tell of all along
+        events[n][1]["value"] += 200.0
     arguments = ("serve", "--data-dir", str(tmp_path / "killed"), "--port", "0")
     environment = topics.environment(WAKEFUL_CHECKPOINT__INTERVAL_SECONDS="0.2")
 
@@ -55,9 +59,9 @@ def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
     process.wait_for(
         lambda: process.metric("wakeful_checkpoints_total") >= 2, "checkpoints in the middle"
     )
-    produce(topics, events[middle : middle + 10_000])  # on its way while the process is killed
+    produce(topics, events[middle : middle + 4_000])  # on its way while the process is killed
     process.kill()
-    produce(topics, events[middle + 10_000 :])
+    produce(topics, events[middle + 4_000 :])
     whole = run_whole(topics, tmp_path / "whole", len(events))
     last = sum(
         positions(topics.servers, topics.events, topics.events, PARTITIONS, topics.memory).values()
@@ -74,7 +78,7 @@ def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
         for group in (topics.events, f"{topics.events}-whole")
     ]
     assert memories[0] == memories[1]
-    assert len(memories[0]) == 1000
+    assert len(memories[0]) == 400
     on_topic = Counter(
         json.loads(record.value)["id"] for record in read(topics.servers, topics.anomalies)
     )
@@ -95,6 +99,34 @@ def test_the_group_commits_what_the_memories_include(topics: Names, tmp_path: Pa
     committed = sum(offset.offset for offset in group[topics.events].values())
     current = positions(topics.servers, topics.events, topics.events, PARTITIONS, topics.memory)
     assert committed == len(events) == sum(current.values())
+
+
+def test_anomalies_link_the_traces_of_their_records(topics: Names, tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="install the extra otel")
+    messages = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    produce(topics, [("s", json.loads(line)) for line in wave(620, spikes=[350, 550])])
+    with collector() as (address, bodies):
+        environment = topics.environment(
+            OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_ENDPOINT=address,
+            OTEL_EXPORTER_OTLP_COMPRESSION="none",
+        )  # fmt: skip
+        arguments = "--data-dir", str(tmp_path), "--port", "0"
+        with wakeful("serve", *arguments, environment=environment) as process:
+            process.wait_for(lambda: process.pages("/api/v1/anomalies") != [], "an anomaly")
+            told = {one["id"] for one in process.pages("/api/v1/anomalies")}
+        sent = [messages.ExportTraceServiceRequest.FromString(body) for body in bodies]
+    links = [
+        link
+        for one in sent
+        for resource in one.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+        for link in span.links
+    ]
+    assert told <= {link.attributes[0].value.string_value for link in links}
+    assert {f"00-{link.trace_id.hex()}-{link.span_id.hex()}-01".encode() for link in links} == {
+        value for _, value in TRACE
+    }
 
 
 def test_poison_records_go_to_the_dead_letters_with_their_context(

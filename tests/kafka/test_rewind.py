@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from kafka import KafkaAdminClient, TopicPartition
 
 from service.cli import main
-from tests.kafka.topics import Names, made_topics, produce, read, sines
+from tests.kafka.topics import FOR_EVER, Names, made_topics, produce, read, sines
 from tests.processes import wakeful
 
 PARTITIONS, STREAMS, EVENTS = 3, 12, 300
@@ -63,3 +64,30 @@ def test_a_stream_is_rebuilt_beside_the_service_that_goes_on(topics: Names, tmp_
     later = replayed(topics, tmp_path, "--stream", "s-1", "--from", f"{1.7e9 + 60.0 * 250}")
     assert later["first_offset"] == first
     assert later["memory"]["events"] == 150
+
+
+def test_a_stream_goes_back_in_its_own_topic_whichever_others_are_there(
+    topics: Names, tmp_path: Path
+) -> None:
+    """Of the same key in two topics, which is two streams; a third topic is not there."""
+    other = f"{topics.events}.other"
+    with closing(KafkaAdminClient(bootstrap_servers=topics.servers)) as admin:
+        admin.create_topics({other: {"num_partitions": 1, "configs": FOR_EVER}})
+    produce(topics, sines(1, 60))
+    produce(replace(topics, events=other), sines(1, 100))
+    told = [f"{topics.events}.absent", topics.events, other]
+    environment = topics.environment(WAKEFUL_KAFKA__TOPICS=json.dumps(told))
+    arguments = ("serve", "--data-dir", str(tmp_path / "d"), "--port", "0")
+    with wakeful(*arguments, environment=environment) as process:
+
+        def events() -> list[int]:
+            return sorted(one["events"] for one in process.get("/api/v1/streams")["items"])
+
+        process.wait_for(lambda: events() == [60, 100], "everything read")
+        spoken = process.get("/api/v1/streams/s-0")["events"]
+        to = json.dumps({"time": str(1.7e9 + 60.0 * 30)}).encode()
+        assert process.post("/api/v1/streams/s-0/rewind", to)["whole"]
+        assert events() == [30, 160 - spoken]
+    given = ["--stream", "s-0", "--out", str(tmp_path), "--data-dir", str(tmp_path / "d")]
+    result = CliRunner(env=environment).invoke(main, ["replay", *given])
+    assert result.exit_code == 0, result.output

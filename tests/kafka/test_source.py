@@ -17,6 +17,7 @@ from service.errors import StateError, Unavailable
 from service.memory.store import Positions
 from service.records import Partition, RawBatch
 from service.sources.kafka import KafkaSource
+from service.subscription import Subscription
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 
 WAIT_SECONDS = 60.0
@@ -63,7 +64,7 @@ def reading(
     options: dict[str, str] | None = None,
     save: Callable[[], None] = lambda: None,
 ) -> Iterator[KafkaSource]:
-    source = KafkaSource([servers], [topic], topic, options or {}, 1000)
+    source = KafkaSource([servers], Subscription.of([topic]), topic, options or {}, 1000)
     source.keeper = Positioned(positions, save)
     source.start({})
     try:
@@ -241,6 +242,22 @@ def test_the_lag_is_nothing_when_all_is_read_markers_of_transactions_or_not(
         deadline = time.monotonic() + WAIT_SECONDS
         while source.lag() and time.monotonic() < deadline:
             source.poll(0.1)
+        assert source.lag() == 0
+
+
+def test_to_know_the_lag_no_broker_is_asked(
+    bootstrap_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has just gone would end the pipeline, whose loop looks at it between two polls."""
+    produce(bootstrap_servers, topic, range(10))
+    positions: Positions = {}
+    with reading(bootstrap_servers, topic, positions) as source:
+        read(source, 10, positions)
+
+        def asked(*_: object, **__: object) -> None:
+            raise KafkaError("the broker is gone")
+
+        monkeypatch.setattr(source._consumer._fetcher, "validate_offsets_if_needed", asked)
         assert source.lag() == 0
 
 

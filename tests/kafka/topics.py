@@ -100,6 +100,15 @@ def sines(streams: int, events_each: int, seed: int = 1) -> list[tuple[str, dict
     ]
 
 
+def behind(names: Names) -> int:
+    """How many records the group's offsets are behind the ends of its topic."""
+    places = [TopicPartition(names.events, n) for n in range(names.partitions)]
+    with closing(KafkaConsumer(bootstrap_servers=names.servers, group_id=names.events)) as consumer:
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        return sum(ends[place] - (consumer.committed(place) or 0) for place in places)
+
+
 def read(servers: str, topic: str, partition: int | None = None) -> list[Any]:
     """Every committed record of a topic, or of one of its partitions."""
     with closing(

@@ -254,7 +254,7 @@ class Levelled:
 
     def tell(self, error: float | None, distance: float | None) -> float:
         """The level; None where nothing is said."""
-        pools = Pools.of(1)
+        pools = Pools.of(1, 1)
         if error is not None:
             pools.level_errors[0], pools.present[NEAR] = error_of(error), 1
         if distance is not None:
@@ -325,9 +325,9 @@ def valued(
 ) -> tuple[F64, float, F64]:
     """(views' largest, the near error's surprise for the level, what is told): one value, 10, and
     an error of one horizon."""
-    pools, told = Pools.of(1), np.full(4, np.nan)
+    pools, told = Pools.of(1, 1), np.full(4, np.nan)
     pools.errors[0], pools.widths[0] = error, width
-    judge_value(feature[0], 10.0, 1.0, direction, TERMS, NO_TAILS[0], pools, told)
+    judge_value(feature[0], 0, 10.0, 1.0, direction, TERMS, NO_TAILS[0], pools, told)
     return pools.largest[:, 0], error_surprise(pools.level_errors[0]), told
 
 
@@ -395,9 +395,9 @@ def test_what_is_told_of_a_value_is_in_its_own_units() -> None:
 @pytest.mark.parametrize("horizons", [1, 3])
 def test_the_perplexity_is_one_over_the_mean_likelihood(horizons: int) -> None:
     """Errors of no surprise, in a spread of two scales: the network knows half as much."""
-    pools, told = Pools.of(horizons), np.full(4, np.nan)
+    pools, told = Pools.of(1, horizons), np.full(4, np.nan)
     pools.widths[:] = 2.0
-    judge_value(np.zeros(1, FEATURE)[0], 0.0, 1.0, BOTH, TERMS, NO_TAILS[0], pools, told)
+    judge_value(np.zeros(1, FEATURE)[0], 0, 0.0, 1.0, BOTH, TERMS, NO_TAILS[0], pools, told)
     assert pools.largest[LONG, 0] == pytest.approx(2.0)
 
 
@@ -416,7 +416,7 @@ def test_a_reconstruction_meets_the_value_that_it_was_made_for(
     given_outputs = random.normal(size=(n, 2 + 2 * len(horizons))).astype(np.float32)
     feature = np.zeros(1, FEATURE)
     waits, reach = np.zeros(sum(horizons)), np.zeros(sum(horizons), np.float32)
-    h, unsure, pools = np.array(horizons), np.ones(n), Pools.of(len(horizons))
+    h, unsure, pools = np.array(horizons), np.ones(n), Pools.of(1, len(horizons))
     for t in range(n):
         compare(feature[0], values[t], waits, reach, h, pools)
         for j, steps in enumerate(horizons):
@@ -446,7 +446,7 @@ def test_a_level_is_known_the_better_the_more_values_it_is_a_mean_of(start: floa
 
 def test_nothing_is_expected_where_the_unit_is_not_known() -> None:
     """A unit of 0, as while too few values were seen: nothing waits for the next value."""
-    feature, pools = np.zeros(1, FEATURE), Pools.of(1)
+    feature, pools = np.zeros(1, FEATURE), Pools.of(1, 1)
     waits, reach = np.zeros(1), np.zeros(1, np.float32)
     expect(feature[0], 5.0, 0.0, np.ones(4, np.float32), pools.places, waits, reach)
     compare(feature[0], 6.0, waits, reach, np.array([1]), pools)

@@ -21,6 +21,7 @@ from model.suppression import (
     bound_of,
     rule_table,
 )
+from model.views import POOLED
 from tests.model.conftest import F64
 from tests.model.test_judge import AT, Judged
 
@@ -32,6 +33,10 @@ def told_of(expected: tuple[float, float], surprises: tuple[float, float]) -> F6
     return np.array([[e, 1.0, s, 0.0] for e, s in zip(expected, surprises, strict=True)])
 
 
+def parts_of(told: F64) -> F64:
+    return np.nan_to_num(told[:, SURPRISE])
+
+
 def bound(
     values: tuple[float, float],
     surprises: tuple[float, float] = (3.0, 1.0),
@@ -40,7 +45,8 @@ def bound(
     rules: Mapping[str, Rule] = NONE,
 ) -> int:
     told = told_of(expected, surprises)
-    return bound_of(np.array(values), np.array(muted), rule_table(FEATURES, rules), told)
+    table, parts = rule_table(FEATURES, rules), parts_of(told)
+    return bound_of(np.array(values), np.array(muted), table, told, parts, np.zeros(POOLED))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,8 @@ def test_a_mute_is_stronger_than_a_limit() -> None:
 def test_what_is_outside_its_limits_is_to_blame() -> None:
     told = told_of((80.0, 97.0), (5.0, 0.0))
     rules = rule_table(FEATURES, {"oxygen": Rule(lowest=90.0)})
-    assert bound_of(np.array([85.0, 80.0]), np.zeros(2, np.bool_), rules, told) == BY_LIMIT
+    values, muted = np.array([85.0, 80.0]), np.zeros(2, np.bool_)
+    assert bound_of(values, muted, rules, told, parts_of(told), np.zeros(POOLED)) == BY_LIMIT
     assert told[1, SURPRISE] / told[:, SURPRISE].sum() >= 0.5
 
 

@@ -80,7 +80,7 @@ def filled(
     cautious: float = 0.0,
 ) -> F64:
     """The views of one event of one feature, where `said` views have these values."""
-    pools = Pools.of(1)
+    pools = Pools.of(1, 1)
     for view, value in said.items():
         pools.largest[view, 0], pools.present[view] = value, 1
     fill_views(row[0], pools, persistence, cautious)

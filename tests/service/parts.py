@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from service.bootstrap import build_detectors
+from service.decoding.json import Unpack
 from service.memory.store import InMemoryStore, StateStore
 from service.mutes import Mutes
 from service.pipeline import Pipeline
@@ -96,10 +97,11 @@ def make_pipeline(
     interval_seconds: float = 3600.0,
     limits: LimitSettings | None = None,
     mutes: Mutes | None = None,
+    unpack: Unpack | None = None,
 ) -> tuple[Pipeline, Collected]:
     collected = Collected()
     detectors = build_detectors(
-        {"default": settings or DetectorSettings()}, limits or LimitSettings(), mutes
+        {"default": settings or DetectorSettings()}, limits or LimitSettings(), mutes, unpack
     )
     pipeline = Pipeline(
         MemorySource(batches),

@@ -195,6 +195,22 @@ def test_a_key_for_a_detector_sees_that_alone(served: Closed) -> None:
     assert [s["stream"] for s in served.get("/streams", "other")["items"]] == ["x"]
 
 
+def test_what_is_counted_is_of_the_keys_streams(served: Closed) -> None:
+    """`/now` and `/detectors`: of its detector, and of its names or not at all."""
+    body = b"\n".join(wave(400, "b-2", spikes=[399]))
+    served.ask("POST", "/events?scores=true", "admin", content=body, headers=NDJSON)
+    whole, named, other = (served.get("/now", key) for key in ("admin", "a", "other"))
+    assert (whole["open_episodes"], named["open_episodes"], other["open_episodes"]) == (1, 0, 0)
+    assert (named["streams"], named["event_time"]) == (None, None)
+    assert whole["event_time"] >= 1.7e9 + 60 * 399
+    assert [one["alarms_per_stream_week"] for one in named["detectors"]] == [None, None]
+    assert [one["name"] for one in other["detectors"]] == ["other"]
+    assert other["streams"] < whole["streams"]
+    assert [one["streams"] for one in served.get("/detectors", "a")["items"]] == [None, None]
+    assert [one["name"] for one in served.get("/detectors", "other")["items"]] == ["other"]
+    assert served.ask("GET", "/detectors/default", "other").status_code == 403
+
+
 def test_each_change_is_audited(served: Closed) -> None:
     """Who, what, before and after; in the order in which it was; a refused one is no change."""
     (episode,) = served.get("/episodes?stream=a-1", "a")["items"]

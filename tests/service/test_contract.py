@@ -15,7 +15,7 @@ from service.api.app import create_app
 from tests.service.parts import wave
 from tests.service.test_api import NDJSON, running
 
-EXAMPLES = 30  # of each operation, and as many that are not as described
+SHORT, LONG = 12, 100  # examples of each operation, and as many that are not as described
 ENDLESS = "/api/v1/live"  # it goes on until somebody leaves; tested in `test_api`
 LOCAL = {"host": "127.0.0.1"}
 
@@ -35,7 +35,10 @@ def lines_of(_context: Any, value: Any) -> bytes:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_every_answer_is_as_described(tmp_path: Path, mode: GenerationMode) -> None:
+def test_every_answer_is_as_described(
+    tmp_path: Path, request: pytest.FixtureRequest, mode: GenerationMode
+) -> None:
+    examples = LONG if request.config.getoption("--long") else SHORT
     for service, client in running(tmp_path):
         lines = wave(400, "s", spikes=[350])
         client.post("/api/v1/events?scores=true", content=b"\n".join(lines), headers=NDJSON)
@@ -45,7 +48,7 @@ def test_every_answer_is_as_described(tmp_path: Path, mode: GenerationMode) -> N
         for operation in schema.exclude(path=ENDLESS).get_all_operations():
             asked += 1
 
-            @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
             @given(case=operation.ok().as_strategy(generation_mode=mode))  # type: ignore[union-attr]
             def answers(case: Any) -> None:
                 case.call_and_validate(checks=CHECKS, headers=LOCAL)

@@ -155,6 +155,19 @@ def test_without_a_list_every_numeric_field_is_a_feature_but_the_ignored_ones() 
     assert np.array_equal(decoded.events.values, [[1, np.nan], [np.nan, 2]], equal_nan=True)
 
 
+def test_a_number_in_a_text_is_counted_and_named() -> None:
+    """It is no feature, and nobody is left to wonder where it went."""
+    body = {"stream": "s", "cpu": "0.42", "id": "10115", "version": "1.2.3", "disk": 3}
+    decoded = OPEN.decode(raw_batch(events([body, {**body, "disk": "-4e2"}])), ())
+    assert (decoded.features, decoded.ignored_fields) == (("disk",), 1)
+    (letter,) = decoded.dead_letters
+    assert letter.reason == "no_features"
+    assert letter.detail.endswith("'cpu' is a text: numbers go without quotes")
+    assert OPEN.quoted_numbers(events([body])[0]) == ["cpu"]
+    again = OPEN.decode(raw_batch(events([{**body, "disk": "5", "cpu": 1}])), ("disk",))
+    assert again.ignored_fields == 1
+
+
 def test_fields_beyond_the_most_features_are_ignored_and_counted() -> None:
     many = {"stream": "s", **{f"f{n}": n for n in range(6)}}
     decoded = OPEN.decode(raw_batch(events([many, {"stream": "s", "x": 1, "f0": 2}])), ())

@@ -113,7 +113,7 @@ def test_a_missing_package_is_wrong_usage_and_its_extra_is_named(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     result = evaluate(write_set(tmp_path / "set"), "--detectors", "half-space-trees")
     assert result.exit_code == 2
-    assert "wakeful[evaluate]" in result.output
+    assert "pip install -e '.[evaluate]'" in result.output
 
 
 def test_series_that_cannot_be_read_have_status_1(tmp_path: Path) -> None:

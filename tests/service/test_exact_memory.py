@@ -15,7 +15,7 @@ from service.records import RawBatch
 from tests.base import MEMORIES
 from tests.service.parts import events, make_pipeline, raw_batch
 
-SHORT, LONG = 300_000, 1_000_000  # steps
+SHORT, LONG = 100_000, 1_000_000  # steps
 STOPS = 25
 LONGEST_BATCH = 4000
 

@@ -7,7 +7,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from service.clock import format_time
 from service.errors import Unavailable
+from service.sinks import history as module
+from service.sinks.audit import AuditTable
+from service.sinks.feedback import FeedbackTable
 from service.sinks.history import AnomalyFilter, EpisodeFilter, History
 from service.sinks.migrations import NEWEST, migrate
 from service.sinks.tables import metadata
@@ -104,6 +108,7 @@ def test_what_is_old_is_forgotten_and_what_is_open_is_not(url: sa.URL) -> None: 
     anomalies, _ = history.anomalies(AnomalyFilter(), 1000)
     assert anomalies
     assert history.trim(before=1.0) == 0
+    assert history.trim(before=9e9, going_on=lambda: False) == 0
     with history.connected() as connection:
         connection.execute(sa.text("UPDATE episodes SET state = 'open' WHERE number = 1"))
     states = {one["id"]: one["state"] for one in history.episodes(EpisodeFilter(), 1000)[0]}
@@ -118,4 +123,30 @@ def test_what_is_old_is_forgotten_and_what_is_open_is_not(url: sa.URL) -> None: 
     with history.connected() as connection:
         remarks = connection.execute(sa.text("SELECT count(*) FROM remarks")).scalar()
     assert remarks == len(left)
+    history.close()
+
+
+def test_what_changed_is_forgotten_and_feedback_that_counts_is_not(
+    url: sa.URL,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_SAID", 3)
+    history = History(url)
+    feedback, changes = FeedbackTable(history), AuditTable(history)
+    said = {"detector": "d", "kind": "false", "score": 1.0, "episode": None, "said": 5.0}
+    for n in range(5):
+        feedback.say({**said, "stream": "many", "time": float(n)})
+    back = feedback.say({**said, "stream": "few", "time": 1.0})
+    feedback.say({**said, "stream": "few", "time": 2.0})
+    feedback.undo("d", "few", int(back["id"]))
+    for time in (4.0, 6.0):
+        change = {"time": time, "who": "w", "what": "reset", "of": "s"}
+        changes.note({**change, "before": None, "after": None})
+    assert history.trim(before=5.0) == 1
+    assert [one["time"] for one in changes.listed(None, 10)[0]] == [format_time(6.0)]
+    assert len(feedback.listed(None, None, None, 10)[0]) == 7
+    assert history.trim(before=6.0) == 3, "one was taken back, two are behind the newest"
+    left = [(one["stream"], one["time"]) for one in feedback.listed(None, None, None, 10)[0]]
+    newest = [("few", 2.0), ("many", 4.0), ("many", 3.0), ("many", 2.0)]
+    assert left == [(stream, format_time(time)) for stream, time in newest]
     history.close()

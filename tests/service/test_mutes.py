@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from service.errors import SettingsError, Unavailable
 from service.memory.store import InMemoryStore
-from service.mutes import PERIODS, Mute, Mutes, expression
+from service.mutes import PERIODS, Mute, Mutes
+from service.patterns import expression
 from service.records import Names
 from service.settings import DetectorSettings, load_settings
-from tests.service.parts import Collected, make_pipeline, raw_batch, wave
+from tests.service.parts import Collected, events, make_pipeline, raw_batch, wave
 from tests.service.test_api import NDJSON, post, running
 
 SPIKE, MINUTE, START = 350, 60.0, 1.7e9
@@ -103,7 +104,9 @@ def test_rules_of_a_feature(rule: dict[str, Any], suppressed: str | None) -> Non
     assert spike["suppressed"] == suppressed
     assert spike["alarm"] == (suppressed is None)
     plain = next(a for a in PLAIN.anomalies if a["offset"] == SPIKE)
-    assert (spike["score"], spike["features"]) == (plain["score"], plain["features"])
+    assert spike["score"] == plain["score"]
+    beyond = rule["limits"][1] if "limits" in rule else None
+    assert spike["features"] == {"value": {**plain["features"]["value"], "limit": beyond}}
 
 
 def test_a_value_outside_its_limits_opens_an_episode_that_says_so() -> None:
@@ -115,8 +118,28 @@ def test_a_value_outside_its_limits_opens_an_episode_that_says_so() -> None:
     assert len(outside) > len(PLAIN.anomalies)
     first = told[min(outside)]
     assert (first["score"], first["alarm"], first["severity"]) == (1.0, True, "minor")
-    assert "outside the limits" in first["why"]
+    assert "above its limit of 9.5" in first["why"]
+    assert first["features"]["value"]["limit"] == 9.5
     assert episodes[0]["id"] == first["id"]
+
+
+def test_what_a_rule_says_does_not_matter_is_not_to_blame() -> None:
+    """Beside another feature that is: it has no share, and the episode names the other first."""
+    lines = [{**json.loads(line), "other": 3.0 * json.loads(line)["value"]} for line in LINES]
+    settings = DetectorSettings.model_validate({"rules": {"other": {"least_deviation": 1e3}}})
+    plain, ruled = (
+        make_pipeline([raw_batch(events(lines))], settings=rules)
+        for rules in (DetectorSettings(), settings)
+    )
+    for pipeline, _ in (plain, ruled):
+        pipeline.run()
+    before, after = (
+        next(a for a in sink.anomalies if a["offset"] == SPIKE)["features"]
+        for _, sink in (plain, ruled)
+    )
+    assert before["other"]["share"] == pytest.approx(0.5, abs=0.2)
+    assert (after["other"]["share"], after["value"]["share"]) == (0.0, 1.0)
+    assert before["other"]["actual"] == after["other"]["actual"]
 
 
 def test_a_crash_after_a_mute_changes_nothing() -> None:

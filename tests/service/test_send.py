@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
+from service.keys import Keys
 from tests.processes import Wakeful, wakeful
 
 ROWS = ["when,machine,heat,comment"]
@@ -62,3 +63,14 @@ def test_nobody_listens(tmp_path: Path) -> None:
     file.write_text("timestamp,heat\n1,3\n")
     ran = CliRunner().invoke(main, ["send", "--to", "http://127.0.0.1:1", str(file)])
     assert (ran.exit_code, "is `wakeful serve` running there?" in ran.output) == (1, True)
+
+
+def test_who_shows_no_key_is_told_how(tmp_path: Path) -> None:
+    Keys(tmp_path / "keys.json").create("ann", "operator", None, "", None)
+    file = tmp_path / "a.csv"
+    file.write_text("timestamp,heat\n1,3\n")
+    with wakeful("serve", "--data-dir", str(tmp_path), "--port", "0") as process:
+        status, said = sent(process, str(file))
+    assert status == 1
+    assert "WAKEFUL_API__TOKEN" in said
+    assert "{" not in said

@@ -111,7 +111,15 @@ def test_an_environment_variable_that_is_not_json_is_named(monkeypatch: pytest.M
         ("api: {xyzzy: 1}", "there are host, port"),
         ("detectors: {Web: {}}", "a-z"),
         ("kafka: {topics: [a, wakeful.anomalies]}", "cannot be read too"),
-        ("kafka: {topics: ['events-.*']}", "patterns are not taken"),
+        ("kafka: {topics: ['events-.*']}", "a pattern begins with ^"),
+        ("kafka: {topics: ['^events-(']}", "no regular expression"),
+        ("detectors: {a: {topics: ['^(?i)events']}}", "no regular expression"),
+        ("kafka: {topics: ['^a)|(b']}", "no regular expression"),
+        ("kafka: {topics: ['^a{99999999999}']}", "no regular expression"),
+        ("kafka: {topics: ['^(?P<n>a)', '^(?P<n>b)']}", "has a named group"),
+        ("kafka: {topics: ['^(a)\\1x', '^(b)\\1y']}", "refers to a group"),
+        ("kafka: {topics: ['^(a)?(?(1)b|c)']}", "refers to a group"),
+        ("kafka: {topics: ['^" + "a" * 249 + "']}", "longer than 249"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_would_be_right(

@@ -6,18 +6,25 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from service.api.app import create_app
 from service.bootstrap import build_service
 from service.errors import SettingsError
+from service.records import RawBatch
 from service.settings import Settings
+from service.sinks.links import Links
+from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import no_span, spans
 from tests.processes import wakeful
 from tests.service.parts import make_pipeline, raw_batch, wave
@@ -158,3 +165,97 @@ def test_a_batch_is_traced_through_its_stages_to_a_collector(tmp_path: Path) -> 
         if one.key == "service.name"
     }
     assert service == "wakeful"
+
+
+def exemplars(metrics: Metrics) -> dict[str, dict[str, str]]:
+    """Of each stage, the labels of the newest."""
+    (family,) = metrics.stage_seconds.collect()
+    told = sorted(
+        (sample.exemplar.timestamp, sample.labels["stage"], sample.exemplar.labels)
+        for sample in family.samples
+        if sample.exemplar
+    )
+    return {stage: labels for _, stage, labels in told}
+
+
+def test_the_time_of_a_stage_says_which_records_it_was() -> None:
+    """Whoever sees a slow batch finds it."""
+    pipeline, _ = make_pipeline([raw_batch(wave(20), first_offset=40)])
+    pipeline.run()
+    told = exemplars(pipeline.metrics)
+    here = {"topic": "events", "partition": "0", "offset": "40"}
+    assert {told[stage]["offset"] for stage in ("decode", "score", "deliver")} == {"40"}
+    assert told["score"] == here
+    assert "checkpoint" not in told  # of no batch
+
+
+def test_a_topic_of_any_name_leaves_an_exemplar_within_its_bounds() -> None:
+    metrics = Metrics()
+    with metrics.batch(("t" * 249, 12), 2**62, 1), metrics.stage("score"):
+        pass
+    assert exemplars(metrics)["score"] == {"partition": "12", "offset": str(2**62)}
+
+
+def test_exemplars_are_for_who_takes_openmetrics(tmp_path: Path) -> None:
+    service = build_service(Settings.model_construct(data_dir=tmp_path))
+    with service.metrics.batch(("events", 0), 17, 1), service.metrics.stage("score"):
+        pass
+    try:
+        client = TestClient(create_app(service), LOCAL)
+        plain = client.get("/metrics")
+        rich = client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+    finally:
+        service.close()
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert "# {" not in plain.text
+    assert rich.headers["content-type"].startswith("application/openmetrics-text")
+    assert '# {offset="17",partition="0",topic="events"}' in rich.text
+    assert rich.text.endswith("# EOF\n")
+
+
+def number(value: int) -> bytes:
+    """As Kafka writes one: zigzag, small enough for a byte."""
+    assert 0 <= value < 64
+    return bytes([value << 1])
+
+
+def with_header(value: bytes, name: bytes, header: bytes) -> RawBatch:
+    """A record with a header behind its value, as Kafka stores it."""
+    behind = number(1) + number(len(name)) + name + number(len(header)) + header
+    raw = raw_batch([value + behind])
+    raw.values[0, 1] = len(value)
+    return replace(raw, headers=True)
+
+
+def delivered(header: bytes) -> Any:
+    """The span in which an anomaly was delivered whose record had this `traceparent`, and its
+    exemplar's trace."""
+    sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="install the extra otel")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    simple = pytest.importorskip("opentelemetry.sdk.trace.export").SimpleSpanProcessor
+    kept, provider = export.InMemorySpanExporter(), sdk.TracerProvider()
+    provider.add_span_processor(simple(kept))
+    tracer = provider.get_tracer("test")
+    metrics = Metrics(lambda name, about: tracer.start_as_current_span(name, attributes=about))
+    raw = with_header(b"{}", b"traceparent", header)
+    told: Any = SimpleNamespace(raw=raw, anomalies=[{"id": "default:events:0:0", "offset": 0}])
+    with metrics.batch(("events", 0), 0, 1), metrics.stage("deliver"):
+        Links().deliver(told)
+    span, _ = kept.get_finished_spans()
+    trace = f"{span.context.trace_id:032x}"
+    assert exemplars(metrics)["deliver"]["trace_id"] == trace
+    return span
+
+
+def test_an_anomaly_links_the_trace_of_its_record() -> None:
+    """From what a producer did to what was said of it, and back."""
+    trace, there = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    (link,) = delivered(f"00-{trace}-{there}-01".encode()).links
+    assert f"{link.context.trace_id:032x}" == trace
+    assert f"{link.context.span_id:016x}" == there
+    assert dict(link.attributes) == {"wakeful.anomaly": "default:events:0:0"}
+
+
+@given(st.binary(max_size=60))
+def test_a_header_that_is_no_trace_context_links_nothing(header: bytes) -> None:
+    assert len(delivered(header).links) == 0

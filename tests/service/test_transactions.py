@@ -1,6 +1,8 @@
 """What counts together, whenever the client says so: with a client whose answers are chosen."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -64,8 +66,8 @@ class Client:
             raise self.error
         self.pending = []
 
-    def close(self) -> None:
-        self.answer.set()
+    def close(self, timeout: float) -> None:
+        """It is stuck until the test's end."""
 
 
 @pytest.fixture
@@ -111,6 +113,27 @@ def test_one_that_never_ends_is_given_up(
     transactions.commit([message(b"2")], {}, lambda: None)
     assert len(Client.made) == 2
     assert client().committed == [b"2"]
+
+
+def test_a_client_that_is_stuck_keeps_nothing_but_itself(
+    transactions: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a service would stay that was followed by one of other settings."""
+
+    class Service:
+        def member(self) -> object:
+            return MEMBER
+
+    monkeypatch.setattr(module, "GIVE_UP_SECONDS", 0.0)
+    service = Service()
+    left, ours = weakref.ref(service), Transactions([], {}, "name", service.member)
+    ours.open()
+    client().answer.clear()
+    with pytest.raises(Unsettled):
+        ours.commit([message(b"1")], {HERE: 5}, lambda: None)
+    del service, ours
+    gc.collect()
+    assert left() is None
 
 
 def test_where_one_message_is_left_out_nothing_counts(transactions: Transactions) -> None:

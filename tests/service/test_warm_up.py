@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import gc, json
@@ -15,7 +17,10 @@ def compiled():
     return {f.py_func.__qualname__: len(f.signatures) for f in gc.get_objects()
             if isinstance(f, Dispatcher)}
 
-detector = build_detector("default", DetectorSettings(features=["a", "b"]), LimitSettings())
+settings = DetectorSettings.model_validate(
+    {"features": FEATURES, "rules": {"a": {"least_deviation": 1.0}}}
+)
+detector = build_detector("default", settings, LimitSettings())
 detector.warm_up()
 before = compiled()
 one = {"a": 1.0, "time": 1.7e9}
@@ -30,10 +35,14 @@ print(json.dumps({name: n for name, n in compiled().items() if n != before.get(n
 """
 
 
-def test_after_the_warm_up_nothing_is_compiled() -> None:
+@pytest.mark.parametrize("features", [["a"], ["a", "b"]])
+def test_after_the_warm_up_nothing_is_compiled(features: list[str]) -> None:
     """What is ready answers at once: events of one stream and of many, usual and unusual ones."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"FEATURES = {features}\n{SCRIPT}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "{}"
 

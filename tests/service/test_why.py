@@ -91,7 +91,7 @@ def test_where_the_memory_was_of_other_events_nothing_is_guessed(tmp_path: Path)
         post(client, [*EVENTS[150:425], {**EVENTS[425], "value": 500.0}])
         told = why(client, newest(client)["id"])
         assert told["counterfactual"] is None
-        assert "from the values that are kept its " in told["unknown"]
+        assert "worked out again from the values that are kept, its " in told["unknown"]
 
 
 def test_features_that_were_off_together_are_changed_together(tmp_path: Path) -> None:
@@ -113,6 +113,26 @@ def test_features_that_were_off_together_are_changed_together(tmp_path: Path) ->
         assert "and the rest as it was" in told["counterfactual"]["says"]
 
 
+def test_what_would_be_usual_at_that_time_is_said_once_it_is_learnt(tmp_path: Path) -> None:
+    """Of a stream with a day's course, a value that would be normal twelve hours later."""
+    random = np.random.default_rng(3)
+    n, half_hours = 48 * 12 + 6, 2 * np.pi / 48
+    course = 100.0 + 40.0 * np.sin(half_hours * np.arange(n))
+    values = course + random.normal(0.0, 1.0, n)
+    values[-1] = 200.0 - course[-1] + 60.0
+    events = [{"stream": "s", "time": 1.7e9 + 1800 * i, "x": x} for i, x in enumerate(values)]
+    for _, client in running(tmp_path):
+        post(client, events)
+        anomaly = newest(client)
+        assert anomaly["offset"] == n - 1
+        usual = {one["of"]: one for one in why(client, anomaly["id"])["usual"]}
+        first = client.get("/api/v1/anomalies?limit=1000").json()["items"][-1]
+        early = why(client, first["id"])["usual"] if first["offset"] < 48 else []
+    assert usual["day"]["value"] == pytest.approx(course[-1], abs=5.0)
+    assert 0.0 < usual["day"]["deviation"] < 10.0
+    assert early == []
+
+
 def test_of_an_anomaly_that_nobody_knows_nothing_is_told(tmp_path: Path) -> None:
     for _, client in running(tmp_path):
         reply = client.get("/api/v1/anomalies/default:log:0:1/why")
@@ -130,7 +150,7 @@ def test_where_its_values_are_elsewhere_they_are_asked_for_there(
         here = why(client, name)
         monkeypatch.setattr(service.curves, "kept", lambda *_: None)
         alone = why(client, name)
-        assert "not among those that are kept" in alone["unknown"]
+        assert "are not kept here" in alone["unknown"]
         assert (alone["unseen"], alone["similar"], alone["events"]) == (None, [], 0)
         forwarded = client.get(f"/api/v1/anomalies/{name}/why", headers={FORWARDED: "1"})
         assert forwarded.status_code == 404

@@ -42,6 +42,16 @@ def test_every_view_has_words() -> None:
             "load 1,234,567, expected 71 to 96: a jump from the values just before",
         ),
         (
+            LIMITS,
+            [{**told("heart_rate", 190.0), "limit": 180.0}],
+            "heart_rate 190, expected 71 to 96: above its limit of 180",
+        ),
+        (
+            "near",
+            [{**told("heart_rate", 72.0), "limit": 75.0}],
+            "heart_rate 72 is within the expected 71 to 96, but below its limit of 75",
+        ),
+        (
             "rare",
             [told("x", 0.00012345, low=None)],
             "x 0.0001234, when nothing was expected of it yet: as far off as streams of its kind "

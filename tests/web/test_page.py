@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import re
+import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,8 +14,9 @@ from axe_playwright_python import base as axe
 from playwright.sync_api import expect
 
 from service.clock import parse_time
+from service.keys import Keys
 from tests.processes import Wakeful, wakeful
-from tests.web.conftest import HOSTILE, START, Looked, send, stream_view, waves
+from tests.web.conftest import HOSTILE, NDJSON, START, Looked, send, stream_view, waves
 
 VIEWS = {
     "now": ("#/", "open"),
@@ -77,12 +79,28 @@ def test_an_episodes_view_says_what_since_when_and_what_is_to_blame(
     verdict = looked.page.locator(".verdict")
     expect(verdict).to_contain_text(episode["severity"])
     expect(verdict).to_contain_text(episode["began"])
-    expect(looked.page.locator(".facts")).to_contain_text(
+    expect(looked.page.locator(".facts").first).to_contain_text(
         episode["start"].replace("T", " ").replace("Z", " UTC")
     )
-    shares = looked.page.locator(".blamed li").all_inner_texts()
+    shares = looked.page.locator(".blamed li").all_text_contents()
     assert [text.split()[0] for text in shares] == [one["feature"] for one in episode["features"]]
+    headings = looked.page.locator("main h2").all_inner_texts()
+    assert headings.index("Around it") < headings.index("To blame, at the peak")
     assert violations(looked.page) == []
+
+
+def test_an_episode_and_its_chart_say_the_same_numbers(looked: Looked, served: Wakeful) -> None:
+    """What charts draw is kept rounded: of the peak they tell what was told."""
+    episode = worst_episode(served)
+    looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "web-1")
+    looked.page.locator("figure canvas").first.wait_for()
+    score = f"{episode['score']:.2f}"
+    expect(looked.page.locator(".facts").first).to_contain_text(f"{score} (1 is the threshold)")
+    expect(looked.page.locator(".readout")).to_contain_text(f"(highest score) · score {score}")
+    expect(looked.page.locator("figcaption .value").first).to_contain_text(score)
+    worst = episode["features"][0]
+    band = f"expected {worst['low']:.4g} to {worst['high']:.4g}"
+    expect(looked.page.locator("figcaption .value").nth(1)).to_contain_text(band)
 
 
 def test_an_episode_says_what_would_have_been_normal_and_when_it_was_like_this(
@@ -93,11 +111,11 @@ def test_an_episode_says_what_would_have_been_normal_and_when_it_was_like_this(
         events[400 + k]["cpu"] = 3.0 * events[580 + k]["cpu"] - 0.5
     send(served, events)
     episode = worst_episode(served, "repeating")
-    told = served.get(f"/api/v1/anomalies/{episode['peak']}/why")
+    told = served.get(f"/api/v1/anomalies/{episode['id']}/why")
     looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "repeating")
     why = looked.page.locator(".why")
-    expect(why.locator(".normally")).to_have_text(f"{told['counterfactual']['says']}.")
-    links = why.locator(".similar a")
+    expect(why.locator(".normally").first).to_have_text(f"{told['counterfactual']['says']}.")
+    links = looked.page.locator(".past .similar a")
     expect(links).to_have_count(len(told["similar"]))
     assert violations(looked.page) == []
     links.first.click()
@@ -136,7 +154,7 @@ def test_terms_say_what_they_mean_to_who_opens_them(
 def test_what_was_never_there_before_is_said(looked: Looked, served: Wakeful) -> None:
     episode = worst_episode(served)
     looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "web-1")
-    expect(looked.page.locator(".why")).to_contain_text("This stream has never been here")
+    expect(looked.page.locator(".past")).to_contain_text("This stream has never been here")
 
 
 def test_the_first_view_shows_open_episodes_the_worst_first(
@@ -153,6 +171,119 @@ def test_the_first_view_shows_open_episodes_the_worst_first(
     assert words == sorted(words, key=["critical", "major", "minor"].index)
     expect(looked.page.locator(".tiles")).to_contain_text("Events per second")
     assert "web-1" in " ".join(looked.page.locator(".episode").all_inner_texts())
+
+
+def test_episodes_of_streams_that_fell_silent_are_quiet(looked: Looked, served: Wakeful) -> None:
+    """Nothing closes them. A few are shown as others are, many do not stand among those."""
+    names = [f"silent-{n}" for n in range(4)]
+    for name in names[:1]:
+        send(served, waves(name, 400, broken=1, start=START - 30 * 86_400))
+    open_view(looked, "now")
+    card = looked.page.locator(".episode", has_text="silent-0")
+    expect(card).to_contain_text("quiet for 30 d")
+    expect(looked.page.locator("#quiet-ones")).to_have_count(0)
+    for name in names[1:]:
+        send(served, waves(name, 400, broken=1, start=START - 30 * 86_400))
+    expect(looked.page.locator("h1")).to_contain_text("4 quiet for a day")
+    expect(looked.page.locator(".episode", has_text="silent")).to_have_count(0)
+    expect(looked.page.locator("#quiet-ones")).to_contain_text(
+        worst_episode(served, names[0])["severity"]
+    )
+    looked.page.locator("#quiet-ones").click()
+    quiet = looked.page.locator(".quiet-ones tbody tr")
+    expect(quiet).to_have_count(4)
+    expect(quiet.first).to_contain_text("open, quiet for 30 d")
+    assert violations(looked.page) == []
+    for name in names:
+        send(served, waves(name, 20, start=START))
+
+
+def test_the_heat_map_has_the_streams_that_were_anomalous_first(
+    looked: Looked, served: Wakeful
+) -> None:
+    """Also one that is calm again: a stream is as surprising as its worst event in that time."""
+    events = waves("was-bad", 620, broken=0)
+    events[590]["cpu"] += 9.0
+    send(served, events)
+    looked.open("#/?span=1d", "open")
+    rows = looked.page.locator("table.heat tbody tr", has_text="was-bad")
+    expect(rows).to_have_count(1)
+    expect(rows.locator(".badge")).to_contain_text(re.compile(r"[1-9]"))
+    highest = [float(one) for one in looked.page.locator("table.heat .badge").all_inner_texts()]
+    assert highest == sorted(highest, reverse=True)
+
+
+INKED = """([canvas, ink]) => {
+  const probe = document.createElement("i");
+  probe.style.color = `var(--${ink})`;
+  document.body.append(probe);
+  const [r, g, b] = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+  probe.remove();
+  const top = 16 * devicePixelRatio; // the bar of an episode
+  const { data } = canvas.getContext("2d").getImageData(0, top, canvas.width, canvas.height - top);
+  let n = 0;
+  for (let i = 0; i < data.length; i += 4)
+    n += data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255;
+  return n;
+}"""
+
+
+@pytest.mark.parametrize("view", ["stream", "episode"])
+def test_only_the_features_to_blame_are_marked_and_they_come_first(
+    looked: Looked, served: Wakeful, view: str
+) -> None:
+    stream = f"one-to-blame-{view}"
+    events = waves(stream, 400)
+    events[399]["latency_ms"] += 200.0
+    send(served, events)
+    episode = worst_episode(served, stream)
+    at = f"#/episodes/{quote(episode['id'], safe='')}" if view == "episode" else stream_view(stream)
+    looked.open(at, stream)
+    figures = looked.page.locator("figure")
+    expect(figures.locator("h3")).to_have_text(["Score", "latency_ms", "cpu"])
+    canvases = [figures.nth(n).locator("canvas").element_handle() for n in (1, 2)]
+    blamed, innocent = (looked.page.evaluate(INKED, [one, episode["severity"]]) for one in canvases)
+    assert (blamed > 10, innocent) == (True, 0)
+
+
+def test_what_was_suppressed_is_told_where_it_is_seen(looked: Looked, served: Wakeful) -> None:
+    mute = {"stream": "hushed", "start": str(START), "end": str(START + 86_400)}
+    made = served.post("/api/v1/mutes", json.dumps(mute).encode())
+    send(served, waves("hushed", 400, broken=1))
+    looked.open(stream_view("hushed"), "hushed")
+    told = looked.page.locator("#suppressed")
+    expect(told).to_contain_text("1 anomalous event here was suppressed by a mute")
+    assert violations(looked.page) == []
+    served.delete(f"/api/v1/mutes/{made['id']}")
+
+
+def test_a_chart_that_is_thinned_has_the_peak(looked: Looked, served: Wakeful) -> None:
+    """Also where another event with the same rounded score stands for it."""
+    events = waves("thinned", 1500, start=START - 60 * 1000)
+    for event in events[:1400:100]:
+        event["cpu"] += 5.0
+    send(served, events)
+    episode = worst_episode(served, "thinned")
+    peak = parse_time(served.get(f"/api/v1/anomalies/{episode['peak']}")["time"])
+
+    def thin(route: Any) -> None:
+        route.fulfill(json=without(route.fetch().json(), peak))
+
+    looked.page.route("**/scores?*", thin)
+    looked.open(f"#/episodes/{quote(episode['id'], safe='')}", "thinned")
+    expect(looked.page.locator(".readout")).to_contain_text(f"score {episode['score']:.2f}")
+    looked.page.unroute_all(behavior="wait")
+
+
+def without(scores: dict[str, Any], time: float) -> dict[str, Any]:
+    """Columns as if thinning had left an event out."""
+    keep = [i for i, one in enumerate(scores["times"]) if abs(one - time) > 0.5]
+    features = {
+        name: {kind: [column[i] for i in keep] for kind, column in columns.items()}
+        for name, columns in scores["features"].items()
+    }
+    shorter = {name: [scores[name][i] for i in keep] for name in ("times", "scores")}
+    return {**scores, **shorter, "features": features, "thinned": True}
 
 
 def test_nothing_is_asked_of_another_host_and_little_is_sent(looked: Looked) -> None:
@@ -457,6 +588,7 @@ def test_a_service_with_a_token_is_opened_with_it(looked: Looked, tmp_path: Path
         field.fill("wrong")
         looked.page.keyboard.press("Enter")
         expect(looked.page.get_by_role("alert")).to_contain_text("this is no key")
+        assert looked.page.locator("body").inner_text().count("asks for a key") == 1
         expect(field).to_be_visible()
         field.fill(token["WAKEFUL_API__TOKEN"])
         looked.page.keyboard.press("Enter")
@@ -476,6 +608,40 @@ def test_a_service_with_a_token_is_opened_with_it(looked: Looked, tmp_path: Path
         looked.page.get_by_role("button", name="Forget the key").click()
         expect(field).to_be_visible()
         looked.page.goto("about:blank")  # or its live connection breaks with the service
+
+
+def test_a_viewers_page_has_no_buttons_that_would_be_refused(
+    looked: Looked, tmp_path: Path
+) -> None:
+    shown = Keys(tmp_path / "keys.json").create("night watch", "viewer", None, "", None)
+    settings = {"WAKEFUL_API__TOKEN": "a-token-of-sixteen-or-more"}
+    bearer = {"Authorization": "Bearer a-token-of-sixteen-or-more"}
+    with wakeful("serve", "--port", "0", "--data-dir", str(tmp_path), environment=settings) as one:
+        body = "\n".join(json.dumps(event) for event in waves("web-1", 400, broken=1))
+        post = urllib.request.Request(  # noqa: S310 - http, ours
+            f"{one.address}/api/v1/events?scores=true",
+            body.encode(),
+            bearer | {"content-type": NDJSON},
+        )
+        urllib.request.urlopen(post).close()  # noqa: S310
+        looked.expected = ("401",)
+        looked.page.goto(f"{one.address}/#/mutes")
+        looked.page.get_by_label("The API asks for a key").fill(shown)
+        looked.page.keyboard.press("Enter")
+        expect(looked.page.locator("main")).to_contain_text(
+            "to mute, or to end a mute, asks for an operator's"
+        )
+        expect(looked.page.locator("main button")).to_have_count(0)
+        looked.page.goto(f"{one.address}/#/episodes")
+        looked.page.locator("tbody th a").first.click()
+        expect(looked.page.locator(".said-of-it")).to_contain_text("Nobody has acknowledged it")
+        expect(looked.page.locator(".said-of-it")).to_contain_text("a viewer's key")
+        expect(looked.page.locator(".said-of-it button")).to_have_count(0)
+        assert violations(looked.page) == []
+        looked.page.goto(f"{one.address}/{stream_view('web-1')}")
+        expect(looked.page.locator("main")).to_contain_text("to mute it asks for an operator's")
+        expect(looked.page.get_by_role("button", name="8 hours")).to_have_count(0)
+        looked.page.goto("about:blank")
 
 
 def test_a_real_series_is_drawn_whole_with_its_episodes(
@@ -511,6 +677,8 @@ def test_a_person_says_what_an_episode_was(looked: Looked, served: Wakeful) -> N
     page.get_by_role("button", name="Not an anomaly").click()
     undo = page.get_by_role("button", name="Take back")
     expect(undo).to_be_visible()
+    tolerated = served.get("/api/v1/streams/web-2")["tolerated"]
+    expect(page.locator(".said-of-it")).to_contain_text(f"only above a score of {tolerated:.2f}.")
     assert violations(page) == []
     looked.open(stream_view("web-2"), "web-2")
     expect(page.locator(".said")).to_contain_text("was no anomaly")
@@ -557,6 +725,11 @@ def test_a_stream_is_muted_and_a_pattern_too(looked: Looked, served: Wakeful) ->
     expect(page.locator("tbody tr")).to_have_count(2)
     expect(page.locator("tbody")).to_contain_text("<b>*")
     expect(page.locator("tbody")).to_contain_text("every week")
+    newest = max(one["time"] for one in served.get("/api/v1/streams?sort=score")["items"])
+    assert newest < "2026"
+    expect(page.locator("main")).to_contain_text(f"The newest event is of {newest[:10]}")
+    expect(page.locator("tbody")).to_contain_text("begins in")
+    expect(page.locator("tbody")).to_contain_text(re.compile(r"holds for \d h.* more, until 2023"))
     assert violations(page) == []
     for left in (1, 0):
         page.get_by_role("button", name="Remove").first.click()

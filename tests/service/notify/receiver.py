@@ -31,6 +31,7 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)
     got: list[Got] = field(default_factory=list)
     held: threading.Event = field(default_factory=threading.Event)
+    asked: threading.Event = field(default_factory=threading.Event)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def wait(self, count: int) -> list[Got]:
@@ -40,6 +41,7 @@ class Receiver:
             return self.got[:count]
 
     def take(self, got: Got) -> int:
+        self.asked.set()
         self.held.wait(WAIT_SECONDS)
         with self.changed:
             self.got.append(got)

@@ -24,7 +24,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{ dig "kafka" "group_id" "wakeful" .Values.config }}
 {{- end }}
 
-{{- /* Topics by what is done with them, as JSON: read, written, memory. */}}
+{{- /* Topics by what is done with them, as JSON: read, written, memory. For a pattern (^…) nobody can
+make topics, nor name the right to read them: grant Read by prefix. */}}
 {{- define "wakeful.topics" -}}
 {{- $kafka := .Values.config.kafka | default dict -}}
 {{- $detectors := .Values.config.detectors | default (dict "default" dict) -}}
@@ -32,7 +33,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $memory := list -}}
 {{- range $name, $detector := $detectors -}}
 {{- $topics := ($detector | default dict).topics | default $kafka.topics | default (list "events") -}}
-{{- $read = concat $read $topics -}}
+{{- range $topics -}}{{- if not (hasPrefix "^" .) -}}{{- $read = append $read . -}}{{- end -}}{{- end -}}
 {{- $memory = append $memory ($kafka.memory_topic | default (printf "wakeful.%s.memory" $name)) -}}
 {{- end -}}
 {{- $written := list
