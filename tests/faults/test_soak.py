@@ -20,6 +20,7 @@ def test_nothing_is_lost_or_doubled_while_sinks_die_and_settings_are_read(tmp_pa
         pytest.skip(f"no broker of our own: {HOW_TO_KAFKA}")
     verdict = soak(home, tmp_path, SHORT)
     assert verdict.missing == {}
+    assert len(verdict.samples) >= 2
     assert verdict.sent > 1000
     assert verdict.reloads == 1
     assert verdict.connected >= 2, "the page came back after the reload"

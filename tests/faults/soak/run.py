@@ -16,7 +16,7 @@ from tests.faults.soak.hook import Hook, hooked
 from tests.faults.soak.load import LIMITS, producing
 from tests.faults.soak.scenes import Stage, measured
 from tests.faults.soak.verdict import Verdict, growth, waited
-from tests.faults.soak.watching import Page, Reader, Sampler, running, sample
+from tests.faults.soak.watching import Page, Reader, Sampler, running
 from tests.kafka.topics import Names, behind, made_topics, read
 from tests.postgres import programs, running_postgres
 from tests.processes import Wakeful
@@ -70,7 +70,6 @@ def soak(home: Path, folder: Path, length: Length) -> Verdict:
                 load.stop()
                 _wait_scored(names, stage)
             missing = _untold(service, hook)
-            sampler.samples += [sample(service.process.pid)] * (not sampler.samples)
             assert service.stop() == 0, service.said()
         finally:
             service.kill()

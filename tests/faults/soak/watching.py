@@ -92,14 +92,16 @@ class Sample:
 
 @dataclass
 class Sampler:
-    """Looks at a process in /proc now and then."""
+    """Looks at a process in /proc at first, now and then, and at last."""
 
     process: int
     samples: list[Sample] = field(default_factory=list)
 
     def run(self, ending: threading.Event) -> None:
+        self.samples.append(sample(self.process))
         while not ending.wait(SAMPLE_SECONDS):
             self.samples.append(sample(self.process))
+        self.samples.append(sample(self.process))
 
 
 def sample(process: int) -> Sample:
