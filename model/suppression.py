@@ -64,9 +64,10 @@ def bound_of(
 ) -> int:
     """What decides on one event beside its score.
 
-    values, muted: (F,). rules: (F,) of RULE. told: (F, 4), see `judge.Verdicts`; values outside
-    their limits get at least half of the blame there. parts: (F,) of the blame; a feature that is
-    missing in the event may have some, by what came before. largest: (POOLED,), room.
+    values, muted: (F,). rules: (F,) of RULE. told: (F, 4), see `judge.Verdicts`: what does not
+    matter is not to blame there, except for a suppressed event, where it says what is suppressed;
+    values outside their limits get at least half of the blame. parts: (F,) of the blame; a feature
+    that is missing in the event may have some, by what came before. largest: (POOLED,), room.
     """
     present, muted_ones, fine_ones, silent, limit = 0, 0, 0, False, False
     for f in range(values.shape[0]):
@@ -77,25 +78,27 @@ def bound_of(
             muted_ones += by == BY_MUTE
             fine_ones += by == BY_RULE
             limit = limit or by == BY_LIMIT
+    bound = BY_NOTHING
     if limit:
         blame(values, muted, rules, told)
-        return BY_LIMIT
-    if present == 0 or not silent:
-        return BY_NOTHING
-    total, by_mute, by_rule = 0.0, 0.0, 0.0
-    counted = least_counted(parts, largest)
-    for f in range(values.shape[0]):
-        if parts[f] < counted:
-            continue
-        by = bound_of_value(values[f], muted[f], rules[f], told[f, EXPECTED])
-        total += parts[f]
-        by_mute += parts[f] if by == BY_MUTE else 0.0
-        by_rule += parts[f] if by == BY_RULE else 0.0
-    if is_most(muted_ones, present, by_mute, total):
-        return BY_MUTE
-    if is_most(muted_ones + fine_ones, present, by_mute + by_rule, total):
-        return BY_RULE
-    return BY_NOTHING
+        bound = BY_LIMIT
+    elif present > 0 and silent:
+        total, by_mute, by_rule = 0.0, 0.0, 0.0
+        counted = least_counted(parts, largest)
+        for f in range(values.shape[0]):
+            if parts[f] < counted:
+                continue
+            by = bound_of_value(values[f], muted[f], rules[f], told[f, EXPECTED])
+            total += parts[f]
+            by_mute += parts[f] if by == BY_MUTE else 0.0
+            by_rule += parts[f] if by == BY_RULE else 0.0
+        if is_most(muted_ones, present, by_mute, total):
+            bound = BY_MUTE
+        elif is_most(muted_ones + fine_ones, present, by_mute + by_rule, total):
+            bound = BY_RULE
+    if silent and bound not in (BY_MUTE, BY_RULE):
+        acquit(values, rules, told)
+    return bound
 
 
 @inlined
@@ -149,3 +152,12 @@ def blame(values: F64, muted: Bools, rules: Structured, told: F64) -> None:
     for f in range(values.shape[0]):
         if not muted[f] and is_outside(values[f], rules[f]):
             told[f, SURPRISE] = max(total, 1.0)
+
+
+@inlined
+def acquit(values: F64, rules: Structured, told: F64) -> None:
+    """Let what does not matter have no part in the surprise."""
+    for f in range(values.shape[0]):
+        fine = does_not_matter(values[f], told[f, EXPECTED], rules[f])
+        if fine and not is_outside(values[f], rules[f]):
+            told[f, SURPRISE] = 0.0

@@ -15,14 +15,13 @@ from model.errors import ArtifactError
 from service.assignment import Assignment
 from service.blocks.history import StreamHistory
 from service.decoding.json import Fields, JsonDecoder, Limits, Unpack
-from service.decoding.registry import LARGEST_ID, Registry
+from service.decoding.registry import Registry
 from service.detector import MEMORY_SHARE, Configured, Detector
-from service.errors import RecordRejected, SettingsError, StateError, Unavailable
+from service.errors import SettingsError, StateError
 from service.kafka.options import check_options, secrets_of
 from service.kafka.owners import Owners
 from service.kafka.rights import Right, needed
 from service.kafka.transactions import Transactions
-from service.kafka.trouble import Trouble
 from service.keys import Keys
 from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
@@ -58,10 +57,14 @@ class Secrets(NamedTuple):
 
     history: str | None
     kafka: Mapping[str, str | None]
+    registry: str | None
 
     @classmethod
     def of(cls, settings: Settings) -> "Secrets":
-        return cls(settings.history.secret(), secrets_of(settings.kafka.options))
+        kafka = settings.kafka
+        return cls(
+            settings.history.secret(), secrets_of(kafka.options), kafka.schema_registry.secret()
+        )
 
 
 @dataclass(slots=True)
@@ -286,60 +289,9 @@ def _build_replaced(
     return Detector(replace(old.configured, keeps_features=True))
 
 
-def check_settings(settings: Settings) -> None:
-    """Everything that can be checked without starting: `wakeful validate`."""
-    closed(settings)
-    _check_certificate(settings)
-    spans()
-    build_detectors(settings.detectors, settings.limits)
-    unpacking(settings)
-    check_options(settings.kafka.options)
-    if (shared := settings.history.secret()) is not None:
-        url_of(shared)
-
-
-def check_change(before: Settings, held: Secrets, settings: Settings) -> None:
-    """SettingsError where brokers, a schema registry, or a database, that were others before do not
-    answer: who went on with them could do nothing, and those before still can. `held` is what was
-    in files then."""
-    kafka, (shared, passwords) = settings.kafka, Secrets.of(settings)
-    _check_registry(before, settings)
-    try:
-        if kafka.bootstrap_servers and (kafka, passwords) != (before.kafka, held.kafka):
-            rights = _rights(settings, _mine(settings)[1])
-            Trouble(kafka.bootstrap_servers, kafka.options, rights).check()
-    except Unavailable as error:
-        raise SettingsError(f"kafka.bootstrap_servers: {error}") from None
-    if shared is None or shared == held.history:
-        return
-    history = History(url_of(shared))
-    try:
-        _ = history.made
-    except Unavailable as error:
-        raise SettingsError(f"history.url: {error}") from None
-    finally:
-        history.close()
-
-
-def _check_registry(before: Settings, settings: Settings) -> None:
-    """SettingsError where a schema registry that was another one before does not answer, or not
-    us. That it has no schema of an id is an answer."""
-    if settings.kafka.schema_registry == before.kafka.schema_registry:
-        return
-    registry = _registry(settings)
-    if registry is None:
-        return
-    try:
-        registry.schema(LARGEST_ID)
-    except RecordRejected:
-        pass
-    except Unavailable as error:
-        raise SettingsError(f"kafka.schema_registry.url: {error}") from None
-
-
 def unpacking(settings: Settings) -> Unpack | None:
     """What puts the records of Kafka into JSON, where a schema registry is set; for one thread."""
-    registry = _registry(settings)
+    registry = registry_of(settings)
     if registry is None:
         return None
     try:
@@ -351,7 +303,7 @@ def unpacking(settings: Settings) -> Unpack | None:
     return Wire(registry, settings.limits.max_event_bytes).unpack
 
 
-def _registry(settings: Settings) -> Registry | None:
+def registry_of(settings: Settings) -> Registry | None:
     """The schema registry, where one is set and records come from Kafka."""
     registry = settings.kafka.schema_registry
     if registry.url is None or settings.kafka.bootstrap_servers is None:
@@ -363,17 +315,6 @@ def _registry(settings: Settings) -> Registry | None:
     password = registry.secret()
     credentials = None if password is None else f"{registry.username}:{password}"
     return Registry(registry.url.rstrip("/"), credentials, tls)
-
-
-def _check_certificate(settings: Settings) -> None:
-    api = settings.api
-    if api.tls_cert_file is not None:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                api.tls_cert_file, api.tls_key_file
-            )
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"api.tls_cert_file, api.tls_key_file: {error}") from None
 
 
 def _features(
@@ -405,8 +346,8 @@ def _of_kafka(
 ) -> Pipeline:
     kafka, topics = settings.kafka, _topics(settings)
     check_options(kafka.options)
-    name, mine = _mine(settings)
-    options, rights = {**kafka.options, "group.instance.id": name}, _rights(settings, mine)
+    name, mine = ours_of(settings)
+    options, rights = {**kafka.options, "group.instance.id": name}, rights_of(settings, mine)
     watched, told = settings.subscription(), _told(kafka)
     source = KafkaSource(
         servers, watched, kafka.group_id, options, settings.limits.batch_events, rights
@@ -426,7 +367,7 @@ def _of_kafka(
     return pipeline
 
 
-def _mine(settings: Settings) -> tuple[str, str]:
+def ours_of(settings: Settings) -> tuple[str, str]:
     """Our name in the group, and that of our transactions. A static member takes its partitions
     back at once after a crash; without a name the group waits for the dead one's session to end."""
     kafka = settings.kafka
@@ -434,7 +375,7 @@ def _mine(settings: Settings) -> tuple[str, str]:
     return name, f"{kafka.group_id}.{name}"
 
 
-def _rights(settings: Settings, mine: str) -> list[Right]:
+def rights_of(settings: Settings, mine: str) -> list[Right]:
     kafka = settings.kafka
     memories = sorted({kafka.memory_topic_of(name) for name in settings.detectors})
     return needed(settings.subscription().names, _told(kafka), memories, kafka.group_id, mine)

@@ -338,7 +338,7 @@ def compare(
 @reported
 def validate(config: Path | None) -> None:
     """Check the settings: each problem with its place."""
-    from service.bootstrap import check_settings
+    from service.checks import check_settings
     from service.settings import load_settings
 
     check_settings(load_settings(config))

@@ -18,7 +18,6 @@ from model.judge import confidence_of, threshold_of
 from model.row import Bytes, RowLayout, RowTable
 from model.scorer import Scored, Scorer, directions_of
 from model.suppression import Rule, rule_table
-from service.blame import blamed
 from service.clock import format_time
 from service.decoding.json import Decoded, JsonDecoder, dead_letter
 from service.errors import RecordRejected
@@ -481,9 +480,6 @@ class Detector:
         events = decoded.events
         if len(scored.admitted) < len(events):
             events = events.only(scored.admitted)
-        surprise, rules = scored.surprise, self.scorer.rules
-        if self.configured.rules:
-            surprise = blamed(events.values, scored.expected, surprise, scored.scores, rules)
         return ScoredBatch(
             detector=self.name,
             artifact=self.artifact.fingerprint_text,
@@ -497,7 +493,7 @@ class Detector:
             scores=scored.scores,
             expected=scored.expected,
             spread=scored.spread,
-            surprise=surprise,
+            surprise=scored.surprise,
             view_names=self.artifact.config.views,
             episodes=scored.episodes,
             memory_ages=scored.ages,

@@ -217,9 +217,9 @@ class ScoredBatch:
 
     `artifact` is the fingerprint of the one that scored them. `scores` is (n,) of
     `model.judge.SCORE`, `episodes` (n,) of `model.episodes.EPISODE`; expected, spread and surprise
-    are (n, F), see `service.blame` for the last. `view_names` are those that the view of a score is
-    a place in. `memory_ages` (n,) are the seconds of event time that a stream's memory had seen.
-    `rules` are those of features.
+    are (n, F), see `model.suppression.bound_of` for the last. `view_names` are those that the view
+    of a score is a place in. `memory_ages` (n,) are the seconds of event time that a stream's
+    memory had seen. `rules` are those of features.
     """
 
     detector: str

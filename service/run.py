@@ -10,7 +10,8 @@ from types import FrameType
 import uvicorn
 
 from service.api.app import create_app, forget_apps
-from service.bootstrap import Service, build_service, check_change, check_settings
+from service.bootstrap import Service, build_service
+from service.checks import check_change, check_settings
 from service.errors import SettingsError, WakefulError
 from service.settings import Settings
 from service.telemetry.logging import log

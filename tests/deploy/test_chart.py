@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from service import workers
 from service.api.app import create_app
-from service.bootstrap import build_service, check_settings
+from service.bootstrap import build_service
+from service.checks import check_settings
 from service.cli import main
 from service.errors import SettingsError
 from service.memory.changelog import TOPIC_CONFIG

@@ -29,7 +29,7 @@ NONE: Mapping[str, Rule] = MappingProxyType({})
 FEATURES = ("pulse", "oxygen")
 
 
-def told_of(expected: tuple[float, float], surprises: tuple[float, float]) -> F64:
+def told_of(expected: tuple[float, ...], surprises: tuple[float, ...]) -> F64:
     return np.array([[e, 1.0, s, 0.0] for e, s in zip(expected, surprises, strict=True)])
 
 
@@ -105,6 +105,30 @@ def test_what_is_outside_its_limits_is_to_blame() -> None:
     values, muted = np.array([85.0, 80.0]), np.zeros(2, np.bool_)
     assert bound_of(values, muted, rules, told, parts_of(told), np.zeros(POOLED)) == BY_LIMIT
     assert told[1, SURPRISE] / told[:, SURPRISE].sum() >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "muted", "left"),
+    [
+        ((95.0, 90.0, 150.0), (), (1.0, 1.0, 3.0)),
+        ((75.0, 90.0, 150.0), (), (0.0, 1.0, 3.0)),
+        ((75.0, 96.0, 150.0), (), (0.0, 0.0, 3.0)),
+        ((math.nan, 96.0, 150.0), (), (1.0, 0.0, 3.0)),
+        ((101.0, 96.0, 120.0), (), (5.0, 0.0, 3.0)),
+        ((75.0, 96.0, 150.0), (2,), (1.0, 1.0, 3.0)),
+        ((75.0, 96.0, math.nan), (), (1.0, 1.0, 3.0)),
+    ],
+    ids=["all matter", "near", "fine", "missing", "outside", "muted", "nothing matters"],
+)
+def test_what_does_not_matter_is_not_to_blame_unless_the_event_is_suppressed(
+    values: tuple[float, ...], muted: tuple[int, ...], left: tuple[float, ...]
+) -> None:
+    told = told_of((80.0, 97.0, 120.0), (1.0, 1.0, 3.0))
+    known = {"pulse": Rule(least=10.0, highest=100.0), "oxygen": Rule(fine_from=95.0, fine_to=100)}
+    table, silent = rule_table((*FEATURES, "pressure"), known), np.zeros(3, np.bool_)
+    silent[list(muted)] = True
+    bound_of(np.array(values), silent, table, told, parts_of(told), np.zeros(POOLED))
+    assert tuple(told[:, SURPRISE]) == left
 
 
 any_value = st.floats(-1e6, 1e6)

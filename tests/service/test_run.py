@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 
 from service.api.app import create_app, forget_apps
 from service.bench.broker import free_port
-from service.bootstrap import build_service, check_change
+from service.bootstrap import build_service
+from service.checks import check_change
 from service.errors import SettingsError
 from service.run import _made, listen
 from service.settings import load_settings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.bootstrap import check_settings
+from service.checks import check_settings
 from service.errors import SettingsError
 from service.settings import load_settings
 

@@ -32,7 +32,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.categories import bucket_of
-from service.bootstrap import Secrets, build_detector, check_change, unpacking
+from service.bootstrap import Secrets, build_detector, unpacking
+from service.checks import check_change
 from service.decoding import registry as over_http
 from service.decoding import wire
 from service.decoding.json import Decoded, Fields, JsonDecoder, Limits
@@ -749,6 +750,22 @@ def test_a_registry_that_does_not_answer_is_not_taken_while_we_run(
     with pytest.raises(SettingsError, match="answered 503"):
         check_change(none, Secrets.of(none), known)
     check_change(known, Secrets.of(known), known)  # one that was there before is waited for
+
+
+def test_a_registrys_password_that_is_another_one_in_its_file_is_tried(
+    own: Registered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trouble, "check", lambda _: None)  # the brokers do
+    own.credentials = "u:right"
+    file = tmp_path / "password"
+    file.write_text("right\n", encoding="utf-8")
+    settings = set_to({"url": own.url, "username": "u", "password_file": str(file)})
+    settings = settings.model_copy(update={"data_dir": tmp_path})
+    held = Secrets.of(settings)
+    check_change(settings, held, settings)
+    file.write_text("wrong\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"^kafka\.schema_registry\.url: .*answered 401"):
+        check_change(settings, held, settings)
 
 
 def test_what_has_to_be_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
