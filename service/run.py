@@ -9,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 
+from service.allocator import give_back, tidy
 from service.api.app import create_app, forget_apps
 from service.bootstrap import Service, build_service
 from service.checks import check_change, check_settings
@@ -49,7 +50,7 @@ def run_service(
     that are wrong change nothing.
     """
     settings, stopping = service.settings, threading.Event()
-    with listen(settings.api.host, settings.api.port) as server_socket:
+    with tidy(), listen(settings.api.host, settings.api.port) as server_socket:
         running = _Running(service, server_socket, stopping, announce, before_stop, read)
         running.serve()
         while running.following is not None and running.status == 0 and not stopping.is_set():
@@ -173,6 +174,7 @@ def _made(settings: Settings, before: Settings) -> Service:
     forget_apps()
     gc.unfreeze()  # what was before may go
     gc.collect()
+    give_back()
     try:
         return build_service(settings)
     except WakefulError as error:
