@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.schemas.anomalies import Anomaly
 from service.api.schemas.episodes import EpisodeChange
-from service.settings import KafkaSettings
+from service.settings.kafka import KafkaSettings
 
 ID = {"wakeful.id": "The message's own name: the same whenever the record is read again."}
 CARRIED = "The record's own headers, such as `traceparent`, are carried too."
@@ -18,6 +18,7 @@ REJECTED = {
     "__connect.errors.partition": "Its partition, as text.",
     "__connect.errors.offset": "Its offset, as text.",
     "__connect.errors.exception.message": "The reason, and what is wrong.",
+    "wakeful.reason": "The reason alone, for programs.",
     "wakeful.detector": "Which detector rejected it.",
     "wakeful.key_bytes": "How long the key was, before it was cut.",
     "wakeful.value_bytes": "How long the value was, before it was cut.",

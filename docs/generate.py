@@ -12,17 +12,20 @@ from pydantic_core import PydanticUndefined
 
 from docs.asyncapi import asyncapi
 from service.records import REASONS
-from service.settings import MANY, Settings
+from service.settings.tree import MANY, Settings
 from service.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).parent
 CHART_SCHEMA = DOCS.parent / "deploy" / "helm" / "wakeful" / "values.schema.json"
 SET_BY_THE_CHART = {
     "Settings": ["data_dir"],
-    "ApiSettings": ["host", "port", "advertise", "token", "token_file"],
+    "ApiSettings": [
+        "host", "port", "advertise", "token", "token_file", "tls_cert_file", "tls_key_file",
+    ],
     "HistorySettings": ["url", "url_file"],
     "SchemaRegistrySettings": ["password"],
-}
+    "NotifySettings": ["secret"],
+}  # fmt: skip
 NO_OPTIONS_OF_THE_CHART = r"(password|secret)$|^group.instance.id$"
 HEADERS = {
     "settings": "# Settings\n\nA file (`--config`, YAML, TOML or JSON), then the environment, then "

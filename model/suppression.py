@@ -1,9 +1,9 @@
 """What people know beforehand of a feature, and what they do not want to hear of.
 
 - A deviation that is too small to matter, or a value that is known to be fine, is not to blame for
-  an anomaly; nor is a feature that is muted. Where at least half of the blame lies on such
-  features, of those that are most to blame, the anomalous event is suppressed: it is scored as
-  ever, and alarms nobody.
+  an anomaly. Where at least half of the blame would lie on such features or on muted ones, of those
+  that are most to blame, the anomalous event is suppressed: it is scored as ever, says who is to
+  blame, and alarms nobody.
 - A value outside its limits is anomalous whatever was expected, unless it is muted.
 
 A mute and a rule never change what memories learn of values.

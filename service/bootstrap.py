@@ -31,7 +31,11 @@ from service.notify.post import Receiver
 from service.notify.sender import Sender, Sending
 from service.patterns import expression
 from service.pipeline import Pipeline
-from service.settings import LOOPBACK, DetectorSettings, KafkaSettings, LimitSettings, Settings
+from service.settings.api import LOOPBACK
+from service.settings.detector import DetectorSettings
+from service.settings.kafka import KafkaSettings
+from service.settings.limits import LimitSettings
+from service.settings.tree import Settings
 from service.sinks.audit import AuditTable
 from service.sinks.feedback import FeedbackTable
 from service.sinks.history import History, url_of

@@ -15,7 +15,7 @@ from service.decoding.registry import LARGEST_ID
 from service.errors import RecordRejected, SettingsError, Unavailable
 from service.kafka.options import check_options
 from service.kafka.trouble import Trouble
-from service.settings import Settings
+from service.settings.tree import Settings
 from service.sinks.history import History, url_of
 from service.telemetry.tracing import spans
 

@@ -74,7 +74,8 @@ def serve(
 
     from service.bootstrap import build_service
     from service.run import run_service
-    from service.settings import Settings, load_settings
+    from service.settings.loading import load_settings
+    from service.settings.tree import Settings
     from service.workers import run_workers
 
     def read() -> Settings:
@@ -114,7 +115,8 @@ def demo(preset: str, port: int, folder: Path | None) -> int:
     from service.demo.feeder import Feeder
     from service.demo.presets import PRESETS
     from service.run import run_service
-    from service.settings import LimitSettings, Settings
+    from service.settings.limits import LimitSettings
+    from service.settings.tree import Settings
 
     played = PRESETS[preset]
     settings = Settings.model_construct(  # the demo is the same whatever the environment says
@@ -339,7 +341,7 @@ def compare(
 def validate(config: Path | None) -> None:
     """Check the settings: each problem with its place."""
     from service.checks import check_settings
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
 
     check_settings(load_settings(config))
     click.echo("the settings are valid")

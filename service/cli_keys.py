@@ -16,7 +16,7 @@ def keys() -> None:
 
 
 def _keys(config: Path | None, data_dir: Path | None) -> Keys:
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
 
     return Keys(load_settings(config, flags_of(data_dir)).keys_file())
 

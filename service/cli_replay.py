@@ -23,7 +23,7 @@ from service.errors import SettingsError
 if TYPE_CHECKING:
     from service.replay import ReplayOptions
     from service.rewind import Rewound
-    from service.settings import Settings
+    from service.settings.tree import Settings
 
 
 class Moment(click.ParamType[float | int]):
@@ -88,7 +88,7 @@ def replay(
     still has, in Kafka or in its log, and what was scored then is scored and explained again. The
     service may go on meanwhile; nothing of it is touched.
     """
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
     from service.telemetry.logging import configure_logging
 
     configure_logging(logging.WARNING)  # the summary says it

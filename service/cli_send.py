@@ -36,7 +36,7 @@ def send(
     """
     from service.send import SendOptions
     from service.send import send as run
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
     from service.sources.table import Asked
 
     settings = load_settings(config)

@@ -30,7 +30,7 @@ def state() -> None:
 @reported
 def export_memories(file: Path, config: Path | None, data_dir: Path | None) -> int:
     """Write all memories, and the positions that they are current to, to a new FILE."""
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
     from service.state import export_state
 
     count = export_state(load_settings(config, flags_of(data_dir)), file)
@@ -45,7 +45,7 @@ def export_memories(file: Path, config: Path | None, data_dir: Path | None) -> i
 @reported
 def import_memories(file: Path, config: Path | None, data_dir: Path | None) -> int:
     """Take the memories of a FILE over, where there are none."""
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
     from service.state import import_state
 
     settings = load_settings(config, flags_of(data_dir))
@@ -64,7 +64,7 @@ def inspect(
     file: Path | None, config: Path | None, data_dir: Path | None, json_file: Path | None
 ) -> int:
     """Say what a FILE holds, or without one what the configured service does."""
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
     from service.state import memories_of, summary_of
 
     settings = load_settings(config, flags_of(data_dir))
@@ -93,7 +93,7 @@ def verify(
 ) -> int:
     """Compare a FILE's memories to the bit with OTHER's, or the configured service's; 1: differ."""
     from service.memory.archive import differences
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
     from service.state import memories_of
 
     settings = load_settings(config, flags_of(data_dir))
@@ -117,7 +117,7 @@ def verify(
 def drop(fingerprint: str, config: Path | None, data_dir: Path | None) -> int:
     """Let the memories go that an artifact made which is not configured any longer; `inspect` says
     which there are."""
-    from service.settings import load_settings
+    from service.settings.loading import load_settings
     from service.state import drop_state
 
     gone = drop_state(load_settings(config, flags_of(data_dir)), fingerprint)

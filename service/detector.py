@@ -372,6 +372,7 @@ class Detector:
         if table is None:
             return None
         other = self.another(self.memory, capacity=LEAST_CAPACITY)
+        other.decoder = self.decoder.of_json  # what somebody asks must not keep a registry busy
         other.arena.take_over(Names.of([name]), np.zeros(1, np.int64), table.bytes)
         return other.process(raw).delivery
 

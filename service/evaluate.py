@@ -16,7 +16,7 @@ from model.evaluation.run import asked, run_set, workers
 from model.evaluation.sets import LabelledSet, Task, read_labelled_set, tasks_of
 from model.evaluation.table import SetFigures, to_json, to_text
 from service.errors import SettingsError
-from service.settings import DIRECTIONS
+from service.settings.detector import DIRECTIONS
 
 
 @dataclass(frozen=True, slots=True)

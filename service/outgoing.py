@@ -47,11 +47,13 @@ def answer_of(
     addresses = _looked_up(host, port, seconds)
     check(addresses)
     with closing(_connected(addresses, port, until)) as line, _ended(line, until):
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(host, port)
-        # Over TLS the name still counts: the certificate must be the host's.
         own = line.dup()
-        connection.sock = tls.wrap_socket(own, server_hostname=host) if secure else own
+        connection = http.client.HTTPConnection(host, port)
+        if secure:
+            connection = http.client.HTTPSConnection(host, port, context=tls)
+            # The name still counts: the certificate must be the host's.
+            own = tls.wrap_socket(own, server_hostname=host)
+        connection.sock = own
         with closing(connection):
             connection.request(request.method, request.path, request.body, dict(request.headers))
             with connection.getresponse() as answer:

@@ -31,7 +31,7 @@ Partition = tuple[str, int]
 """(topic, partition)."""
 
 REASONS = {
-    "too_large": "the record is larger than limits.max_event_bytes",
+    "too_large": "the record is larger than limits.max_event_bytes, as it is or in JSON",
     "malformed_json": "the record is not one JSON object (NaN and Infinity are not JSON)",
     "bad_schema": "the schema registry has no schema of the record's id, or one not to be read by",
     "bad_payload": "the record's bytes are not of its schema",

@@ -14,7 +14,8 @@ from service.errors import SettingsError
 from service.memory.store import InMemoryStore
 from service.pipeline import Pipeline
 from service.records import Delivery
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 from service.sinks.csv import CsvSink, rejected_file
 from service.sources.file import KEY_FIELD, TIME_FIELD, FileSource
 from service.sources.table import Asked, columns_of_detector, open_text, read_rows, sniff, stem

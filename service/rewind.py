@@ -18,7 +18,7 @@ from service.errors import StateError
 from service.memory.store import Idle
 from service.mutes import Mutes
 from service.records import I64, Delivery, Names, Partition, RawBatch, result_of
-from service.settings import Settings
+from service.settings.tree import Settings
 from service.sinks.csv import CsvSink, rejected_file
 from service.sinks.history import AnomalyFilter, History, url_of
 from service.sources.retained import Retained, Topics, of_log

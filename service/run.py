@@ -14,7 +14,8 @@ from service.api.app import create_app, forget_apps
 from service.bootstrap import Service, build_service
 from service.checks import check_change, check_settings
 from service.errors import SettingsError, WakefulError
-from service.settings import Settings
+from service.reloads import Reloads
+from service.settings.tree import Settings
 from service.telemetry.logging import log
 
 DRAIN_SECONDS = 5
@@ -50,14 +51,20 @@ def run_service(
     that are wrong change nothing.
     """
     settings, stopping = service.settings, threading.Event()
+    reloads = Reloads(read)
     with tidy(), listen(settings.api.host, settings.api.port) as server_socket:
-        running = _Running(service, server_socket, stopping, announce, before_stop, read)
+        running = _Running(service, server_socket, stopping, announce, before_stop, reloads)
         running.serve()
-        while running.following is not None and running.status == 0 and not stopping.is_set():
+        while running.status == 0 and not stopping.is_set():
+            following = reloads.take()
+            if following is None:
+                break
             log.info("going on with the settings as they are now")
-            service, asked_again = _made(running.following, running.settings), running.asked_again
-            running = _Running(service, server_socket, stopping, lambda _: None, before_stop, read)
-            running.serve(asked_again)
+            service = _made(following, running.settings)
+            running = _Running(
+                service, server_socket, stopping, lambda _: None, before_stop, reloads
+            )
+            running.serve()
     return running.status
 
 
@@ -71,16 +78,14 @@ class _Running:
         stopping: threading.Event,
         announce: Callable[[str], None],
         before_stop: Callable[[], None],
-        read: Callable[[], Settings] | None,
+        reloads: Reloads,
     ) -> None:
         self.status = 0
-        self.asked_again = False
-        self.following: Settings | None = None
         self.settings = service.settings
         self._service = service
         self._socket = server_socket
         self._before_stop = before_stop
-        self._read = read
+        self._reloads, self._turn = reloads, reloads.turn
         settings = service.settings.api
         config = uvicorn.Config(
             create_app(service),
@@ -97,24 +102,21 @@ class _Running:
         scheme = "http" if settings.tls_cert_file is None else "https"
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         service.advertise(address)
-        service.reload = self.look_again if read is not None else None
+        service.reload = self.reload if reloads.read is not None else None
         self._server = _Server(config, stopping, lambda: announce(address), service.live.close)
         self._stopping = stopping
 
-    def serve(self, asked_again: bool = False) -> None:
-        """Until it ends: with `following` where other settings are to follow.
-
-        asked_again: whether the settings may have changed since they were read.
-        """
+    def serve(self) -> None:
+        """Until it ends."""
         service = self._service
         thread = threading.Thread(target=self._run_pipeline, name="pipeline")
         thread.start()
         service.sender.start()
         service.retention.start()
-        if self._read is not None:
+        if self._reloads.read is not None:
             signal.signal(signal.SIGHUP, self._hang_up)
-        if asked_again:
-            self._hang_up()
+            if self._reloads.waiting:  # the settings may have changed since they were read
+                self._look_beside()
         try:
             self._server.run(sockets=[self._socket.dup()])  # it closes what it is given
         finally:
@@ -126,11 +128,17 @@ class _Running:
             thread.join()
             service.close()
 
-    def look_again(self) -> None:
+    def reload(self) -> None:
         """Have the settings read again; SettingsError where they cannot be taken."""
-        if self._read is None:
-            raise SettingsError("these settings are not read again")
-        settings, before = self._read(), self._service.settings
+        self._reloads.ask()
+        self._look()
+
+    def _look(self) -> None:
+        self._reloads.look(self._turn, self._check)
+        self._server.should_exit = True
+
+    def _check(self, settings: Settings) -> None:
+        before = self._service.settings
         for name, old, new in (
             ("api.host", before.api.host, settings.api.host),
             ("api.port", before.api.port, settings.api.port),
@@ -144,16 +152,17 @@ class _Running:
             raise SettingsError(f"detectors: to be without {', '.join(gone)} needs a restart")
         check_settings(settings)
         check_change(before, self._service.secrets, settings)
-        self.following = settings
-        self._server.should_exit = True
 
     def _hang_up(self, *_: object) -> None:
-        self.asked_again = self.following is not None  # those to come were read before this
-        threading.Thread(target=self._look_again_or_say, name="reload", daemon=True).start()
+        self._reloads.ask()
+        self._look_beside()
 
-    def _look_again_or_say(self) -> None:
+    def _look_beside(self) -> None:
+        threading.Thread(target=self._look_or_say, name="reload", daemon=True).start()
+
+    def _look_or_say(self) -> None:
         try:
-            self.look_again()
+            self._look()
         except WakefulError as error:
             log.error("the settings are not taken, those before stand", error=str(error))
 

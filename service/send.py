@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from service.errors import SettingsError, WakefulError
 from service.records import RawBatch
-from service.settings import DetectorSettings
+from service.settings.detector import DetectorSettings
 from service.sources.file import KEY_FIELD, TIME_FIELD, FileSource
 from service.sources.table import Asked, columns_of_detector, open_text, read_rows, sniff, stem
 

@@ -16,7 +16,7 @@ from service.memory.changelog import Changelog
 from service.memory.sqlite import SqliteStore
 from service.memory.store import StateStore, made_by, memory_name, owner_of, streams_of
 from service.records import Partition
-from service.settings import Settings
+from service.settings.tree import Settings
 from service.sources.log import PARTITION
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from service.errors import SettingsError
-from service.settings import Settings
+from service.settings.tree import Settings
 from service.telemetry.logging import log
 
 RESTART_SECONDS = 1.0

@@ -10,7 +10,7 @@ from service.api.problems import ProblemError
 from service.api.questions import find_detector
 from service.bootstrap import Service
 from service.keys import Key, Role
-from service.settings import LOOPBACK
+from service.settings.api import LOOPBACK
 
 COOKIE = "wakeful_key"
 LOCAL = Key(id="local", name="without a key, on this machine", role="admin", made=0.0, sha256="")

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem
-from service.settings import LOOPBACK
+from service.settings.api import LOOPBACK
 
 MOST_CLIENTS = 10_000
 BURST_SECONDS = 2.0

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.errors import SettingsError, Unavailable
+from service.errors import SettingsError, Unavailable, Unsettled, WakefulError
 from service.telemetry.logging import log
 
 CONTENT_TYPE = "application/problem+json"
@@ -76,12 +76,13 @@ def install(app: FastAPI) -> None:
         return problem(500, detail, {"instance": this})
 
     @app.exception_handler(SettingsError)
-    async def _unsettled(_: Request, error: SettingsError) -> JSONResponse:
+    async def _unusable(_: Request, error: SettingsError) -> JSONResponse:
         log.error("a file of the settings cannot be used", error=str(error))
         return problem(503, "a file of the settings cannot be used; the log says more")
 
+    @app.exception_handler(Unsettled)
     @app.exception_handler(Unavailable)
-    async def _unavailable(_: Request, error: Unavailable) -> JSONResponse:
+    async def _unavailable(_: Request, error: WakefulError) -> JSONResponse:
         return problem(503, str(error), headers=_later(503))
 
 

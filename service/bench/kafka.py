@@ -19,7 +19,10 @@ from service.bench.result import Result, by_turns
 from service.bench.workload import Workload
 from service.bootstrap import Service, build_service
 from service.errors import WakefulError
-from service.settings import CheckpointSettings, DetectorSettings, KafkaSettings, Settings
+from service.settings.detector import DetectorSettings
+from service.settings.kafka import KafkaSettings
+from service.settings.storage import CheckpointSettings
+from service.settings.tree import Settings
 from service.telemetry.logging import configure_logging
 
 OUTPUTS = "-outputs"  # the topic of anomalies and dead letters

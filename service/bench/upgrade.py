@@ -11,7 +11,8 @@ from service.bench.workload import START
 from service.bootstrap import build_detectors
 from service.errors import StateError
 from service.records import RawBatch
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 from service.upgrade import told
 
 STEP_SECONDS = 900.0

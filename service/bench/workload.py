@@ -13,7 +13,8 @@ from service.bootstrap import build_detector
 from service.detector import Detector
 from service.errors import WakefulError
 from service.records import RawBatch
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 
 FEATURES = tuple(f"sensor_{n}" for n in range(8))
 HIDDEN = 64

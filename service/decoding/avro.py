@@ -17,6 +17,9 @@ import numpy as np
 from fastavro.read import LOGICAL_READERS
 
 MOST_PARTS = 10_000  # of a schema whose names are all written out
+PARTS_A_BYTE = 4  # of what may come any number of times, at most
+LONGEST_NAME = 255  # of a field or a symbol
+LEAST_BYTES = {"null": 0, "float": 4, "double": 8}  # of others 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RECORDS = ("record", "error")
 INNER = {"array": "items", "map": "values"}
@@ -126,18 +129,25 @@ def _check(
         if schema["name"] in within:
             raise ValueError(f"{schema['name']} is a part of itself, which is not supported")
         within = (*within, schema["name"])
+    for name in _names(kind, schema):
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"it has a name of {len(name)} letters, at most {LONGEST_NAME}")
     for part in _parts(kind, schema):
         _check(part, named, within, seen)
-    if kind == "array" and _is_empty(schema["items"], named):
-        raise ValueError("it has an array whose items take no byte")
+    if kind in INNER and _beyond(schema[INNER[kind]], named) > (kind == "map") * PARTS_A_BYTE:
+        raise ValueError(f"its {kind} may have more than {PARTS_A_BYTE} parts for each byte")
 
 
-def _is_empty(schema: Any, named: dict[str, Any]) -> bool:
-    """Whether its values take no byte."""
+def _beyond(schema: Any, named: dict[str, Any]) -> int:
+    """How many parts more its values may have than PARTS_A_BYTE for each of their bytes; where
+    this is not above 0 for what is repeated, n bytes are no more parts than that and a schema's."""
     kind, schema = _kind(schema, named)
     if kind in RECORDS:
-        return all(_is_empty(part, named) for part in _parts(kind, schema))
-    return kind == "null" or (kind == "fixed" and schema["size"] == 0)
+        return 1 + sum(_beyond(part, named) for part in _parts(kind, schema))
+    if kind == "union":
+        return max(_beyond(part, named) for part in schema) - PARTS_A_BYTE  # a byte says which
+    least = schema["size"] if kind == "fixed" else LEAST_BYTES.get(kind, 1)
+    return 1 - PARTS_A_BYTE * int(least)
 
 
 def _kind(schema: Any, named: dict[str, Any]) -> tuple[str, Any]:
@@ -148,6 +158,13 @@ def _kind(schema: Any, named: dict[str, Any]) -> tuple[str, Any]:
         return _kind(named[schema], named) if schema in named else (schema, schema)
     kind = schema["type"]
     return (kind, schema) if isinstance(kind, str) and kind not in named else _kind(kind, named)
+
+
+def _names(kind: str, schema: Any) -> list[str]:
+    """That are told of its values."""
+    if kind in RECORDS:
+        return [field["name"] for field in schema["fields"]]
+    return list(schema["symbols"]) if kind == "enum" else []
 
 
 def _parts(kind: str, schema: Any) -> list[Any]:

@@ -91,10 +91,12 @@ class Decoded:
 
 
 class JsonDecoder:
-    """Pure: the same records, features and settings give the same events and rejections.
+    """Pure, where there is no `unpack`: the same records, features and settings give the same
+    events and rejections.
 
     Usual events are read in columns, by `scan`; `read` decides on the others, one by one. Records
-    that may be in another form are put into JSON first, by `unpack`, which may raise Unavailable.
+    that may be in another form are put into JSON first, by `unpack`, which asks a schema registry
+    and may raise Unavailable.
     """
 
     def __init__(
@@ -106,6 +108,11 @@ class JsonDecoder:
         self._no_features = {fields.key, *fields.times, *fields.categories}
         self._unpack = unpack
         self._parse = msgspec.json.Decoder(dict[str, Any]).decode
+
+    @property
+    def of_json(self) -> "JsonDecoder":
+        """One that asks nobody: for records that are JSON by contract."""
+        return JsonDecoder(self.detector, self.fields, self.limits)
 
     def decode(self, raw: RawBatch, features: tuple[str, ...]) -> Decoded:
         """Decode a batch for a detector that watches `features` so far."""

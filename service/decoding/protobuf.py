@@ -23,6 +23,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from service.decoding.avro import Read, decimal, moment, shortest
+from service.errors import RecordRejected
 
 ROOT = "the schema of a record"
 TAGS = "confluent/meta.proto"  # options alone, which nobody here reads
@@ -39,15 +40,16 @@ WRAPPERS = {f"google.protobuf.{name}" for name in wrappers_pb2.DESCRIPTOR.messag
 Plain = Callable[[Any], object]
 
 
-def protobuf_reader(descriptor: str, referenced: Mapping[str, str]) -> Read:
+def protobuf_reader(descriptor: str, referenced: Mapping[str, str], most_bytes: int) -> Read:
     """Reads records of a file of messages; `referenced` are the files that it needs, by name, each
-    behind those that it needs itself. All are descriptors in base64."""
+    behind those that it needs itself. All are descriptors in base64. A record that is surely
+    larger than `most_bytes` in JSON is not read to its end: RecordRejected."""
     pool = DescriptorPool()
     for name, one in [*referenced.items(), (ROOT, descriptor)]:
         _add(pool, name, b64decode(one, validate=True))
     roots = pool.FindFileByName(ROOT).message_types_by_name
     messages: dict[tuple[int, ...], tuple[Any, Plain]] = {}
-    plain = _Plain()
+    plain = _Plain(most_bytes)
 
     def read(payload: bytes) -> object:
         indexes, at = _indexes(payload)
@@ -55,6 +57,7 @@ def protobuf_reader(descriptor: str, referenced: Mapping[str, str]) -> Read:
             message = _message(list(roots.values()), indexes)
             messages[indexes] = message_factory.GetMessageClass(message), plain.of(message)
         kind, in_json = messages[indexes]
+        plain.begin()
         return in_json(kind.FromString(payload[at:]))
 
     return read
@@ -145,10 +148,25 @@ def _message(messages: list[Descriptor], indexes: tuple[int, ...]) -> Descriptor
 
 
 class _Plain:
-    """How messages become what they are in JSON. What is known of a message is kept."""
+    """How messages become what they are in JSON. What is known of a message is kept.
 
-    def __init__(self) -> None:
+    Two bytes may be a message of a hundred fields, or a symbol of a thousand letters: what is made
+    is counted, by the bytes that it has in JSON at least.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
         self._fields: dict[str, list[tuple[str, bool, Plain]]] = {}
+        self._most = self._left = most_bytes
+
+    def begin(self) -> None:
+        """A record's first message."""
+        self._left = self._most
+
+    def _spend(self, text: str) -> None:
+        """A name or a symbol, in quotes, and a colon or a comma."""
+        self._left -= len(text) + 3
+        if self._left < 0:
+            raise RecordRejected("too_large", f"more than {self._most} bytes in JSON")
 
     def of(self, message: Descriptor) -> Plain:
         name = message.full_name
@@ -165,7 +183,7 @@ class _Plain:
                 (field.name, field.has_presence, self._field(field)) for field in message.fields
             ]
         fields = self._fields[name]
-        return lambda one: dict(_said(one, fields))
+        return lambda one: dict(self._said(one, fields))
 
     def _field(self, field: FieldDescriptor) -> Plain:
         if not field.is_repeated:
@@ -182,15 +200,21 @@ class _Plain:
             return self.of(field.message_type)
         if field.enum_type is not None:
             names = {number: one.name for number, one in field.enum_type.values_by_number.items()}
-            return lambda number: names.get(number, str(number))
+            return lambda number: self._symbol(names.get(number, str(number)))
         return shortest if field.type == FieldDescriptor.TYPE_FLOAT else _same
 
+    def _symbol(self, name: str) -> str:
+        self._spend(name)
+        return name
 
-def _said(message: Any, fields: list[tuple[str, bool, Plain]]) -> Iterator[tuple[str, object]]:
-    """The fields of a message that are there; those that cannot be left out always are."""
-    for name, may_be_absent, plain in fields:
-        if not may_be_absent or message.HasField(name):
-            yield name, plain(getattr(message, name))
+    def _said(
+        self, message: Any, fields: list[tuple[str, bool, Plain]]
+    ) -> Iterator[tuple[str, object]]:
+        """The fields of a message that are there; those that cannot be left out always are."""
+        for name, may_be_absent, plain in fields:
+            if not may_be_absent or message.HasField(name):
+                self._spend(name)
+                yield name, plain(getattr(message, name))
 
 
 def _same(value: object) -> object:

@@ -9,7 +9,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -20,6 +20,7 @@ from service.outgoing import Request, answer_of
 SECONDS = 5.0  # for a request, from looking up the name to the answer's end
 MOST_BYTES = 8 * 2**20  # of an answer
 MOST_REFERENCES = 100  # of a schema
+MOST_VERSIONS = 1000  # of subjects, that are kept, the newest
 LARGEST_ID = 2**31 - 1  # a registry does not understand the question after a larger one
 ABSENT = {40401, 40402, 40403}  # the registry's codes: no such subject, version, schema
 HEADERS = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
@@ -53,8 +54,11 @@ class Registry:
     """Where it is, who we are to it (`username:password`), and whom we trust."""
 
     url: str
-    credentials: str | None
+    credentials: str | None = field(repr=False)
     tls: ssl.SSLContext
+    _versions: dict[str, Schema] = field(default_factory=dict, repr=False)
+    """Of subjects, by where they are asked for: a version never changes. What others need is had
+    once, however often it is begun anew."""
 
     def schema(self, number: int, serialized: bool = False) -> Schema:
         """The one of this id; `serialized`: as Protobuf's own descriptor, in base64.
@@ -81,9 +85,16 @@ class Registry:
                 raise RecordRejected("bad_schema", f"more than {MOST_REFERENCES} references")
             more = "&format=serialized" if serialized else ""
             subject = quote(one.subject, safe="")
-            other = self._get(f"/subjects/{subject}/versions/{one.version}?deleted=true{more}")
+            other = self._version(f"/subjects/{subject}/versions/{one.version}?deleted=true{more}")
             yield from self._behind(other, serialized, seen)
             yield one.name, other
+
+    def _version(self, path: str) -> Schema:
+        if path not in self._versions:
+            if len(self._versions) >= MOST_VERSIONS:
+                del self._versions[next(iter(self._versions))]
+            self._versions[path] = self._get(path)
+        return self._versions[path]
 
     def _get(self, path: str) -> Schema:
         try:

@@ -28,13 +28,14 @@ SCHEMAS = 1000  # that are kept, the newest
 REFUSED_SECONDS = 60.0  # for which a schema that cannot be had is not asked for again
 MOST_REFUSED = 1000  # schemas that are asked for in vain, in so many seconds
 LONGEST_DETAIL = 300
+SECONDS = 20.0  # for the schemas of a batch; what was had by then is kept, and it is tried again
 
 _in_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Wire:
     """Belongs to one thread. Values of more than `max_event_bytes` are left as they are: whoever
-    reads them says so."""
+    reads them says so. Those that are larger than that in JSON are refused."""
 
     def __init__(self, registry: Registry, max_event_bytes: int) -> None:
         self._registry = registry
@@ -43,7 +44,7 @@ class Wire:
         self._refused: dict[int, tuple[float, str]] = {}  # when, by the batch's clock, and why
         self._in_vain: deque[float] = deque(maxlen=MOST_REFUSED)  # when, the oldest first
         self._tried: RawBatch | None = None
-        self._clock = 0.0
+        self._clock = self._until = 0.0
         self._last: tuple[RawBatch, Unpacked] | None = None
 
     def unpack(self, raw: RawBatch) -> Unpacked:
@@ -64,6 +65,7 @@ class Wire:
 
     def _unpacked(self, raw: RawBatch) -> Unpacked:
         self._begin(raw)
+        self._until = time.monotonic() + SECONDS
         refused: dict[int, RecordRejected] = {}
         keys, values = raw.keys.copy(), raw.values.copy()
         texts, end = [], len(raw.data)
@@ -93,7 +95,10 @@ class Wire:
             yield i, bytes(view[start : start + length])
 
     def _value(self, framed: bytes) -> bytes:
-        return self._read(framed, _in_json)
+        text = self._read(framed, _in_json)
+        if len(text) > self._most:
+            raise RecordRejected("too_large", f"{len(text)} bytes in JSON, at most {self._most}")
+        return text
 
     def _key(self, framed: bytes) -> bytes | None:
         """The stream's name; None where a key is no text or whole number: a field says it then."""
@@ -118,6 +123,11 @@ class Wire:
             raise RecordRejected("bad_schema", f"no schema can have the id {number}")
         if number not in self._refused:
             self._check_pace()
+            if time.monotonic() > self._until:
+                raise Unavailable(
+                    f"schema registry: the schemas of a batch took it {SECONDS:.0f} s; the next "
+                    "ones are asked for now; is it slow, or far away?"
+                )
             try:
                 return self._kept(number, self._made(number))
             except RecordRejected as rejected:
@@ -157,7 +167,7 @@ class Wire:
         texts = {name: other.text for name, other in others.items()}
         try:
             if serialized:
-                return protobuf_reader(schema.text, texts)
+                return protobuf_reader(schema.text, texts, self._most)
             return avro_reader(schema.text, texts.values())
         except Exception as error:  # noqa: BLE001 - what libraries make of a schema that is none
             raise RecordRejected("bad_schema", repr(error)) from None

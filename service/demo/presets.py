@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service.demo.cards import DAY, DAYS, payments
 from service.demo.play import Series, Values
-from service.settings import DetectorSettings
+from service.settings.detector import DetectorSettings
 
 DATA = Path(__file__).parent / "data"
 WEEK = 7 * DAY

@@ -20,7 +20,7 @@ from service.demo.play import history_events, play
 from service.demo.presets import PRESETS, Preset
 from service.errors import SettingsError
 from service.kafka.options import client_options
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from service.telemetry.logging import configure_logging
 
 RETRY_SECONDS = 3.0

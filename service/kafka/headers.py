@@ -24,6 +24,8 @@ def _read(data: bytes) -> Iterator[Header]:
     count, at = _number(data, 0)
     total = 0
     for _ in range(count):
+        if at >= len(data):
+            return
         size, at = _number(data, at)
         name = data[at : at + size]
         length, at = _number(data, at + size)

@@ -2,22 +2,24 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import ClusterAuthorizationFailedError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from service.errors import Unavailable, Unsettled
+from service.kafka.hanging import Past, end_own, past_of
 from service.kafka.options import client_options
-from service.kafka.rights import Right
+from service.kafka.rights import TOPIC, Right
 from service.kafka.trouble import Trouble
 from service.records import Partition
+from service.telemetry.logging import log
 
 ANSWER_SECONDS = 5.0  # for which the end of a transaction is waited for at once
 BLOCK_MS = 5000  # for which sending waits for the broker or a topic
@@ -54,6 +56,10 @@ class Transactions:
         self, bootstrap_servers: list[str], options: dict[str, Any], name: str,
         member: Callable[[], Any], rights: Sequence[Right] = (),
     ) -> None:  # fmt: skip
+        self._name = name
+        self._topics = {
+            one.name for one in rights if (one.operation, one.resource) == ("WRITE", TOPIC)
+        }
         self._config = {
             "linger_ms": 5,
             "max_block_ms": BLOCK_MS,
@@ -70,6 +76,8 @@ class Transactions:
         self._member = member
         self._producer: Any = None
         self._ending: Future[None] | None = None
+        self._unsettled: Unsettled | None = None  # until it is opened anew
+        self._past: Past | None = None  # until it has ended: to take our name changes what is known
         self._counted: Callable[[], None] = lambda: None
         self._given_up = 0.0
         self._offsets: dict[Partition, int] = {}
@@ -90,15 +98,47 @@ class Transactions:
         """End what a process of the same name has left open; Unavailable where nobody answers, or
         where we lack a right."""
         self._trouble.check()
-        if self._producer is None:
-            try:
-                self._producer = KafkaProducer(**self._config)
-            except KafkaError as error:
-                raise self._trouble.of(error) from error
         try:
-            self._producer.init_transactions()
+            if self._producer is not None:
+                self._producer.init_transactions()
+            else:
+                with self._past_ended():
+                    self._producer = KafkaProducer(**self._config)
+                    self._producer.init_transactions()
         except KafkaError as error:
             raise self._unavailable(error) from error
+        except Unavailable:
+            self._discard()  # the next one looks again
+            raise
+        self._unsettled = None
+
+    @contextmanager
+    def _past_ended(self) -> Iterator[None]:
+        """What we left behind is ended once we have taken our name anew, also where brokers forgot
+        to, see `service.kafka.hanging`."""
+        if not self._topics:
+            yield
+            return
+        with self._trouble.admin() as admin:
+            past = self._past = self._past or past_of(admin, self._name)
+            yield
+            if past is not None:
+                self._end_own(admin, past)
+            self._past = None
+
+    def _end_own(self, admin: Any, past: Past) -> None:
+        try:
+            ended, unseen = end_own(admin, past, self._topics)
+        except ClusterAuthorizationFailedError as error:  # it is there, and not ours to end
+            raise Unavailable(
+                "kafka: a transaction of ours hangs, and what is written next would be told twice: "
+                f"`kafka-transactions.sh find-hanging` says where it is (producer "
+                f"{past.producer_id}), `abort` ends it; or grant Alter on the cluster, and we do"
+            ) from error
+        if ended:
+            log.warning("ended transactions of ours that were over and hung", where=ended)
+        if unseen:
+            log.info("may not look for transactions of ours that hang", topics=unseen)
 
     def commit(
         self,
@@ -144,7 +184,10 @@ class Transactions:
         return self._ending is not None and not self._ending.done()
 
     def settle(self) -> None:
-        """Wait for the end of the last transaction; raises as `commit` does."""
+        """Wait for the end of the last transaction; raises as `commit` does. What is not settled
+        stays so, whoever was told, until all is opened anew and the memories are read again."""
+        if self._unsettled is not None:
+            raise self._unsettled
         if self._ending is None:
             return
         try:
@@ -155,9 +198,11 @@ class Transactions:
                     "kafka: a transaction has no end yet; is the broker up?"
                 ) from None
             self._discard()
-            raise Unsettled(f"kafka: no end of a transaction in {GIVE_UP_SECONDS:g} s") from None
-        except Unsettled:
+            self._unsettled = Unsettled(f"kafka: no end of a transaction in {GIVE_UP_SECONDS:g} s")
+            raise self._unsettled from None
+        except Unsettled as error:
             self._discard()
+            self._unsettled = error
             raise
         except KafkaError as error:  # it was aborted; the client would go on with its offsets
             raise self._unavailable(error) from error

@@ -98,16 +98,17 @@ class Trouble:
     def _absent(self) -> list[str]:
         """Topics that are not there, as far as somebody answers; memories' ones are made."""
         try:
-            with self._admin() as admin:
+            with self.admin() as admin:
                 return absent(admin, self._rights)
         except (KafkaError, OSError):
             return []
 
     def _missing(self, error: Exception | None) -> list[Right]:
-        with self._admin() as admin:
+        with self.admin() as admin:
             return missing(admin, self._rights, error)
 
-    def _admin(self) -> Any:
+    def admin(self) -> Any:
+        """An administrator's client, closed at the end of a `with`; it answers in bounded time."""
         known = client_options(self._options, KafkaAdminClient.DEFAULT_CONFIG)
         config = {
             "request_timeout_ms": ANSWER_MS,

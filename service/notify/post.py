@@ -6,7 +6,7 @@ import http.client
 import ipaddress
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -38,7 +38,7 @@ class AwayError(Exception):
 class Receiver:
     """Where to: `url`, whether its address may be private, and how it shows who it is."""
 
-    url: str
+    url: str = field(repr=False)
     private: bool
     tls: ssl.SSLContext
 
@@ -65,12 +65,12 @@ def post(receiver: Receiver, message: Message) -> None:
             if 200 <= answer.status < 300:
                 return
             said = answer.read(MOST_READ).decode("utf-8", "replace")
+    except OSError as error:  # before ValueError: a certificate that is not trusted is both
+        raise AwayError(f"no answer: {error}") from None
     except (ValueError, http.client.InvalidURL):
         raise RefusedError("it cannot be sent: the address or a header is not plain") from None
     except http.client.HTTPException as error:  # its text is the receiver's
         raise AwayError(f"no answer: {type(error).__name__}") from None
-    except OSError as error:
-        raise AwayError(f"no answer: {error}") from None
     for secret in (path, parts.path, parts.query):  # a receiver may repeat what it was sent
         said = said.replace(secret, "…") if len(secret) > 1 else said
     told = f"it answered {answer.status}: {said[:200]}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from service.clock import TIME_NAMES
 from service.errors import SettingsError
-from service.settings import DetectorSettings
+from service.settings.detector import DetectorSettings
 
 SNIFFED_ROWS = 1000  # rows that decide which columns are numbers
 NEARLY_ALL = 0.9  # of their values are: an odd text among them is a row to reject, not a column

@@ -21,7 +21,8 @@ from service.checks import check_settings
 from service.cli import main
 from service.errors import SettingsError
 from service.memory.changelog import TOPIC_CONFIG
-from service.settings import Settings, load_settings
+from service.settings.loading import load_settings
+from service.settings.tree import Settings
 from tests.deploy.test_deploy_files import (
     ALERTS_FILE,
     DEPLOY,

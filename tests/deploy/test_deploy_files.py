@@ -19,7 +19,10 @@ from service.api.app import create_app
 from service.bootstrap import build_service
 from service.cli import main
 from service.records import REASONS, severity_of
-from service.settings import ApiSettings, KafkaSettings, Settings, load_settings
+from service.settings.api import ApiSettings
+from service.settings.kafka import KafkaSettings
+from service.settings.loading import load_settings
+from service.settings.tree import Settings
 from service.telemetry.metrics import STAGES, Metrics
 
 ROOT = Path(__file__).resolve().parents[2]

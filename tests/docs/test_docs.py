@@ -19,7 +19,7 @@ from service.errors import (
     Unsettled,
     WakefulError,
 )
-from service.settings import load_settings
+from service.settings.loading import load_settings
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.bootstrap import build_detector
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 from service.sources.retained import Topics
 from tests.kafka.changelogs import kept
 from tests.kafka.topics import Names, read

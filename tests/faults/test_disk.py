@@ -12,7 +12,7 @@ import pytest
 from service.bootstrap import Service, build_service
 from service.errors import StateError
 from service.memory.store import memories
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from tests.processes import Wakeful
 from tests.service.parts import wave
 

@@ -53,13 +53,17 @@ def verdict(
     hangs: float = 0.1,
     killed: float = 9.0,
     recovery: float = 20.0,
+    files: float = 0.0,
+    answer: str = "200",
     **missing: int,
 ) -> Verdict:
     windows, told = heard({CALM: 0.1, "hangs": hangs, "killed": killed})
     sampled = samples(percent)
-    growths = {"rss": growth(sampled, "rss")}
+    growths = {"rss": growth(sampled, "rss"), "files": growth(samples(files), "rss")}
     windows.append(Window(BROKER, "killed", 0.0, 0.0, recovery))
-    return Verdict(sampled, 60.0, 1000.0, 100, missing, growths, waited(windows, told), {}, 8, 9)
+    return Verdict(
+        sampled, 60.0, 1000.0, 100, missing, growths, waited(windows, told), {answer: 5}, 8, 9
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,10 @@ def verdict(
     [
         (verdict(), ""),
         (verdict(percent=0.5), ""),
-        (verdict(percent=3.0), "the memory grows"),
+        (verdict(percent=3.0), "rss grows"),
+        (verdict(files=3.0), "files grows"),
+        (verdict(answer="503"), ""),
+        (verdict(answer="500"), "5 answers 500"),
         (verdict(hangs=0.2), ""),
         (verdict(killed=30.0), ""),
         (verdict(recovery=61.0), "killed: it kept up again only after 61 s"),

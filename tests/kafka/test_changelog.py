@@ -12,12 +12,14 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from service.errors import StateError, Unavailable
-from service.kafka.transactions import Transactions
+from service.kafka.rights import TOPIC, Right
+from service.kafka.transactions import Message, Transactions
 from service.memory import changelog
 from service.memory.changelog import Changelog
 from service.memory.entries import Keys
 from service.memory.store import Changed, Checkpoint, Shape, memories, memory_name
 from tests.contract.test_store import SHAPE, left, pack
+from tests.kafka.topics import read
 
 WAIT_SECONDS = 60.0
 
@@ -185,6 +187,32 @@ def test_a_transaction_that_is_over_and_hangs_is_ended(
         producer._transaction_manager._partitions_in_transaction.add(place)  # nobody is told
         producer.send(topic, b"{}", b"other", partition=0).get(WAIT_SECONDS)
         assert kept(bootstrap_servers, topic) == ({"s": b"one"}, 7)
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_brokers_forgot_to_end_is_ended_before_we_write_again(
+    bootstrap_servers: str, topic: str, committed: bool
+) -> None:
+    """Else what was aborted would be committed with what comes next: told twice. What was committed
+    stays: nobody tells it again."""
+    name, place = f"{topic}.test", TopicPartition(topic, 0)
+    with opened(bootstrap_servers, topic):
+        """The topic is there."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id=name)
+    with closing(producer), unverified(bootstrap_servers):
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(events_of(topic), b"{}", b"k", partition=0).get(WAIT_SECONDS)
+        producer._transaction_manager._partitions_in_transaction.add(place)  # nobody is told
+        producer.send(topic, b"first", b"k", partition=0).get(WAIT_SECONDS)
+        (producer.commit_transaction if committed else producer.abort_transaction)()
+        rights = [Right("WRITE", TOPIC, topic, "test")]
+        ours = Transactions([bootstrap_servers], {}, name, lambda: "g", rights)
+        ours.open()
+        ours.commit([Message(topic, b"k", b"second", partition=0)], {}, lambda: None)
+        ours.close()
+    first = [b"first"] if committed else []
+    assert [one.value for one in read(bootstrap_servers, topic, 0)] == [*first, b"second"]
 
 
 @contextmanager

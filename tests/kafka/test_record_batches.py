@@ -183,6 +183,16 @@ def test_more_headers_than_a_message_should_have_are_left_out() -> None:
     assert headers_of(batch, 0) == [("first", b"1")]
 
 
+def test_headers_that_are_cut_off_end_there() -> None:
+    """However many there are said to be."""
+    builder = MemoryRecordsBuilder(2, 0, 1 << 20)
+    builder.append(0, b"k", b"v", [("", b"")] * 100_000)
+    builder.close()
+    found = record_batches._PartitionRecords(0, TopicPartition("t", 0), builder.records()).take(9)
+    (batch,) = raw_batches(TopicPartition("t", 0), found, 1)
+    assert 0 < len(headers_of(batch, 0)) <= MOST_BYTES
+
+
 def built(count: int) -> MemoryRecords:
     builder = MemoryRecordsBuilder(2, 0, 1 << 20)
     for n in range(count):

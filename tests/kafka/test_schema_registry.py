@@ -15,7 +15,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from kafka import KafkaAdminClient, KafkaProducer
 
 from service.rewind import Asked, rewind
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from tests.kafka.topics import FOR_EVER, Names, made_topics, read, sines
 from tests.processes import wakeful
 from tests.registry import Registered, running_registry

@@ -15,7 +15,8 @@ from model.artifact import Artifact, folder_of
 from service.bootstrap import build_detectors
 from service.cli import main
 from service.clock import format_time
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 from service.sources.kafka import batch_of
 from service.upgrade import told
 from tests.base import FINGERPRINT

@@ -13,7 +13,8 @@ from service.memory.store import InMemoryStore, StateStore
 from service.mutes import Mutes
 from service.pipeline import Pipeline
 from service.records import Delivery, RawBatch
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 from service.sources.memory import MemorySource
 from service.telemetry.metrics import Metrics
 

@@ -19,7 +19,7 @@ from service.bootstrap import Service, build_service, closed
 from service.cli import main
 from service.errors import SettingsError
 from service.keys import ROLES, Key, Keys, Role
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from tests.service.parts import wave
 from tests.service.test_api import NDJSON, running
 

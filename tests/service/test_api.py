@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from service.api.app import create_app
 from service.bootstrap import Service, build_service
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from tests.service.parts import wave
 
 LOCAL = "http://127.0.0.1"

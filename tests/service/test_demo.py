@@ -19,7 +19,7 @@ from service.demo import cards
 from service.demo.play import Event, history_events, play
 from service.demo.presets import DATA, PRESETS, WEEK, Preset, metrics
 from service.demo.produce import main as produce
-from service.settings import LimitSettings
+from service.settings.limits import LimitSettings
 from service.train import Selection, read_series
 from tests.service.parts import Collected, make_pipeline, raw_batch
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from service.bootstrap import build_service
-from service.settings import DetectorSettings, Settings
+from service.settings.detector import DetectorSettings
+from service.settings.tree import Settings
 from tests.service.parts import events, make_pipeline, raw_batch, wave
 
 

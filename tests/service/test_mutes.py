@@ -17,7 +17,8 @@ from service.memory.store import InMemoryStore
 from service.mutes import PERIODS, Mute, Mutes
 from service.patterns import expression
 from service.records import Names
-from service.settings import DetectorSettings, load_settings
+from service.settings.detector import DetectorSettings
+from service.settings.loading import load_settings
 from tests.service.parts import Collected, events, make_pipeline, raw_batch, wave
 from tests.service.test_api import NDJSON, post, running
 

@@ -15,7 +15,7 @@ from service.errors import StateError, Unavailable
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint, InMemoryStore, StateStore, memories
 from service.records import Delivery, RawBatch
-from service.settings import DetectorSettings
+from service.settings.detector import DetectorSettings
 from tests.base import FINGERPRINT, MEMORIES
 from tests.service.parts import Collected, events, make_pipeline, raw_batch, wave
 

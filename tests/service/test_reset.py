@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from service.errors import Unavailable
 from service.memory.store import Checkpoint, InMemoryStore
 from service.records import RawBatch
-from service.settings import LimitSettings
+from service.settings.limits import LimitSettings
 from tests.service.parts import Collected, make_pipeline, raw_batch, wave
 from tests.service.test_api import NDJSON, client  # noqa: F401 - a fixture
 

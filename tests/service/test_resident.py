@@ -20,7 +20,8 @@ from service.memory.sqlite import SqliteStore
 from service.memory.store import Checkpoint, Idle, InMemoryStore, StateStore, memories
 from service.pipeline import Pipeline
 from service.records import RawBatch
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 from tests.base import MEMORIES
 from tests.service.parts import Collected, events, make_pipeline, raw_batch
 

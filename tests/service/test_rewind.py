@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from service.bootstrap import Service, build_service
 from service.cli import main
 from service.clock import format_time, parse_time
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from tests.service.parts import events, raw_batch, wave
 from tests.service.test_api import running
 

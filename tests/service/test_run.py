@@ -20,7 +20,7 @@ from service.bootstrap import build_service
 from service.checks import check_change
 from service.errors import SettingsError
 from service.run import _made, listen
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from service.telemetry.tracing import no_span
 from tests.processes import Wakeful, wakeful
 from tests.service.parts import wave

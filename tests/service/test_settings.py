@@ -7,7 +7,7 @@ import pytest
 
 from service.checks import check_settings
 from service.errors import SettingsError
-from service.settings import load_settings
+from service.settings.loading import load_settings
 
 
 def write(tmp_path: Path, text: str, name: str = "wakeful.yaml") -> Path:

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from service.bootstrap import build_service
 from service.cli import main
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from tests.base import FINGERPRINT, MEMORIES
 from tests.service.parts import wave
 

@@ -22,7 +22,7 @@ from service.api.app import create_app
 from service.bootstrap import build_service
 from service.errors import SettingsError
 from service.records import RawBatch
-from service.settings import Settings
+from service.settings.tree import Settings
 from service.sinks.links import Links
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import no_span, spans

@@ -104,12 +104,18 @@ def test_one_that_ends_late_counts_once(transactions: Transactions) -> None:
 def test_one_that_never_ends_is_given_up(
     transactions: Transactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody knows whether it counts; the next one has another client."""
+    """Nobody knows whether it counts: nothing is written before the memories are read again, with
+    another client, whoever was told first."""
     monkeypatch.setattr(module, "GIVE_UP_SECONDS", 0.0)
     transactions.open()
     client().answer.clear()
     with pytest.raises(Unsettled):
         transactions.commit([message(b"1")], {}, lambda: None)
+    for again in (transactions.settle, lambda: transactions.commit([], {}, lambda: None)):
+        with pytest.raises(Unsettled):
+            again()
+    assert len(Client.made) == 1
+    transactions.open()
     transactions.commit([message(b"2")], {}, lambda: None)
     assert len(Client.made) == 2
     assert client().committed == [b"2"]

@@ -16,7 +16,9 @@ from service.errors import SettingsError, StateError
 from service.memory.sqlite import SqliteStore
 from service.memory.store import InMemoryStore, StateStore, memories, memory_name
 from service.pipeline import Pipeline
-from service.settings import DetectorSettings, LimitSettings, load_settings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
+from service.settings.loading import load_settings
 from tests.base import FINGERPRINT, MEMORIES
 from tests.service.parts import Collected, events, make_pipeline, raw_batch, wave
 

@@ -10,7 +10,8 @@ SCRIPT = """
 import gc, json
 from numba.core.dispatcher import Dispatcher
 from service.bootstrap import build_detector
-from service.settings import DetectorSettings, LimitSettings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
 from tests.service.parts import events, raw_batch
 
 def compiled():

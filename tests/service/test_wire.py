@@ -4,7 +4,6 @@ import io
 import json
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 from base64 import b64encode
@@ -43,7 +42,11 @@ from service.detector import Detector
 from service.errors import SettingsError, Unavailable
 from service.kafka.trouble import Trouble
 from service.records import REASONS, RawBatch, event_id, result_of
-from service.settings import DetectorSettings, LimitSettings, Settings, load_settings
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
+from service.settings.loading import load_settings
+from service.settings.tree import Settings
+from tests.certificates import self_signed
 from tests.registry import Registered, running_registry
 from tests.service.parts import make_pipeline, raw_batch
 
@@ -433,7 +436,12 @@ LAUGHS = {
 }
 HOSTILE = {
     "a part of itself": record(next=["null", "R"]),
-    "take no byte": record(many={"type": "array", "items": "null"}),
+    "its array may have more than 4 parts": record(many={"type": "array", "items": "null"}),
+    "array may have": record(many={"type": "array", "items": ["null", LAUGHS]}),
+    "its map may have": record(many={"type": "map", "values": LAUGHS}),
+    "a name of 256 letters": record(
+        many={"type": "array", "items": {"type": "enum", "name": "E", "symbols": ["e" * 256]}}
+    ),
     "more than": record(first=LAUGHS, **{f"f{n}": "L1" for n in range(100)}),
 }
 
@@ -447,6 +455,97 @@ def test_a_schema_by_which_few_bytes_would_keep_us_busy_is_not_read_by(
     (letter,) = decoded(own, values).dead_letters
     assert letter.reason == "bad_schema"
     assert why in letter.detail
+
+
+def test_what_is_larger_in_json_than_a_record_may_be_is_refused(own: Registered) -> None:
+    """A letter without a glyph is six letters there."""
+    kinds = record(stream="string", a="int", text="string")
+    values = [
+        avro(own, kinds, {"stream": "s", "a": 1, "text": "\1" * n}) for n in (10, MOST_BYTES // 2)
+    ]
+    (letter,) = decoded(own, values).dead_letters
+    assert (letter.offset, letter.reason) == (1, "too_large")
+    assert f"bytes in JSON, at most {MOST_BYTES}" in letter.detail
+
+
+@pytest.mark.parametrize("kind", ["fields", "symbols"])
+def test_bytes_that_are_very_many_in_json_are_not_read_to_their_end(
+    own: Registered, kind: str
+) -> None:
+    """Two of them are a message of a hundred fields, one of them a symbol of a thousand letters."""
+    file = FileDescriptorProto(name="many.proto", syntax="proto3")
+    many, item = file.message_type.add(name="Many"), file.message_type.add(name="Item")
+    for n in range(100):
+        item.field.add(
+            name=f"f{n}", number=n + 1, type=Field.TYPE_DOUBLE, label=Field.LABEL_OPTIONAL
+        )
+    file.enum_type.add(name="Long").value.add(name="L" * 1000, number=0)
+    repeated: dict[str, Any] = {"label": Field.LABEL_REPEATED}
+    many.field.add(name="items", number=1, type=Field.TYPE_MESSAGE, type_name=".Item", **repeated)
+    many.field.add(name="longs", number=2, type=Field.TYPE_ENUM, type_name=".Long", **repeated)
+    text = b64encode(file.SerializeToString()).decode()
+    number = own.register("many", {"schemaType": "PROTOBUF", "schema": text})
+    body = b"\x0a\0" * 900 if kind == "fields" else b"\x12\x64" + bytes(100)
+    (letter,) = decoded(own, [struct.pack(">bIb", 0, number, 0) + body], [b"s"]).dead_letters
+    assert letter.reason == "too_large"
+    assert letter.detail == f"more than {MOST_BYTES} bytes in JSON"
+
+
+def test_schemas_that_take_long_are_waited_for_so_long_and_kept(
+    own: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits longer can neither be asked nor stopped."""
+    kinds = [json.dumps(record(**{f"f{n}": "int"})) for n in range(3)]
+    numbers = [own.register(f"s{n}", {"schema": kind}) for n, kind in enumerate(kinds)]
+    batch = raw_batch([struct.pack(">bI", 0, number) + b"\2" for number in numbers])
+    slow, tries = unpacked_by(own), 0
+    real = slow._made
+
+    def made(number: int) -> Any:
+        slow._until = 0.0  # the first of a try took all of its time
+        return real(number)
+
+    monkeypatch.setattr(slow, "_made", made)
+    monkeypatch.setattr(wire, "SECONDS", 60.0)
+    while True:
+        try:
+            found, refused = slow.unpack(batch)
+            break
+        except Unavailable as error:
+            assert "schema registry: the schemas of a batch took it" in str(error)
+            tries += 1
+    assert (tries, refused) == (2, {})
+    assert [json.loads(found.value(i) or b"") for i in range(3)] == [{f"f{n}": 1} for n in range(3)]
+
+
+def test_what_others_need_is_had_once(own: Registered) -> None:
+    """However often a schema is begun anew: it may have a hundred, and the registry be slow."""
+    own.register("part", {"schema": json.dumps({**record(a="int"), "name": "Part"})})
+    references = [{"name": "Part", "subject": "part", "version": 1}]
+    whole = own.register(
+        "whole", {"schema": json.dumps(record(p="Part")), "references": references}
+    )
+    asked = Registry(own.url, None, ssl.create_default_context())
+    for _ in range(2):
+        asked.referenced(asked.schema(whole))
+    assert sum("/subjects/part/" in path for path in own.asked) == 1
+
+
+def test_what_somebody_supposes_asks_no_registry(own: Registered) -> None:
+    """Else who may only look could keep it busy, and the pipeline waiting."""
+    detector = build_detector(
+        "d", DetectorSettings(features=["a"]), LimitSettings(), unpack=unpacked_by(own).unpack
+    )
+    detector.process(raw_batch([b'{"stream": "s", "a": 1}']))
+    supposed = detector.what_if("s", raw_batch([struct.pack(">bI", 0, 7) + b"\2"]))
+    assert supposed is not None
+    assert [one.reason for one in supposed.dead_letters] == ["malformed_json"]
+    assert own.asked == []
+
+
+def test_a_key_and_a_password_are_not_told() -> None:
+    asked = Registry("http://registry", "u:secret", ssl.create_default_context())
+    assert "secret" not in repr(asked)
 
 
 @pytest.mark.parametrize(
@@ -694,23 +793,13 @@ def set_to(section: dict[str, str]) -> Settings:
 
 
 def test_its_certificate_is_trusted_by_the_authority_that_is_set(tmp_path: Path) -> None:
-    file = tmp_path / "both.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-            "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file),
-            "-out", str(tmp_path / "ca.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    file.write_text(file.read_text() + (tmp_path / "ca.pem").read_text())
-    with running_registry(file) as safe:
+    made = self_signed(tmp_path)
+    with running_registry(made.whole) as safe:
         number = safe.register("a", {"schema": json.dumps(record(a="int"))})
         batch = raw_batch([struct.pack(">bI", 0, number) + b"\2"])
         with pytest.raises(Unavailable, match=r"set kafka\.schema_registry\.ca_file"):
             unpacked_by(safe).unpack(batch)
-        trusting = {"url": safe.url, "ca_file": str(tmp_path / "ca.pem")}
+        trusting = {"url": safe.url, "ca_file": str(made.authority)}
         unpack = unpacking(set_to(trusting))
         assert unpack is not None
         assert unpack(batch)[0].value(0) == b'{"a":1}'

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.bench.broker import running_broker
-from service.settings import DetectorSettings
+from service.settings.detector import DetectorSettings
 from tests.faults.hanging import end_hanging
 from tests.faults.oracle import differences, told, uninterrupted
 from tests.faults.soak.hook import Hook, hooked

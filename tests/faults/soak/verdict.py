@@ -12,6 +12,8 @@ from tests.faults.soak.watching import Sample
 WARM_UP_SHARE = 0.25  # of the samples, at least
 MOST_GROWTH = 1.0  # percent an hour
 MOST_SLOWER = 2.0
+MUST_NOT_GROW = {"rss", "files", "threads"}
+TROUBLE = {"500", "502", "504"}  # 503 is said while it waits for something
 MOST_RECOVERY = 60.0  # seconds after a broker's return: half to end what hangs, half to catch up
 SHARE = 0.99
 WHOLE = "whole"  # a kind of its own: of all together in which the broker was up
@@ -106,9 +108,12 @@ class Verdict:
     def wrong(self) -> list[str]:
         """Why it is not good enough."""
         found = [f"{count} {what}" for what, count in self.missing.items()]
-        rss = self.growths["rss"]
-        if rss.least > MOST_GROWTH:
-            found.append(f"the memory grows by {rss.slope:.1f} %/h, surely by {rss.least:.1f}")
+        found += [
+            f"{what} grows by {grown.slope:.1f} %/h, surely by {grown.least:.1f}"
+            for what, grown in self.growths.items()
+            if what in MUST_NOT_GROW and grown.least > MOST_GROWTH
+        ]
+        found += [f"{n} answers {code}" for code, n in self.answers.items() if code in TROUBLE]
         calm = next(one for one in self.waited if one.kind == CALM)
         for one in self.waited:
             if one.anomalies < LEAST_SAMPLES:

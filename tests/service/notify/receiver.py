@@ -1,11 +1,13 @@
 """A real HTTP receiver that answers as it is told to."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 WAIT_SECONDS = 30.0
@@ -50,7 +52,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
+    """With a certificate, a PEM file with its key, by HTTPS."""
     one = Receiver()
     one.held.set()
 
@@ -68,7 +71,13 @@ def receiving() -> Iterator[Receiver]:
             """It says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    one.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    one.url = (
+        f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_address[1]}/hook"
+    )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

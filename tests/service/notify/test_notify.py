@@ -22,10 +22,11 @@ from service.errors import SettingsError
 from service.notify import sender
 from service.notify.messages import About, message, signature
 from service.notify.post import AwayError, Receiver, RefusedError, post
-from service.settings import load_settings
+from service.settings.loading import load_settings
 from service.sinks import outbox
 from service.sinks.history import History
 from service.sinks.outbox import Outbox, Target
+from tests.certificates import self_signed
 from tests.service.notify.receiver import WAIT_SECONDS, Got, receiving
 from tests.service.notify.receiver import Receiver as Hook
 from tests.service.parts import make_pipeline, raw_batch, wave
@@ -353,10 +354,21 @@ def test_the_receivers_own_time_to_wait_is_kept(hook: Hook) -> None:
     assert away.value.seconds == 7.0
 
 
-def test_a_certificate_of_nobody_we_know_is_not_spoken_to(hook: Hook) -> None:
-    url = hook.url.replace("http://", "https://")
-    with pytest.raises(AwayError, match=r"no answer: .*SSL"):
-        post(Receiver(url, True, TLS), message("webhook", About("1", CHANGE, 0.0)))
+def test_a_receiver_whose_certificate_nobody_knows_is_not_spoken_to_and_asked_again(
+    tmp_path: Path,
+) -> None:
+    """It may have a right one by then."""
+    made, told = self_signed(tmp_path), message("webhook", About("1", CHANGE, 0.0))
+    with receiving(made.whole) as hook:
+        with pytest.raises(AwayError, match=r"no answer: .*CERTIFICATE_VERIFY_FAILED"):
+            post(Receiver(hook.url, True, TLS), told)
+        assert hook.got == []
+        post(Receiver(hook.url, True, ssl.create_default_context(cafile=made.authority)), told)
+        assert len(hook.wait(1)) == 1
+
+
+def test_a_receivers_address_is_not_told() -> None:
+    assert "secret" not in repr(Receiver("https://example.com/secret", False, TLS))
 
 
 def test_each_kind_is_sent_what_it_takes() -> None:
