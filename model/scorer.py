@@ -124,7 +124,10 @@ class Scorer:
         events = Events(slots, offsets, np.uint64(origin), times, timed, values)
         muted = np.zeros(values.shape, np.bool_) if muted is None else muted
         seen = Observed.of(config, table.layout, len(slots))
-        observe(table.head, table.features, table.profiles, events, self._reading, seen)
+        # Of no feature there is no event: rows without any are of another layout to the compiler,
+        # which would take seconds for the first record that is rejected.
+        if len(slots):
+            observe(table.head, table.features, table.profiles, events, self._reading, seen)
         seen.read_categories(config, categories)
         verdicts = seen.verdicts
         admitted = np.flatnonzero(verdicts == ADMITTED)
@@ -133,7 +136,8 @@ class Scorer:
         outputs = self._step(table, events.slots, seen)
         said = Verdicts.of(len(admitted), values.shape[1], len(config.views))
         pools = Pools.of(values.shape[1], len(config.horizons))
-        judge(Memory.of(table), events, muted, seen, outputs, self._terms(), pools, said)
+        if len(admitted):
+            judge(Memory.of(table), events, muted, seen, outputs, self._terms(), pools, said)
         expected, spread, surprise, size = np.moveaxis(said.told, 2, 0)
         return Scored(
             verdicts, admitted, said.scores, expected, spread, surprise, size, said.views,
