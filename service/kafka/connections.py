@@ -87,6 +87,14 @@ class Client(KafkaNetClient):  # type: ignore[misc]
         net = NetworkSelector(**configs)
         super().__init__(net, Connections(passwords, net, **configs), **configs)
 
+    def await_ready(self, node_id: Any, timeout_ms: float = 30_000) -> bool:
+        """False where it is not: a producer whose transaction has something to ask then asks again.
+        Of an error it would drop the question, and the transaction would never end."""
+        try:
+            return bool(super().await_ready(node_id, timeout_ms))
+        except KafkaError:
+            return False
+
 
 def _received(receive: Callable[[], tuple[bytes, Any]]) -> tuple[bytes, Any]:
     """What there is first; the end is still there at the next look."""
