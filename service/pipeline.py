@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import chain, repeat
+from math import inf, nan
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -38,6 +39,7 @@ T = TypeVar("T")
 I64 = npt.NDArray[np.int64]
 
 POLL_SECONDS = 0.1
+HEARD_SECONDS = 5.0  # after which what was heard of the lag says nothing of now
 FLUSH_SECONDS = 0.5  # between writing what sinks have gathered, where that is not a checkpoint's
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)  # back-off while a dependency is away; the last repeats
 
@@ -75,7 +77,8 @@ class Pipeline:
         self._saved_positions: Positions = {}
         self.trouble: str | None = None  # what the pipeline waits for, in words
         self.checkpoint_trouble: str | None = None  # why the last one was postponed
-        self.lag_records = 0
+        self._lag = 0
+        self._lag_heard = -inf  # seconds of the monotonic clock
         self._undelivered = False
         self._restored = False
         self._reading = False
@@ -108,7 +111,7 @@ class Pipeline:
     def run_once(self) -> None:
         asked = time.monotonic()
         batches = self._persist(lambda: self.source.poll(POLL_SECONDS))
-        if self.lag_records == 0:
+        if self._lag == 0:
             self._pace.idle(time.monotonic() - asked)
         for raw in batches:
             watchers = self._watchers(raw)
@@ -119,7 +122,7 @@ class Pipeline:
                 self._attend()
         self._reading = True
         self._attend()
-        self.lag_records = self.source.lag()
+        self._lag, self._lag_heard = self.source.lag(), time.monotonic()
 
     @contextmanager
     def _named(self, raw: RawBatch) -> Iterator[None]:
@@ -169,7 +172,7 @@ class Pipeline:
         self.metrics.checkpoint_time.set(now())  # nothing is newer than what was restored
         self._pace.done(time.monotonic())
         self._restored = True
-        self.metrics.lag.set_function(lambda: self.lag_records)
+        self.metrics.lag.set_function(lambda: nan if (lag := self.lag_records) is None else lag)
         self.metrics.ready.set_function(lambda: float(self.ready))
 
     def _restore_of(self, name: str) -> None:
@@ -292,6 +295,12 @@ class Pipeline:
     def ready(self) -> bool:
         """Whether memories are restored and events are being read: a first poll has returned."""
         return self.waiting_for is None
+
+    @property
+    def lag_records(self) -> int | None:
+        """Records that wait in the source; None where nobody has looked for a while."""
+        heard = time.monotonic() - self._lag_heard <= HEARD_SECONDS
+        return self._lag if heard else None
 
     @property
     def waiting_for(self) -> str | None:

@@ -180,7 +180,7 @@ class Metrics:
         )
         self.lag = Gauge(
             "wakeful_source_lag_records",
-            "Records waiting in the source, as far as is known.",
+            "Records waiting in the source; NaN while nobody can look.",
             registry=r,
         )
         self.ready = Gauge(

@@ -1,5 +1,6 @@
 """What the loop promises."""
 
+import math
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.admission import LATE_RUN
+from service import pipeline as module
 from service.clock import parse_time
 from service.errors import StateError, Unavailable
 from service.memory.sqlite import SqliteStore
@@ -130,6 +132,26 @@ def test_nothing_is_saved_or_committed_before_the_sinks_are_flushed() -> None:
     assert store.positions() == {}
     assert rows(store) == {}
     assert pipeline.source.committed == {}  # type: ignore[attr-defined]
+
+
+def test_a_lag_that_nobody_looked_at_for_a_while_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline, _ = make_pipeline(batches([100]))
+    assert pipeline.lag_records is None
+    pipeline.restore()
+    pipeline.run_once()
+    lag = len(EVENTS) - 100
+    assert (pipeline.lag_records, told_lag(pipeline)) == (lag, float(lag))
+    monkeypatch.setattr(module, "HEARD_SECONDS", -1.0)
+    assert pipeline.lag_records is None
+    assert math.isnan(told_lag(pipeline))
+
+
+def told_lag(pipeline: module.Pipeline) -> float:
+    value = pipeline.metrics.registry.get_sample_value("wakeful_source_lag_records")
+    assert value is not None
+    return value
 
 
 class FullStore(InMemoryStore):

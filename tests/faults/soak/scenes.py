@@ -85,8 +85,10 @@ class Stage:
             body = self.service.get("/readyz?verbose")
         except OSError:
             return False
-        waiting = body["lag_records"] + self.load.waiting
-        return body["status"] == "ready" and waiting <= QUIET_RECORDS
+        lag = body["lag_records"]
+        if body["status"] != "ready" or lag is None:
+            return False
+        return bool(lag + self.load.waiting <= QUIET_RECORDS)
 
     def _scene(
         self, kind: str, name: str, happen: Callable[[float], float | None], seconds: float
