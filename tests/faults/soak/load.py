@@ -19,6 +19,7 @@ LIMITS = (-1000.0, 1000.0)
 PATTERN = 50_000  # records, which come again and again
 TICK_SECONDS = 0.005
 MOST_AT_ONCE = 1000  # records, before it is looked whether the pace is another one
+LATE_SECONDS = 1.0
 FOR_EVER_MS = 2**31 - 1
 
 
@@ -70,6 +71,12 @@ class Load:
         """Records that are due, and that the broker has not taken yet."""
         late = max(0.0, time.time() - self._due.value)
         return int(self._sent.value - self._taken.value + late * self._rate.value)
+
+    def kept_up_with(self, event_time: float | None) -> bool:
+        """Whether the newest event that was scored is about as new as the newest that is due."""
+        if self._rate.value == 0.0:
+            return True
+        return event_time is not None and self._due.value - event_time <= LATE_SECONDS
 
     def stop(self) -> None:
         """All that was sent is acknowledged then."""

@@ -88,7 +88,9 @@ class Stage:
         lag = body["lag_records"]
         if body["status"] != "ready" or lag is None:
             return False
-        return bool(lag + self.load.waiting <= QUIET_RECORDS)
+        if lag + self.load.waiting > QUIET_RECORDS:
+            return False
+        return self.load.kept_up_with(self.service.get("/api/v1/now").get("event_time"))
 
     def _scene(
         self, kind: str, name: str, happen: Callable[[float], float | None], seconds: float
