@@ -97,14 +97,14 @@ class Transactions:
     def open(self) -> None:
         """End what a process of the same name has left open; Unavailable where nobody answers, or
         where we lack a right."""
-        self._trouble.check()
         try:
-            if self._producer is not None:
-                self._producer.init_transactions()
-            else:
-                with self._past_ended():
-                    self._producer = KafkaProducer(**self._config)
+            with self._trouble.checked() as admin:
+                if self._producer is not None:
                     self._producer.init_transactions()
+                else:
+                    with self._past_ended(admin):
+                        self._producer = KafkaProducer(**self._config)
+                        self._producer.init_transactions()
         except KafkaError as error:
             raise self._unavailable(error) from error
         except Unavailable:
@@ -113,18 +113,17 @@ class Transactions:
         self._unsettled = None
 
     @contextmanager
-    def _past_ended(self) -> Iterator[None]:
+    def _past_ended(self, admin: Any) -> Iterator[None]:
         """What we left behind is ended once we have taken our name anew, also where brokers forgot
         to, see `service.kafka.hanging`."""
         if not self._topics:
             yield
             return
-        with self._trouble.admin() as admin:
-            past = self._past = self._past or past_of(admin, self._name)
-            yield
-            if past is not None:
-                self._end_own(admin, past)
-            self._past = None
+        past = self._past = self._past or past_of(admin, self._name)
+        yield
+        if past is not None:
+            self._end_own(admin, past)
+        self._past = None
 
     def _end_own(self, admin: Any, past: Past) -> None:
         try:

@@ -1,8 +1,8 @@
 """What keeps Kafka from doing what we ask, in words: what happened, and what to do."""
 
 import ssl
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -61,14 +61,21 @@ class Trouble:
 
     def check(self) -> None:
         """Unavailable where a right is missing that will be needed."""
-        if not self._rights:
-            return
-        try:
-            lacking = self._missing(None)
-        except (KafkaError, OSError) as error:
-            raise self.of(error) from error
-        if lacking:
-            raise Unavailable(_refused(lacking))
+        with self.checked():
+            """There is none."""
+
+    @contextmanager
+    def checked(self) -> Iterator[Any]:
+        """An administrator's client, once no right is missing; Unavailable where one is."""
+        with ExitStack() as stack:
+            try:
+                admin = stack.enter_context(self.admin())
+                lacking = missing(admin, self._rights)
+            except (KafkaError, OSError) as error:
+                raise self.of(error) from error
+            if lacking:
+                raise Unavailable(_refused(lacking))
+            yield admin
 
     def of(self, error: Exception, client: Any = None, tried: Right | None = None) -> Unavailable:
         """For an error of a client's, with what was tried where that is known; to be raised."""
@@ -103,7 +110,7 @@ class Trouble:
         except (KafkaError, OSError):
             return []
 
-    def _missing(self, error: Exception | None) -> list[Right]:
+    def _missing(self, error: Exception) -> list[Right]:
         with self.admin() as admin:
             return missing(admin, self._rights, error)
 

@@ -4,6 +4,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from kafka.errors import KafkaError, ProducerFencedError
 from service.errors import Unavailable, Unsettled
 from service.kafka import transactions as module
 from service.kafka.transactions import Message, Transactions
+from service.kafka.trouble import Trouble
 from service.records import Partition
 
 HERE: Partition = ("events", 0)
@@ -73,6 +75,7 @@ class Client:
 @pytest.fixture
 def transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transactions]:
     monkeypatch.setattr(module, "KafkaProducer", Client)
+    monkeypatch.setattr(Trouble, "checked", lambda _: nullcontext())  # nobody is asked for rights
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.5)
     Client.made = []
     yield Transactions([], {}, "name", lambda: MEMBER)
