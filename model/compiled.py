@@ -5,16 +5,19 @@ Each event runs the same scalar instructions whatever else shares its batch, so 
 depend on how events were cut into batches. No fast-math: the order of operations stands.
 """
 
+import fcntl
 import hashlib
 import importlib.util
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,14 +40,19 @@ OPTIONS: dict[str, Any] = {
 def compiled(function: F) -> F:
     """Compile `function` with numba; the machine code is cached on disk between processes."""
     numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
-    return _saved_if_it_can_be(numba.njit(**OPTIONS)(function))
+    return _once(_saved_if_it_can_be(numba.njit(**OPTIONS)(function)))
 
 
 def inlined(function: F) -> F:
     """The same for what a loop calls for each byte or two, or what takes many arrays: its code
     stands where it is called, which costs time whenever it is compiled."""
     numba_settings.CACHE_DIR = _folder_of(function.__module__.partition(".")[0])
-    return _saved_if_it_can_be(numba.njit(**OPTIONS, inline="always")(function))
+    return _once(_saved_if_it_can_be(numba.njit(**OPTIONS, inline="always")(function)))
+
+
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Whether machine code of it is there from an earlier start."""
+    return _index(function).exists()
 
 
 def _saved_if_it_can_be(dispatcher: Any) -> Any:
@@ -59,6 +67,35 @@ def _saved_if_it_can_be(dispatcher: Any) -> Any:
 
     dispatcher._cache.save_overload = save_overload
     return dispatcher
+
+
+def _once(dispatcher: Any) -> Any:
+    """Of processes that start together one compiles, and the others wait for what it has saved."""
+    compile_, index = dispatcher.compile, _index(dispatcher)
+
+    def compile_alone(signature: object) -> Any:
+        with global_compiler_lock, _alone(index):  # in this order, or two threads meet half-way
+            return compile_(signature)
+
+    dispatcher.compile = compile_alone
+    return dispatcher
+
+
+def _index(dispatcher: Any) -> Path:
+    """Numba's list of what is saved of a function."""
+    return Path(dispatcher._cache._cache_file._index_path)
+
+
+@contextmanager
+def _alone(index: Path) -> Iterator[None]:
+    """Where no file can be made, each compiles. Whoever dies lets go."""
+    with ExitStack() as stack:
+        if not index.exists():
+            with suppress(OSError):
+                index.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(index.with_suffix(".lock").open("w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @cache

@@ -134,15 +134,30 @@ class Scorer:
         if len(admitted) < len(slots):
             events, seen, muted = events.only(admitted), seen.only(admitted), muted[admitted]
         outputs = self._step(table, events.slots, seen)
-        said = Verdicts.of(len(admitted), values.shape[1], len(config.views))
-        pools = Pools.of(values.shape[1], len(config.horizons))
-        if len(admitted):
-            judge(Memory.of(table), events, muted, seen, outputs, self._terms(), pools, said)
+        said = self._judged(table, events, muted, seen, outputs)
         expected, spread, surprise, size = np.moveaxis(said.told, 2, 0)
         return Scored(
             verdicts, admitted, said.scores, expected, spread, surprise, size, said.views,
             said.episodes, seen.late, seen.ages, seen.grown,
         )  # fmt: skip
+
+    def compile_judge(self, table: RowTable) -> None:
+        """Compile or load the longest loop alone, on an event of a memory that is nobody's."""
+        slots, values = np.zeros(1, np.int64), np.zeros((1, len(self.directions)))
+        events = Events(slots, slots, np.uint64(0), np.zeros(1), np.zeros(1, np.bool_), values)
+        seen = Observed.of(self.network.config, table.layout, 1)
+        muted = np.zeros(values.shape, np.bool_)
+        self._judged(table, events, muted, seen, self._step(table, slots, seen))
+
+    def _judged(
+        self, table: RowTable, events: Events, muted: Bools, seen: Observed, outputs: F32
+    ) -> Verdicts:
+        config, (n, features) = self.network.config, events.values.shape
+        said = Verdicts.of(n, features, len(config.views))
+        pools = Pools.of(features, len(config.horizons))
+        if n:
+            judge(Memory.of(table), events, muted, seen, outputs, self._terms(), pools, said)
+        return said
 
     def _terms(self) -> Terms:
         config = self.network.config

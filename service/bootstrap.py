@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from model.artifact import Artifact, folder_of
+from model.compiling import compile_beside
 from model.errors import ArtifactError
 from service.assignment import Assignment
 from service.blocks.history import StreamHistory
@@ -203,6 +204,7 @@ def build_detectors(
     unpack: Unpack | None = None,
 ) -> list[Detector]:
     """With fresh memories, by name, each followed by the one that it replaces."""
+    compile_beside()  # a first start waits for half as long
     replaced = sum(settings.replaces is not None for settings in configured.values())
     share = MEMORY_SHARE / (len(configured) + replaced)
     detectors: list[Detector] = []
