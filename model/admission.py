@@ -19,6 +19,7 @@ REPEATED = 3  # the same time and the same values as the stream's last event
 GAP_WEIGHT = 0.02
 PACE_CLIP = 20.0  # mean gaps: a longer silence counts as so many
 SHORTEST_GAP = 1e-3  # seconds
+YOUNG = 10  # events
 LATE_RUN = 10  # late events in a row that turn the stream's clock back
 
 F64 = npt.NDArray[np.float64]
@@ -76,19 +77,27 @@ def advance_clock(row: np.void, time: float) -> float:
         row["time"] = time
     else:
         gap = max(0.0, time - row["time"])
+        backlog = time < row["time"] - row["pace"]
         if time < row["time"]:
             row["late"] += np.uint32(1)
         row["time"] = max(row["time"], time)
-        seconds = max(gap, SHORTEST_GAP)
-        weight = max(GAP_WEIGHT, 1.0 / row["events"])
-        if row["events"] == 1:
-            row["gap"] = seconds
-        else:
-            row["gap"] = row["gap"] * math.exp(weight * math.log(seconds / row["gap"]))
-        follow_pace(row, gap, weight)
+        if not backlog:  # those are of another time
+            follow_gap(row, gap)
     row["last_time"] = time
     row["events"] += np.uint64(1)
     return gap
+
+
+@compiled
+def follow_gap(row: np.void, gap: float) -> None:
+    """The usual gap, a geometric mean: what is long once does not count much; and the pace."""
+    seconds = max(gap, SHORTEST_GAP)
+    weight = max(GAP_WEIGHT, 1.0 / row["events"])
+    if row["gap"] == 0.0:
+        row["gap"] = seconds
+    else:
+        row["gap"] = row["gap"] * math.exp(weight * math.log(seconds / row["gap"]))
+    follow_pace(row, gap, weight)
 
 
 @compiled
@@ -104,6 +113,8 @@ def follow_pace(row: np.void, gap: float, weight: float) -> None:
     if row["pace"] > 0.0:
         overall = (row["time"] - gap - row["first_time"]) / row["events"]
         mean = min(mean, PACE_CLIP * max(row["pace"], overall, SHORTEST_GAP))
+        if row["events"] < YOUNG and PACE_CLIP * mean < row["pace"]:
+            row["pace"] = mean  # a trial event long before is no pace either
         row["pace"] += (1.0 - (1.0 - weight) ** row["waiting"]) * (mean - row["pace"])
     else:
         row["pace"] = mean

@@ -39,9 +39,19 @@ Structured = npt.NDArray[np.void]
 
 @compiled
 def follow_episode(
-    row: np.void, score: float, alarm: bool, offset: int, time: float, said: np.void
+    row: np.void,
+    score: float,
+    alarm: bool,
+    suppressed: bool,
+    offset: int,
+    time: float,
+    said: np.void,
 ) -> None:
-    """Move a stream's episode on by one event; said: of EPISODE, zeros where nothing changes."""
+    """Move a stream's episode on by one event; said: of EPISODE, zeros where nothing changes.
+
+    An anomalous event that is suppressed belongs to an episode that is open, and makes it neither
+    worse nor open again: nobody is to hear of it.
+    """
     before = row["phase"]
     if before == NONE or (before == CLOSED and row["quiet"] >= APART_EVENTS):
         if not alarm:
@@ -49,12 +59,12 @@ def follow_episode(
         before = NONE
         row["episode"], row["episode_start"], row["episode_end"] = offset, time, time
         row["peak"], row["peak_after"], row["episode_anomalies"] = score, 0, 0
-    if score >= 1.0:
+    if score >= 1.0 and (before == OPEN or not suppressed):
         row["phase"], row["quiet"] = OPEN, 0
         row["episode_anomalies"] += np.uint32(1)
         row["episode_end"] = max(row["episode_end"], time)
         after = offset - row["episode"]
-        if score > row["peak"] and 0 <= after < FARTHEST:
+        if score > row["peak"] and not suppressed and 0 <= after < FARTHEST:
             row["peak"] = np.float32(score)
             row["peak_after"] = np.uint32(after)
     elif before == CLOSED or score < UNUSUAL:

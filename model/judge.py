@@ -15,11 +15,11 @@ from model.config import VALUE_CHANNELS
 from model.elementary import LN10, exp, log, log10
 from model.episodes import EPISODE, STEADY, follow_episode
 from model.feedback import TOGETHER, eased, follow_repeats, tolerated
-from model.normalise import LEVEL_STEPS, Events
+from model.normalise import LEVEL_STEPS, MOST, SMALLEST, SMALLEST_SHARE, Events
 from model.observed import Observed
 from model.population import rarity
 from model.row import Bytes, RowTable
-from model.suppression import BY_LIMIT, BY_NOTHING, SURPRISE, bound_of
+from model.suppression import BY_LIMIT, BY_MUTE, BY_NOTHING, BY_RULE, SURPRISE, bound_of
 from model.tails import (
     BLOCK_EVENTS,
     combined,
@@ -71,6 +71,7 @@ LEVEL_WEIGHT = 2.0 / 13.0  # a running mean of about 12 events
 LEVEL_CLIP = 8.0  # scales of values: what one error counts for in the level
 USUAL_CLIP = 6.0  # times the usual
 SMALLEST_USUAL = 1e-3
+HALF = np.uint32(2**31)  # steps, from which on it is as from MOST on
 
 LOW, BOTH, HIGH = -1, 0, 1
 
@@ -207,8 +208,8 @@ def judge(
         if out["score"] >= 1.0:
             out["view"] = loudest
         follow_episode(
-            row, out["score"], out["alarm"], events.offsets[i], events.times[i],
-            verdicts.episodes[i],
+            row, out["score"], out["alarm"], bound in (BY_MUTE, BY_RULE), events.offsets[i],
+            events.times[i], verdicts.episodes[i],
         )  # fmt: skip
         if alone:
             learn_blocks(tails, maxima, row, terms.active, views, surprising)
@@ -261,10 +262,18 @@ def compare(
     start = 0
     for j in range(horizons.shape[0]):
         place = start + np.int64(feature["judged"] % np.uint32(horizons[j]))
-        pools.errors[j] = x - waits[place] if reach[place] > 0.0 else math.nan
+        pools.errors[j] = error_of(x, waits[place]) if reach[place] > 0.0 else math.nan
         pools.widths[j] = reach[place]
         pools.places[j] = place
         start += horizons[j]
+
+
+@compiled
+def error_of(x: float, expected: float) -> float:
+    """In input units; 0 where it is rounding. Of what stands still the network's own small error is
+    all that there is: it must not be held against itself."""
+    error = x - expected
+    return error if abs(error) >= SMALLEST_SHARE * abs(x) + SMALLEST else 0.0
 
 
 @inlined
@@ -283,7 +292,7 @@ def expect(
         waits[places[j]] = x + unit * given[2 + 2 * j]
         log_spread = min(max(float(given[3 + 2 * j]), -LOG_SPREAD_LIMIT), LOG_SPREAD_LIMIT)
         reach[places[j]] = np.float32(min(unsure * exp(log_spread), WIDEST))
-    feature["judged"] += np.uint32(1)
+    feature["judged"] = HALF if feature["judged"] == MOST else feature["judged"] + np.uint32(1)
 
 
 @compiled
@@ -381,7 +390,10 @@ def tell_blame(features: Structured, values: F64, view: int, pools: Pools, told:
 def follow_error(
     feature: np.void, error: float, width: float, scale: float, usual: float, error_tail: F64
 ) -> None:
-    """Move on what is usual of the near error, in the network's spreads; clipped."""
+    """Move on what is usual of the near error, in the network's spreads; clipped. What stands still
+    has none that could be usual."""
+    if error == 0.0:
+        return
     weight = SLOW_WEIGHT
     if error_tail.shape[0] == 0:  # a young stream among its kin is held against theirs
         weight = max(1.0 / (feature["judged"] + USUAL_ERROR_EVENTS), SLOW_WEIGHT)

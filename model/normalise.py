@@ -2,9 +2,9 @@
 
 `observe` visits events in arrival order. For each it decides whether the event is new to its
 stream, moves the stream's clock, and at each resolution whose step ends with it turns the values
-into the network's inputs and learns level, scale and increments. It learns robustly: one wild
-value counts as a few scales at most, so a burst does not become the new normal. A shift that stays
-does, the sooner the younger the stream is.
+into the network's inputs and learns level, scale and increments. Those are learnt robustly: one
+wild value counts as a few scales at most, so a burst does not become the new normal. A shift that
+stays does, the sooner the younger the stream is. The two short contexts follow each value as it is.
 """
 
 import math
@@ -35,6 +35,8 @@ LEVEL_STEPS = 3000.0  # the level's and the scale's memory, in steps
 INCREMENT_STEPS = 300.0
 INCREMENT_CLIP = 8.0  # in mean absolute increments
 FAST, SLOW = 0.2, 0.03
+SMALLEST_SHARE, SMALLEST = 1e-6, 1e-30  # of a value, and in input units: below it is rounding
+MOST = np.uint32(2**32 - 1)  # values, and jumps, that are counted
 SMALLEST_STEP = 0.02  # of the scale: a floor under the increments' scale
 INPUT_CLIP = 8.0
 LARGEST_RATIO = 1e6  # of a distance to its unit: far beyond the clip
@@ -211,7 +213,8 @@ def clipped(x: float, limit: float) -> float:
 @compiled
 def smallest_unit(feature: np.void) -> float:
     """The resolution below which a difference is rounding, in input units."""
-    return float(1e-6 * max(abs(feature["level"]), abs(feature["value"])) + 1e-30)
+    largest = max(abs(feature["level"]), abs(feature["value"]))
+    return float(SMALLEST_SHARE * largest + SMALLEST)
 
 
 @compiled
@@ -279,7 +282,7 @@ def describe_profile(
 
     `profiled` is the feature at the finest resolution, whose profile it is. unit: of increments.
     """
-    ahead = row["time"] + row["gap"] * 0.5 * (length + 1)
+    ahead = row["last_time"] + row["gap"] * 0.5 * (length + 1)
     for k in range(2):
         at = day_bin(ahead) if k == 0 else week_bin(ahead)
         expected = expected_at(profiled, profile, at)
@@ -319,7 +322,7 @@ def learn_value(feature: np.void, x: float, scale: float, unit: float, level_cli
         feature["fast"] += FAST * (x - feature["fast"])
         feature["slow"] += max(1.0 / (count + 1), SLOW) * (x - feature["slow"])
     feature["value"] = x
-    feature["count"] += np.uint32(1)
+    feature["count"] += np.uint32(feature["count"] != MOST)
 
 
 @compiled
@@ -332,14 +335,14 @@ def observe_context(row: np.void, feature: np.void, profile: I16, x: float, out:
     if math.isnan(x) or feature["count"] < FEWEST_VALUES:
         return
     scale = value_scale(feature)
-    by_day = (x - expected_at(feature, profile, day_bin(row["time"]))) / scale
+    by_day = (x - expected_at(feature, profile, day_bin(row["last_time"]))) / scale
     if math.isnan(by_day) or row["time"] - row["first_time"] < DAY:
         return
     feature["level_error"] = follow_error(feature["level_error"], (x - feature["level"]) / scale)
     feature["day_error"] = follow_error(feature["day_error"], by_day)
     if useful(feature, feature["day_error"]):
         out[0] = by_day
-    by_week = (x - expected_at(feature, profile, week_bin(row["time"]))) / scale
+    by_week = (x - expected_at(feature, profile, week_bin(row["last_time"]))) / scale
     if math.isnan(by_week) or row["time"] - row["first_time"] < WEEK:
         return
     feature["week_error"] = follow_error(feature["week_error"], by_week)
@@ -386,7 +389,7 @@ def observe_jump(feature: np.void, x: float) -> float:
     usual = max(feature["jump"], smallest_unit(feature))
     known = feature["jumps"] >= KNOWN_JUMPS
     if jump != 0.0:
-        feature["jumps"] += np.uint32(1)
+        feature["jumps"] += np.uint32(feature["jumps"] != MOST)
         size = min(abs(jump), INCREMENT_CLIP * usual) if known else abs(jump)
         weight = max(1.0 / feature["jumps"], 1.0 / INCREMENT_STEPS)
         feature["jump"] = np.float32(feature["jump"] + weight * (size - feature["jump"]))
@@ -403,10 +406,10 @@ def learn_profile(row: np.void, feature: np.void, profile: I16, x: float) -> Non
             return  # what never moved yet has no unit to be told in
         feature["anchor"] = feature["level"]
         feature["anchor_unit"] = np.float32(min(value_scale(feature), LARGEST_UNIT))
-    age = row["time"] - row["first_time"]
-    gap = max(row["gap"], SHORTEST_GAP)
-    learn_bin(feature, profile, day_bin(row["time"]), x, DAY / DAY_BINS / gap, age / DAY)
-    learn_bin(feature, profile, week_bin(row["time"]), x, WEEK / WEEK_BINS / gap, age / WEEK)
+    age, time = row["time"] - row["first_time"], row["last_time"]  # it may have come late
+    gap = max(row["pace"], SHORTEST_GAP)  # the mean one: events that share a time fill no bin
+    learn_bin(feature, profile, day_bin(time), x, DAY / DAY_BINS / gap, age / DAY)
+    learn_bin(feature, profile, week_bin(time), x, WEEK / WEEK_BINS / gap, age / WEEK)
 
 
 @compiled

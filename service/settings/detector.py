@@ -26,7 +26,7 @@ class RuleSettings(Section):
         None, description="From, to: a value between them does not alarm, either may be null."
     )
     limits: Between | None = Field(
-        None, description="From, to: a value outside alarms whatever was expected."
+        None, description="From, to: a value outside is anomalous whatever was expected."
     )
 
     @field_validator("normal", "limits")

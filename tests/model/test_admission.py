@@ -223,3 +223,28 @@ def test_one_long_silence_is_not_the_new_pace() -> None:
     watch(table, ticks(500), noisy(0, 500))
     seen = watch(table, [ticks(500)[-1] + 3e7], [[0.0]], offset=500)
     assert 60.0 < seen.paces[0] <= 60.0 * (1.0 + 0.02 * PACE_CLIP)
+
+
+def test_what_was_held_back_for_days_is_not_the_new_pace() -> None:
+    """A gateway sends a live event, and then what it has buffered: one a minute it was."""
+    table = memory_of(1)
+    watch(table, ticks(500), noisy(0, 500))
+    live = ticks(500)[-1] + 3 * 86400.0
+    buffered = np.r_[live, ticks(4320, start=ticks(500)[-1] + 60.0)]
+    watch(table, buffered, noisy(1, 4321), offset=500)
+    seen = watch(table, live + 60.0 * np.arange(1, 4), noisy(2, 3), offset=4821)
+    assert seen.paces == pytest.approx(60.0, rel=0.5)
+    assert table.head["gap"][0] == pytest.approx(60.0, rel=0.5)
+
+
+def test_a_first_event_that_others_are_behind_has_no_gap() -> None:
+    table = memory_of(1)
+    seen = watch(table, START_TIME + np.array([0.0, -60.0, 60.0, 120.0]), noisy(0, 4))
+    assert np.isfinite(seen.inputs).all()
+    assert table.head["gap"][0] == pytest.approx(60.0)
+
+
+def test_a_trial_event_long_before_is_not_the_pace() -> None:
+    times = START_TIME + np.r_[0.0, 7 * 86400.0 + 60.0 * np.arange(100)]
+    paces = watch(memory_of(1), times, noisy(0, 101)).paces
+    assert paces[-1] == pytest.approx(60.0, rel=0.2)

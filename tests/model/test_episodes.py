@@ -34,7 +34,7 @@ def told(events: Iterable[Event]) -> Structured:
     row = np.zeros(1, HEAD)
     said = np.zeros(len(events := list(events)), EPISODE)
     for n, (score, alarm) in enumerate(events):
-        follow_episode(row[0], score, alarm, n, START + STEP * n, said[n])
+        follow_episode(row[0], score, alarm, False, n, START + STEP * n, said[n])
     return said
 
 
@@ -94,7 +94,7 @@ def test_a_peak_is_told_where_its_place_can_be_kept() -> None:
     """Its score and its place go together, however many records of others lie between."""
     row, said = np.zeros(1, HEAD), np.zeros(3, EPISODE)
     for n, (score, offset) in enumerate([(1.25, 7), (1.5, 7 + FARTHEST), (1.75, 7 + FARTHEST - 1)]):
-        follow_episode(row[0], score, n == 0, offset, START, said[n])
+        follow_episode(row[0], score, n == 0, False, offset, START, said[n])
     assert said["peak"].tolist() == [7, 7, 7 + FARTHEST - 1]
     assert said["score"].tolist() == [1.25, 1.25, 1.75]
 
@@ -102,9 +102,22 @@ def test_a_peak_is_told_where_its_place_can_be_kept() -> None:
 def test_a_late_event_does_not_shorten_it() -> None:
     row, said = np.zeros(1, HEAD), np.zeros(3, EPISODE)
     for n, time in enumerate((START, START + 600.0, START - 60.0)):
-        follow_episode(row[0], ANOMALY, n == 0, n, time, said[n])
+        follow_episode(row[0], ANOMALY, n == 0, False, n, time, said[n])
     assert said["start"].tolist() == [START] * 3
     assert said["end"].tolist() == [START, START + 600.0, START + 600.0]
+
+
+def test_what_is_suppressed_makes_an_episode_neither_worse_nor_open_again() -> None:
+    """Nobody is to hear of it. An open one it belongs to."""
+    events = [(ANOMALY, True, False), (9.0, False, True), *[(CALM, False, False)] * 15]
+    events += [(9.0, False, True)]
+    row, said = np.zeros(1, HEAD), np.zeros(len(events), EPISODE)
+    for n, (score, alarm, suppressed) in enumerate(events):
+        follow_episode(row[0], score, alarm, suppressed, n, START + STEP * n, said[n])
+    assert [int(n) for n in np.flatnonzero(said["state"])] == [0, 1, 1 + QUIET_EVENTS]
+    assert said[1]["anomalies"] == 2
+    assert said[1 + QUIET_EVENTS]["score"] == np.float32(ANOMALY)
+    assert said[1 + QUIET_EVENTS]["peak"] == 0
 
 
 def as_rows_keep(score: float) -> float:

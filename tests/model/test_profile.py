@@ -260,3 +260,31 @@ def test_an_artifact_without_such_views_has_no_profiles() -> None:
     assert table.profiles.size == 0
     assert np.isnan(seen.contexts[:, :, :PROFILES]).all()
     assert np.isfinite(seen.inputs).all()
+
+
+def test_an_event_that_comes_late_is_held_against_its_own_hour() -> None:
+    """And learnt as one of it: a gateway that was away sends a live event first, then the rest."""
+    at, values = days(14)
+    away = slice(10 * 96, 13 * 96)
+    live = 13 * 96
+    order = np.r_[: 10 * 96, live, np.arange(10 * 96, live), live + 1 : len(at)]
+    table, seen = lived(at[order], values[order])
+    late = np.abs(seen.contexts[10 * 96 + 1 : live + 1, 0, 0])
+    usual = np.abs(lived(at, values)[1].contexts[away, 0, 0])
+    assert late.mean() < 1.5 * usual.mean()
+    learnt = [expected_at(table.features[0, 0, 0], table.profiles[0, 0], b) for b in range(48)]
+    hours = 10.0 + 3.0 * np.sin(2.0 * np.pi * (np.arange(48) + 0.25) / 48.0)
+    np.testing.assert_allclose(learnt, hours, rtol=0, atol=0.6)
+
+
+def test_events_that_share_a_time_fill_no_bin() -> None:
+    """One feature a message, two messages a minute: a changed day is followed none the less."""
+    at, values = days(20)
+    values[10 * 96 :] = 20.0 - values[10 * 96 :]
+    table, _ = lived(np.repeat(at, 2), np.repeat(values, 2, axis=0))
+    alone, _ = lived(at, values)
+    learnt, expected = (
+        [expected_at(one.features[0, 0, 0], one.profiles[0, 0], b) for b in range(48)]
+        for one in (table, alone)
+    )
+    np.testing.assert_allclose(learnt, expected, rtol=0, atol=1.0)

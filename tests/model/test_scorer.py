@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -302,6 +302,34 @@ def test_a_spike_is_anomalous_and_calm_events_are_not(
     assert told.scores["alarm"][500] or 0 < told.scores["alarm"][:500].sum() < TOLERATED
     others = np.delete(told.scores["score"], 500)
     assert (others < 1.0).mean() >= 0.97
+
+
+@pytest.mark.parametrize("gap", [60.0, 600.0, 3600.0])
+@pytest.mark.parametrize("value", [0.0, 21.5, -1e12, 1e-9])
+def test_what_stands_still_is_never_anomalous(base: Artifact, value: float, gap: float) -> None:
+    """However long: the network's own small error is not held against itself."""
+    events = regular(np.full((3000, 1), value))
+    events = replace(events, times=ticks(3000, gap))
+    told = tell(scorer_of(base, 1), table_of(base, 1, 1), events, np.zeros(3000, np.int64))
+    assert told.scores["score"].max() < 1.0
+
+
+def test_counts_do_not_wrap(base: Artifact) -> None:
+    """Of a stream of a thousand events a second they are full after fifty days: it goes on."""
+    values = noisy_sine(0, 400)
+    once, often = table_of(base, 1, 1), table_of(base, 1, 1)
+    for table in (once, often):
+        tell(scorer_of(base, 1), table, regular(values[:300]), np.zeros(300, np.int64))
+    for count in ("count", "judged", "jumps"):
+        # By a multiple of the horizons, so that what waits is found.
+        often.features[count] += np.uint32((2**32 - 320) * (once.features[count] > 0))
+    last = regular(values[300:], start=300)
+    told = [
+        tell(scorer_of(base, 1), table, last, np.zeros(100, np.int64)) for table in (once, often)
+    ]
+    for field in (0, 1):  # expected, spread
+        few, many = (one.features[:, field] for one in told)
+        np.testing.assert_allclose(few, many, rtol=0.3)
 
 
 def test_many_young_streams_are_not_many_false_alarms(base: Artifact) -> None:
