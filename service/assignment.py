@@ -130,20 +130,22 @@ class Assignment:
 
     def _restore(self, restoring: Restoring) -> None:
         self.changelog.going_on = lambda: restoring.wanted and not self._closing.is_set()
-        while self.changelog.going_on():
-            try:
-                self._read(restoring)
-            except Unavailable as error:
-                restoring.trouble = str(error)
-                log.warning("memories cannot be read yet, trying again", error=str(error))
-                self.changelog.stop_reading()
-                self._closing.wait(RETRY_SECONDS)
-            except BaseException as error:  # noqa: BLE001 - it belongs to the pipeline's thread
-                restoring.error = error
-                return
-            else:
-                restoring.done = True
-                return
+        try:
+            while self.changelog.going_on() and not restoring.done:
+                self._try(restoring)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the pipeline's thread
+            restoring.error = error
+
+    def _try(self, restoring: Restoring) -> None:
+        try:
+            self._read(restoring)
+        except Unavailable as error:
+            restoring.trouble = str(error)
+            log.warning("memories cannot be read yet, trying again", error=str(error))
+            self.changelog.stop_reading()
+            self._closing.wait(RETRY_SECONDS)
+        else:
+            restoring.done = True
 
     def _read(self, restoring: Restoring) -> None:
         """The offset first: as soon as it is known, no other owner's checkpoint can still count."""

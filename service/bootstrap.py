@@ -363,6 +363,7 @@ def _of_kafka(
         servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,
         settings.data_dir / "idle", told, rights,
     )  # fmt: skip
+    changelog.topic_id_of = source.topic_id
     sink = KafkaSink(transactions, *told)
     assignment = Assignment(detectors, topics, changelog, transactions, sink)
     pipeline = Pipeline(

@@ -4,7 +4,8 @@ The client tries again in silence: what it raises in the end is that it took too
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,8 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
 
     def __init__(self, passwords: Callable[[], dict[str, str]], net: Any, **configs: Any) -> None:
         super().__init__(net, **configs)
+        # Who reads makes no topic: one that was deleted would be back at once, and empty.
+        self.cluster.config["allow_auto_create_topics"] = "group_id" not in configs
         self._passwords = passwords
         self.failure: KafkaError | None = None
 
@@ -50,7 +53,10 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
     async def _build_transport(self, *args: Any, **options: Any) -> Any:
         """With what came before the end of a connection: a broker says why it hangs up, and hangs
         up. The client drops what it reads together with the end, as it does where it is late."""
-        transport = await super()._build_transport(*args, **options)
+        try:
+            transport = await super()._build_transport(*args, **options)
+        except OSError as error:  # such as a certificate's file: it would end the client's loops
+            raise _failed(error) from error
         transport._sock_recv = partial(_received, transport._sock_recv)
         return transport
 
@@ -58,11 +64,12 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
         try:
             passwords = self._passwords()
         except OSError as error:
-            conn.connection_lost(error)
+            conn.connection_lost(_failed(error))
         else:
             self.config.update(passwords)
             conn.config.update(passwords)
-            await super()._connect(node, conn, *args, **options)
+            with self._in_time(conn, options.get("timeout_at")):
+                await super()._connect(node, conn, *args, **options)
         future = conn.init_future
         failure = _failed(future.exception) if future.is_done and future.exception else None
         if isinstance(failure, LATE) and self.failure is not None:
@@ -74,6 +81,23 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
             self.update_backoff(node.node_id)
         if self.cluster.is_bootstrap(node.node_id) and final(self.failure):
             self._auth_failures[node.node_id] = self.failure
+
+    @contextmanager
+    def _in_time(self, conn: Any, until: float | None) -> Iterator[None]:
+        """Give up a connection that is not there by then: the client waits for ever for a broker
+        that takes one and says nothing of TLS, and all that is asked waits with it."""
+
+        def too_late() -> None:
+            if conn.transport is None and not conn.init_future.is_done:
+                self.failure = KafkaConnectionError("no answer to a TLS handshake in time")
+                conn.connection_lost(self.failure)
+
+        timer = None if until is None else self._net.call_at(until, too_late)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                self._net.cancel(timer)
 
     def _leave(self) -> None:
         self.close()

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import ClusterAuthorizationFailedError, KafkaError
+from kafka.errors import ClusterAuthorizationFailedError, FencedInstanceIdError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from service.errors import Unavailable, Unsettled
+from service.errors import StateError, Unavailable, Unsettled
 from service.kafka.hanging import Past, end_own, past_of
 from service.kafka.options import client_options
 from service.kafka.rights import TOPIC, Right
@@ -203,6 +203,12 @@ class Transactions:
             self._discard()
             self._unsettled = error
             raise
+        except FencedInstanceIdError as error:
+            self._discard()
+            raise StateError(
+                "kafka: another process is in the group under our group.instance.id, and goes on "
+                "with what was ours; if both are to run, give each a data_dir or a name of its own"
+            ) from error
         except KafkaError as error:  # it was aborted; the client would go on with its offsets
             raise self._unavailable(error) from error
         self._ending = None

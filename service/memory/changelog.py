@@ -22,6 +22,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 
 from service.errors import StateError, Unavailable
 from service.kafka.hanging import end_hanging
+from service.kafka.identity import made_again
 from service.kafka.options import client_options
 from service.kafka.rights import TOPIC, Right
 from service.kafka.transactions import RECONNECT_MS, Message, Transactions
@@ -31,14 +32,15 @@ from service.memory.entries import (
     IDLE,
     NOTHING,
     PACK,
+    Head,
     Keys,
     gone,
+    head_of,
     head_value,
     idle_of,
     idle_value,
     pack_of,
     pack_value,
-    position_of,
 )
 from service.memory.packs import Pack
 from service.memory.sqlite import SqliteStore
@@ -81,6 +83,7 @@ class Kept:
     source: Partition
     folder: Path
     position: int | None = None
+    topic_id: str | None = None  # of the source, when the position was noted
     shape: Shape | None = None
     numbers: set[int] = field(default_factory=set)  # of the packs that are there
     idle: SqliteStore | None = None
@@ -134,6 +137,8 @@ class Changelog:
         self._admin: Any = None
         self.going_on: Callable[[], bool] = lambda: True
         """Whether whoever reads goes on; asked now and then."""
+        self.topic_id_of: Callable[[str], str | None] = lambda _: None
+        """The id of a source, where it is known."""
         self._kept: dict[str, Kept] = {}
         self._partitions: dict[str, int] = {}  # of topics that are there
         shutil.rmtree(folder, ignore_errors=True)
@@ -196,7 +201,8 @@ class Changelog:
                 if fingerprint != kept.keys.fingerprint:
                     _note_other(kept, fingerprint, kind, value)
                 elif kind == HEAD and value is not None:
-                    kept.position = position_of(value)
+                    head = head_of(value)
+                    kept.position, kept.topic_id = head.position, head.topic_id
                 elif kind == HEAD:
                     yield from _void(kept, idle)
                 elif kind == IDLE:
@@ -206,6 +212,16 @@ class Changelog:
                 elif kind == PACK:
                     yield from _note_pack(kept, int(name), value)
         _file_idle(kept, detector, idle)
+        self._check_same(kept)
+
+    def _check_same(self, kept: Kept) -> None:
+        """StateError where memories are of another topic than the one that has its name now."""
+        topic, number = kept.source
+        present = self.topic_id_of(topic)
+        if None not in (present, kept.topic_id) and present != kept.topic_id:
+            raise made_again(
+                f"{topic}-{number}", "has another id than the one that memories are of"
+            )
 
     def idle_count(self, detector: str) -> int:
         idle = self._of(detector).idle
@@ -299,7 +315,8 @@ class Changelog:
         for kept in list(self._kept.values()):
             position = checkpoint.positions.get(kept.source)
             if position is not None and position != kept.position:
-                yield _message(kept, kept.keys.head, head_value(position))
+                head = Head(position, self.topic_id_of(kept.source[0]))
+                yield _message(kept, kept.keys.head, head_value(head))
 
     def _counted(self, checkpoint: Checkpoint) -> Callable[[], None]:
         """What is known once it counts, of those that are kept now: one may be away by then."""

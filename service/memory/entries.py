@@ -46,14 +46,17 @@ class _Pack(_Rows, array_like=True):
     streams: memoryview
 
 
-class _Head(msgspec.Struct):
+class Head(msgspec.Struct, omit_defaults=True):
+    """What memories are current to: the offset of the next record, in the topic of this id."""
+
     position: int
+    topic_id: str | None = None
 
 
 _keys = msgspec.json.Decoder(tuple[str, str, str, str, str, str | int])
 _packs = msgspec.msgpack.Decoder(_Pack)
 _idle = msgspec.msgpack.Decoder(_Rows)
-_heads = msgspec.json.Decoder(_Head)
+_heads = msgspec.json.Decoder(Head)
 
 
 class Keys:
@@ -124,12 +127,12 @@ def idle_of(stream: str, value: bytes) -> tuple[Shape, Idle]:
     return _shape(read), Idle(stream, read.features, bytes(read.rows))
 
 
-def head_value(position: int) -> bytes:
-    return msgspec.json.encode(_Head(position))
+def head_value(head: Head) -> bytes:
+    return msgspec.json.encode(head)
 
 
-def position_of(value: bytes) -> int:
-    return _decoded(_heads, value).position
+def head_of(value: bytes) -> Head:
+    return _decoded(_heads, value)
 
 
 def gone(number: int) -> Pack:

@@ -10,8 +10,9 @@ from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from kafka.structs import ConsumerGroupMetadata
 
-from service.errors import StateError, Unavailable
+from service.errors import Unavailable
 from service.kafka.assignor import Assignor
+from service.kafka.identity import Identity, id_of, made_again
 from service.kafka.meetings import Meetings
 from service.kafka.options import client_options
 from service.kafka.rights import Right
@@ -109,6 +110,7 @@ class KafkaSource:
         self._failed: BaseException | None = None  # by what the client called
         self._ours: set[TopicPartition] = set()
         self._held_by = ""  # the member that they were given to
+        self._identity = Identity()
         self._closing = False
 
     def start(self, positions: Positions) -> None:  # noqa: ARG002 - the keeper says where, and when
@@ -124,6 +126,10 @@ class KafkaSource:
             self._check_alive(bool(records))
         except KafkaError as error:
             raise self._trouble.of(error, self._consumer) from error
+        self._identity.look(self._consumer._cluster, {partition.topic for partition in records})
+        return self._identity.follow(self._batches(records))
+
+    def _batches(self, records: dict[TopicPartition, list[Any]]) -> list[RawBatch]:
         if not self._whole:
             return [
                 batch_of(partition, part[first : first + self._max_batch_events])
@@ -204,6 +210,10 @@ class KafkaSource:
                 total += max(0, end - place.offset)
         return total
 
+    def topic_id(self, topic: str) -> str | None:
+        """As last heard; from any thread."""
+        return None if self._consumer is None else id_of(self._consumer._cluster, topic)
+
     @property
     def finished(self) -> bool:
         return False
@@ -226,8 +236,11 @@ class KafkaSource:
         if self._closing or self._joined_again():
             return
         self._let_go(partitions)
+        # Brokers take no offset of a topic that was deleted, and the client would ask for ever.
+        gone = {partition for partition in partitions if not self._is_there(partition)}
+        self.keeper.forget(map(_named, gone))
         try:
-            self.keeper.give(map(_named, partitions))
+            self.keeper.give(map(_named, partitions - gone))
         except Unavailable as error:
             log.warning("no checkpoint before partitions went", error=str(error))
 
@@ -310,10 +323,12 @@ class KafkaSource:
                 if self._is_there(partition):
                     raise
                 continue  # its topic was deleted: the group takes it away, others need not wait
+            self._identity.look(self._consumer._cluster, [partition.topic])
             unknown = end if self._from_end else first
             position = unknown if known is None else known
             _check_position(partition, position, first, end)
             self._consumer.seek(partition, max(position, first))
+            self._identity.begin(name, max(position, first))
             self._consumer.resume(partition)
             self._unplaced.discard(partition)
             del self._arrived[name]
@@ -356,6 +371,8 @@ class KafkaSource:
         if missing and missing != self.missing_topics:
             log.warning("topics are not there", error=no_topic(missing))
         self.missing_topics = missing
+        ours = {partition.topic for partition in self._consumer.assignment()}
+        self._identity.look(self._consumer._cluster, ours)
 
 
 def _asked(ask: Callable[..., dict[TopicPartition, int]], of: list[TopicPartition]) -> list[int]:
@@ -369,11 +386,8 @@ def _asked(ask: Callable[..., dict[TopicPartition, int]], of: list[TopicPartitio
 def _check_position(partition: TopicPartition, position: int, first: int, end: int) -> None:
     """StateError where the topic is not the one that was read; a warning where it lost records."""
     if position > end:
-        raise StateError(
-            f"{partition.topic}-{partition.partition} ends at {end}, the memories are current to "
-            f"{position}: the topic was made again; set kafka.group_id to another name, and "
-            "memories are made anew from what is retained"
-        )
+        where = f"{partition.topic}-{partition.partition}"
+        raise made_again(where, f"ends at {end}, the memories are current to {position}")
     if position < first:
         log.warning(
             "records were deleted before they were read",

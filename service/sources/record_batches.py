@@ -115,6 +115,16 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
     def _unpack_records(self, tp: TopicPartition, records: MemoryRecords, *others: Any) -> Any:
         return super()._unpack_records(tp, _WholeBatches(records, self.fetch_offset), *others)
 
+    def take(self, n: int | None = None) -> list[Any]:
+        """Where a batch cannot be unpacked, the rest goes, to be fetched again: the client would
+        ask what is left for more, in vain and for ever."""
+        try:
+            taken: list[Any] = super().take(n)
+        except Exception:
+            self.drain()
+            raise
+        return taken
+
 
 def take_whole(consumer: Any) -> bool:
     """Let a KafkaConsumer hand out whole batches; False, and nothing changed, where that does not

@@ -228,6 +228,21 @@ def unverified(servers: str) -> Iterator[None]:
                 yield
 
 
+def test_memories_of_a_topic_that_was_made_again_are_not_those_of_its_streams(
+    bootstrap_servers: str, topic: str
+) -> None:
+    """Its offsets begin anew, so that its first events would be skipped as known ones."""
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))  # of a topic without an id
+        store.topic_id_of = lambda _: "first"
+        assert memories(store, store.name) == {"s": b"one"}
+        store.put(8, Changed(SHAPE, 1, [pack(1, {"s": b"two"})]))
+        assert memories(store, store.name) == {"s": b"two"}
+        store.topic_id_of = lambda _: "second"
+        with pytest.raises(StateError, match="made again"):
+            memories(store, store.name)
+
+
 def test_what_was_written_and_not_committed_does_not_count(
     bootstrap_servers: str, topic: str
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnsupportedCodecError
 from kafka.structs import OffsetAndMetadata
 
 from service.bench.broker import running_broker
@@ -17,6 +17,7 @@ from service.errors import StateError, Unavailable
 from service.memory.store import Positions
 from service.records import Partition, RawBatch
 from service.sources.kafka import KafkaSource
+from service.sources.record_batches import WholeBatch
 from service.subscription import Subscription
 from tests.conftest import HOW_TO_KAFKA, kafka_home
 
@@ -170,6 +171,57 @@ def test_a_topic_that_ends_before_the_memories_was_made_again(
         pytest.raises(StateError, match="made again"),
     ):
         read(source, 1, positions)
+
+
+@pytest.mark.parametrize("records", [3, 12])
+def test_a_topic_that_is_made_again_while_it_is_read_is_not_read_on(
+    bootstrap_servers: str, topic: str, records: int
+) -> None:
+    """A shorter one would be read as events that are known, of a longer one the first skipped."""
+    produce(bootstrap_servers, topic, range(10))
+    positions: Positions = {(topic, 0): 0, (topic, 1): 0}
+    with reading(bootstrap_servers, topic, positions) as source:
+        assert read(source, 10, positions) == list(range(10))
+        with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+            admin.delete_topics([topic])
+            made(admin, topic)
+        produce(bootstrap_servers, topic, range(records))
+        with pytest.raises(StateError, match="made again"):
+            read(source, 1, positions)
+
+
+def made(admin: KafkaAdminClient, topic: str) -> None:
+    """As soon as the name is free."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}})
+        except TopicAlreadyExistsError:
+            assert time.monotonic() < deadline
+        else:
+            return
+
+
+def test_a_batch_that_cannot_be_unpacked_is_fetched_again(
+    bootstrap_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason is told each time, and once it can be nothing is missing."""
+    with closing(KafkaProducer(bootstrap_servers=bootstrap_servers, linger_ms=100)) as producer:
+        for value in range(5):
+            producer.send(topic, value=json.dumps(value).encode(), partition=0)
+    positions: Positions = {(topic, 0): 0, (topic, 1): 0}
+    with reading(bootstrap_servers, topic, positions) as source:
+        source.poll(0.0)  # connects
+        with monkeypatch.context() as unpacked:
+            unpacked.setattr(WholeBatch, "_maybe_uncompress", unpackable)
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="not installed"):
+                    read(source, 1, positions)
+        assert read(source, 5, positions) == [0, 1, 2, 3, 4]
+
+
+def unpackable(_: WholeBatch) -> None:
+    raise UnsupportedCodecError("libraries for snappy compression codec not found")
 
 
 def test_a_partition_that_comes_back_is_read_on_from_our_own_position(

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from kafka.errors import KafkaError, ProducerFencedError
+from kafka.errors import FencedInstanceIdError, KafkaError, ProducerFencedError
 
-from service.errors import Unavailable, Unsettled
+from service.errors import StateError, Unavailable, Unsettled
 from service.kafka import transactions as module
 from service.kafka.transactions import Message, Transactions
 from service.kafka.trouble import Trouble
@@ -212,3 +212,12 @@ def test_what_messages_raise_goes_through(transactions: Transactions) -> None:
         transactions.commit(messages(), {}, lambda: None)
     transactions.commit([message(b"2")], {}, lambda: None)
     assert client().committed == [b"2"]
+
+
+def test_who_has_lost_its_name_in_the_group_stops(transactions: Transactions) -> None:
+    """To go on would take the transactions' name from whoever has it now, and that one would take
+    it back: neither would get anywhere."""
+    transactions.open()
+    client().error = FencedInstanceIdError()
+    with pytest.raises(StateError, match=r"group\.instance\.id"):
+        transactions.commit([message(b"1")], {HERE: 5}, lambda: None)
