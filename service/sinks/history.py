@@ -27,6 +27,8 @@ OF_THE_PEAK = ("severity", "score", "peak", "features")
 TOLD_OF_THE_PEAK = ("why", "features")
 NEVER_TOLD_AGAIN = {"number", "id", "began"}
 NOT_THE_PEAK = "{}"  # of a change that tells none
+PEAK_UNKNOWN = {"why": "its peak is not kept here", "features": []}
+"""Of an episode whose peak was told before this database was, or elsewhere."""
 
 INSERTS: dict[str, Callable[[sa.Table], Any]] = {
     "sqlite": sqlite.insert,
@@ -305,10 +307,14 @@ def _counts_no_more() -> sa.ColumnElement[bool]:
 
 def _ends_others(opened: Mapping[str, Any]) -> sa.Update:
     """A stream is in one episode at a time. A memory closes its own; one that was open when another
-    artifact's memory began to speak has nobody else to close it."""
+    artifact's memory began to speak has nobody else to close it. Of one partition alone: another
+    one's offsets say nothing, and its stream of the same name is another stream."""
     same = episodes.c.detector == opened["detector"], episodes.c.stream == opened["stream"]
+    place = f"{opened['id'].rpartition(':')[0]}:"  # all but the offset of its first event
+    there = sa.func.substr(episodes.c.id, 1, len(place)) == place
     older = episodes.c.offset < opened["offset"], episodes.c.id != opened["id"]
-    return episodes.update().where(*same, *older, episodes.c.state == "open").values(state="closed")
+    others = episodes.update().where(*same, there, *older, episodes.c.state == "open")
+    return others.values(state="closed")
 
 
 def where(query: sa.Select[Any], column: sa.Column[Any], value: object) -> sa.Select[Any]:
@@ -376,7 +382,7 @@ def _episode_body(row: Any) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(row.body)
     body |= {name: getattr(row, name) for name in ("state", "severity", "score", "peak")}
     body |= {"acknowledged": bool(row.acknowledged), "note": row.note or None, "began": row.began}
-    return {**body, **msgspec.json.decode(row.features)}
+    return {**body, **PEAK_UNKNOWN, **msgspec.json.decode(row.features)}
 
 
 def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:

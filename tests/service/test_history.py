@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from service.api.schemas.episodes import Episode
 from service.bench.broker import free_port
 from service.clock import parse_time
 from service.errors import SettingsError, Unavailable
+from service.incidents import incidents_of
 from service.records import Delivery
 from service.sinks.history import (
     MAX_KEPT_BYTES,
@@ -147,13 +149,58 @@ def test_a_lower_peak_of_another_artifact_does_not_replace_a_higher_one(history:
         **known, "offset": known["offset"] + 1, "change": "continued", "state": "open",
         "artifact": "new", "peak": "lower", "score": 1.1, "severity": "minor", "features": None,
     }  # fmt: skip
-    delivery = Delivery(BATCH, None, [], [told], [], 0)  # type: ignore[arg-type]
-    history.deliver(delivery)
+    deliver(history, told)
     now = history.episode(known["id"])
     assert now is not None
     for name in ("peak", "score", "severity", "features"):
         assert now[name] == known[name]
     assert (now["state"], now["artifact"]) == ("open", "new")
+
+
+@pytest.mark.parametrize("kind", ["continued", "closed"])
+def test_an_episode_whose_peak_was_told_elsewhere_is_told_without_it(
+    url: sa.URL, kind: str
+) -> None:
+    """As by a worker that died in the middle of it, which had a database of its own."""
+    pipeline, collected = make_pipeline(PARTS)
+    pipeline.run()
+    changes = [dict(one) for delivery in collected.deliveries for one in delivery.episodes]
+    last = next(one for one in changes if one["change"] == "closed")
+    change = {**last, "change": kind, "state": "closed" if kind == "closed" else "open"}
+    history = History(url)
+    for higher in (0.0, 1.0):  # then with another peak, not told either
+        score = last["score"] + higher
+        change |= {"score": score, "offset": change["offset"] + 1}
+        deliver(history, change)
+        (found,), _ = history.episodes(EpisodeFilter(), 10)
+        assert (found["why"], found["features"]) == ("its peak is not kept here", [])
+        assert Episode.model_validate(found).score == score
+        (incident,) = incidents_of([found], 0.0)
+        assert incident["features"] == []
+    peak = next(one for one in changes if one["id"] == last["id"] and one["why"] is not None)
+    deliver(history, {**change, "score": 9.0, "offset": change["offset"] + 1,
+                      "why": peak["why"], "features": peak["features"]})  # fmt: skip
+    (found,), _ = history.episodes(EpisodeFilter(), 10)
+    assert (found["why"], found["features"]) == (peak["why"], peak["features"])
+    history.close()
+
+
+def deliver(history: History, *changes: dict[str, Any]) -> None:
+    history.deliver(Delivery(BATCH, None, [], [*changes], [], 0))  # type: ignore[arg-type]
+
+
+def test_an_episode_of_another_partition_ends_none(url: sa.URL) -> None:
+    """A stream may be in several, and their offsets have nothing to do with each other."""
+    pipeline, collected = make_pipeline(PARTS)
+    pipeline.run()
+    change = next(dict(e) for one in collected.deliveries for e in one.episodes)
+    history = History(url)
+    names = {"default:cpu:0:1000": 1000, "default:mem:0:5000": 5000, "default:mem:0:6000": 6000}
+    for name, offset in names.items():
+        deliver(history, {**change, "id": name, "offset": offset})
+    open_ones, _ = history.episodes(EpisodeFilter(state="open"), 10)
+    assert {one["id"] for one in open_ones} == {"default:cpu:0:1000", "default:mem:0:6000"}
+    history.close()
 
 
 def test_episodes_are_chosen_by_stream_state_severity_and_time(history: History) -> None:
@@ -204,12 +251,13 @@ def test_an_episode_that_nobody_closes_ends_with_the_next_one(history: History) 
     of_it = next(
         e for one in collected.deliveries for e in one.episodes if e["id"] == open_one["id"]
     )
-    later = {**of_it, "id": "another", "artifact": "new", "offset": of_it["offset"] + 1000}
+    another, offset = "default:events:0:9000", of_it["offset"] + 1000
+    later = {**of_it, "id": another, "artifact": "new", "offset": offset}
     history.deliver(replace(delivery, anomalies=[], episodes=[later], dead_letters=[]))
     left = history.episode(open_one["id"])
     assert left is not None
     assert left["state"] == "closed"
-    assert [e["id"] for e in history.episodes(EpisodeFilter(state="open"), 10)[0]] == ["another"]
+    assert [e["id"] for e in history.episodes(EpisodeFilter(state="open"), 10)[0]] == [another]
 
 
 def test_nothing_has_a_name_that_no_database_could_hold(history: History) -> None:

@@ -49,7 +49,8 @@ class Episode(EpisodeChange):
     )
     why: str = Field(description="The peak in words.")
     features: list[BlamedFeature] = Field(
-        description="Those of the peak, the one to blame most first."
+        description="Those of the peak, the one to blame most first; none where it was told before "
+        "this database was, or elsewhere."
     )
     acknowledged: bool = Field(False, description="Whether a person has taken it on.")
     note: str | None = Field(None, description="What a person says of it.")
