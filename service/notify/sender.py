@@ -18,6 +18,7 @@ LOOK_SECONDS = 0.5  # between looks for something to send
 FIRST_WAIT, LONGEST_WAIT = 1.0, 600.0
 CLOSE_SECONDS = 0.5
 LONGEST_PAUSE = 5.0  # of a receiver that takes nothing, between two rows
+MOST_DOUBLED = 10  # times: a receiver that is away for a day fails more often than a float doubles
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class Sender:
                 if waiting is not None:
                     taken = self._send(to, waiting)
                     failed = 0 if taken else failed + 1
-                    wait = 0.0 if taken else min(FIRST_WAIT * 2.0**failed, LONGEST_PAUSE)
+                    wait = 0.0 if taken else pause_after(failed)
                 self._metrics.notifications_waiting.labels(to.name).set(
                     self._outbox.waiting(to.name)
                 )
@@ -115,6 +116,11 @@ class Sender:
         self._outbox.settle(waiting, DEAD, said)
         self._metrics.notifications.labels(to.name, "dead").inc()
         log.error("not told, and not tried again", target=to.name, id=waiting.id, error=said)
+
+
+def pause_after(failed: int) -> float:
+    """Seconds until a receiver's next row, after so many tries in a row that were not taken."""
+    return min(FIRST_WAIT * 2.0 ** min(failed, MOST_DOUBLED), LONGEST_PAUSE)
 
 
 def _link(page: str | None, waiting: Waiting) -> str | None:

@@ -29,7 +29,7 @@ class HistorySettings(Section):
     max_days: float = Field(
         90.0,
         gt=0,
-        description="About how long they are kept at most, and so are anomalies, closed episodes, dead letters, the audit log and what receivers were told.",
+        description="About how long they are kept at most, and so are anomalies, closed episodes and what receivers were told of them, dead letters, and the audit log.",
     )
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from service.clock import format_time, now
 from service.records import SEVERITIES, Delivery
 from service.sinks.history import History, Page, beginning, where
-from service.sinks.tables import notifications
+from service.sinks.tables import episodes, notifications
 
 WAITING, SENT, DEAD = "waiting", "sent", "dead"
 CLAIM_SECONDS = 60.0  # for which a row is one sender's; instances may share the table
@@ -172,9 +172,12 @@ class Outbox:
             return connection.execute(update.values(state=DEAD, said=why)).rowcount
 
     def trim(self, before: float) -> None:
-        """Forget what was sent, or could not be, and was made before then (Unix seconds)."""
+        """Forget what was sent, or could not be, and was made before then (Unix seconds), once the
+        history has forgotten its episode: of one that is open the end is still to be told, to those
+        who heard of it."""
         t = notifications.c
-        old = sa.and_(t.state != WAITING, t.made < before)
+        known = sa.select(episodes.c.id)
+        old = sa.and_(t.state != WAITING, t.made < before, t.episode.not_in(known))
         with self._history.connected() as connection:
             connection.execute(sa.delete(notifications).where(old))
 

@@ -13,8 +13,8 @@ DAY_SECONDS = 86_400.0
 
 
 class Retention:
-    """Anomalies, closed episodes, dead letters, the audit log and what receivers were told, for so
-    many days; feedback that counts for ever."""
+    """Anomalies, closed episodes and what receivers were told of them, dead letters and the audit
+    log, for so many days; feedback that counts for ever."""
 
     def __init__(self, history: History, outbox: Outbox, days: float) -> None:
         self._history = history

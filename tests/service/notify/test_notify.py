@@ -285,6 +285,32 @@ def test_what_nobody_sends_is_given_up_after_a_day_and_then_forgotten(
     assert hook.listed(None, None, None, 10) == ([], None)
 
 
+def test_the_end_of_an_old_episode_is_told_to_who_heard_of_it(history: History) -> None:
+    """What was told of it is older than all that is kept, and it is open still."""
+    to = outbox_of(history)
+    opened, closed = change("opened", "minor", 1), change("closed", "minor", 2)
+    pipeline, sink = make_pipeline([raw_batch(wave(5))])
+    pipeline.run()
+    more = {"peak": CHANGE["id"], "features": []}
+    history.deliver(replace(sink.deliveries[0], episodes=[{**opened, **more}]))
+    deliver(to, opened)
+    assert claimed(to) == ["opened"]
+    history.trim(before=9e9)
+    to.trim(before=9e9)
+    deliver(to, closed)
+    assert claimed(to) == ["closed"]
+    history.deliver(replace(sink.deliveries[0], episodes=[{**closed, **more}]))
+    history.trim(before=9e9)
+    to.trim(before=9e9)
+    assert to.listed(None, None, None, 10) == ([], None)
+
+
+def test_a_receiver_that_is_away_for_long_is_asked_again_at_a_steady_pace() -> None:
+    """Each of many rows that wait fails on its own, and all of these count."""
+    waits = [sender.pause_after(failed) for failed in (1, 2, 20, 5000)]
+    assert waits == [2 * sender.FIRST_WAIT, 4 * sender.FIRST_WAIT] + [sender.LONGEST_PAUSE] * 2
+
+
 def test_a_sender_goes_on_after_what_nobody_thought_of(
     tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
