@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from service.api.problems import ProblemError
 from service.bootstrap import Service
@@ -15,11 +16,11 @@ ANSWER_SECONDS = 10.0
 
 async def ask(service: Service, question: Callable[[], T]) -> T:
     """What `question` returns, called in the pipeline's thread."""
+    answer = service.pipeline.ask(question)
     try:
-        answer = asyncio.wrap_future(service.pipeline.ask(question))
-        return await asyncio.wait_for(answer, ANSWER_SECONDS)
+        return await asyncio.wait_for(asyncio.wrap_future(answer), ANSWER_SECONDS)
     except TimeoutError:
-        raise _busy() from None
+        raise _late(answer) from None
 
 
 def ask_in_thread(service: Service, question: Callable[[], T]) -> T:
@@ -28,9 +29,7 @@ def ask_in_thread(service: Service, question: Callable[[], T]) -> T:
     try:
         return answer.result(ANSWER_SECONDS)
     except TimeoutError:
-        if answer.cancel():  # it is not begun any more
-            raise _busy() from None
-        raise ProblemError(503, "it has begun and takes long: look before you ask again") from None
+        raise _late(answer) from None
 
 
 def find_detector(service: Service, name: str | None) -> Detector:
@@ -51,5 +50,8 @@ def unknown(service: Service, detector: str, stream: str) -> ProblemError:
     return ProblemError(404, f"detector {detector} has no stream {stream!r}")
 
 
-def _busy() -> ProblemError:
-    return ProblemError(503, "the pipeline is busy or restoring; try again")
+def _late(answer: Future[Any]) -> ProblemError:
+    """No answer in time: one that waits is not asked any more, one that has begun goes on."""
+    if answer.cancel():
+        return ProblemError(503, "the pipeline is busy or restoring; try again")
+    return ProblemError(503, "it has begun and takes long: look before you ask again")

@@ -2,7 +2,9 @@
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +267,33 @@ def test_the_same_mute_sent_twice_is_one(client: TestClient) -> None:
     assert first.json() == again.json()
     assert len(client.get("/api/v1/mutes").json()["items"]) == 1
     assert client.post("/api/v1/mutes", json={**asked, "note": "x"}).status_code == 409
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_mute_that_takes_long_says_whether_it_may_be_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    held = threading.Event()
+
+    def slowly(list_them: Callable[[], list[Any]]) -> list[Any]:
+        held.wait()
+        return list_them()
+
+    for service, client in running(tmp_path):
+        ask = service.pipeline.ask
+        ask(lambda: None).result()  # it has started
+        monkeypatch.setattr("service.api.questions.ANSWER_SECONDS", 1.0)
+        if begun:
+            slow = partial(slowly, service.mutes.listed)
+            monkeypatch.setattr(service.mutes, "listed", slow)
+        else:
+            ask(held.wait)
+        refused = client.post("/api/v1/mutes", json={"stream": "s"})
+        held.set()
+        said = "it has begun" if begun else "try again"
+        assert (refused.status_code, said in refused.json()["detail"]) == (503, True)
+        ask(lambda: None).result()  # after all that was asked before
+        assert len(client.get("/api/v1/mutes").json()["items"]) == begun
 
 
 def test_a_mute_outlasts_the_process(tmp_path: Path) -> None:
