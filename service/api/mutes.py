@@ -46,13 +46,19 @@ def mutes_router(service: Service) -> APIRouter:
         stream: Annotated[str | None, Query(max_length=1000)] = None,
         detector: str | None = None,
     ) -> MuteList:
-        """All mutes, the newest first; with `stream` or `detector`, those that concern it."""
+        """All mutes, the newest first; with `stream` or `detector`, those that concern it. A key of
+        some streams alone is told of mutes of these alone, and of a stream of its own whatever
+        mutes it."""
+        key = caller.key
+        if detector is None:
+            detector = key.detector
+        own = stream is not None and key.sees(detector or "", stream)
         rows = [
             row
             for row in mutes.listed()
             if detector is None or row["detector"] in (None, detector)
             if stream is None or Mute.of(row).names.fullmatch(stream)
-            if not caller.key.scoped or _within(caller, row)
+            if own or not key.scoped or _within(caller, row)
         ]
         return MuteList.model_validate({"items": [_body(row) for row in rows]})
 

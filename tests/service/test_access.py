@@ -17,6 +17,7 @@ from service.api.access import COOKIE, role_of
 from service.api.headers import ALWAYS
 from service.bootstrap import Service, build_service, closed
 from service.cli import main
+from service.demo.presets import DATA
 from service.errors import SettingsError
 from service.keys import ROLES, Key, Keys, Role
 from service.settings.loading import load_settings
@@ -174,6 +175,41 @@ def test_a_key_for_some_names_mutes_those_alone(served: Closed) -> None:
     assert served.ask("DELETE", f"/mutes/{every['id']}", "a").status_code == 404
     for one, key in ((made.json(), "a"), (every, "admin")):
         assert served.ask("DELETE", f"/mutes/{one['id']}", key).status_code == 200
+
+
+def test_a_key_is_told_whatever_mutes_a_stream_of_its_own(served: Closed) -> None:
+    """Also a mute of more than its streams, which it can neither list otherwise nor remove."""
+    made = [
+        served.ask("POST", "/mutes", "admin", json=mute).json()["id"]
+        for mute in ({"pattern": "*"}, {"pattern": "*", "detector": "default"}, {"pattern": "b-*"})
+    ]
+    every, of_default, _ = made
+
+    def listed(query: str, key: str) -> set[str]:
+        return {one["id"] for one in served.get(f"/mutes{query}", key)["items"]}
+
+    assert listed("?stream=a-1&detector=default", "a") == {every, of_default}
+    assert listed("?stream=a-1", "other") == {every}
+    assert listed("?stream=a-1&detector=default", "other") == set()
+    assert listed("?stream=b-1", "a") == listed("", "a") == listed("", "other") == set()
+    assert served.ask("DELETE", f"/mutes/{every}", "a").status_code == 404
+    for name in made:
+        assert served.ask("DELETE", f"/mutes/{name}", "admin").status_code == 200
+
+
+def test_a_key_for_a_detector_is_told_of_no_others_artifact(tmp_path: Path) -> None:
+    shown = {name: Keys(tmp_path / "keys.json").create(name, "viewer", only, "", None)
+             for name, only in (("all", None), ("default", "default"))}  # fmt: skip
+    cards = {"artifact": DATA / "transactions" / "artifact"}
+    for service, client in running(tmp_path, detectors={"default": {}, "cards": cards}):
+        served = Closed(service, client, shown)
+        own = {name: served.get("/artifacts", name)["items"] for name in shown}
+        assert [one["detectors"] for one in own["all"]] == [["default"], [], ["cards"]]
+        assert own["default"] == own["all"][:2]
+        (_, _, others) = own["all"]
+        for name, status in (("all", 200), ("default", 404)):
+            path = f"/artifacts/{others['fingerprint']}"
+            assert served.ask("GET", path, name).status_code == status
 
 
 def test_feedback_is_listed_to_whom_it_concerns(served: Closed) -> None:
