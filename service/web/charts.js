@@ -4,7 +4,7 @@ import { get, streamPath } from "./api.js";
 import { Chart } from "./chart.js";
 import { colour, onChange } from "./colours.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
-import { keptScore, number, percent, plural, scoreText, secondsOf, when, zone } from "./format.js";
+import { keptScore, number, percent, plural, scoreText, secondsOf, when, whenThere, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { badge, severityOf, symbol } from "./severity.js";
 import { table } from "./table.js";
@@ -173,7 +173,7 @@ export class Charts {
     const { span } = this.range;
     const { times } = this.data;
     if (this.range.end !== null || span === null) return;
-    this.range.start = times.at(-1) - span;
+    this.range.start = Math.max(0, times.at(-1) - span);
     const from = times.findIndex(time => time >= this.range.start);
     if (from > 0) this.data = mapped(this.data, column => column.slice(from));
   }
@@ -268,7 +268,7 @@ export class Charts {
     const score = this.data.scores[i];
     const values = this.parts.slice(1).map(part => `${part.label} ${number(this.data.features[part.label]?.actual[i])}`);
     refill(this.readout,
-      el("strong", {}, `${when(this.data.times[i])} ${zone()}`), this.at === null ? (this.range.end === null ? " (newest)" : " (highest score)") : "", ` · score ${this.#scoreOf(this.data, i)}, ${severityOf(score)}`,
+      el("strong", {}, whenThere(this.data.times[i])), this.at === null ? (this.range.end === null ? " (newest)" : " (highest score)") : "", ` · score ${this.#scoreOf(this.data, i)}, ${severityOf(score)}`,
       el("span", { class: "unseen" }, ` · ${values.join(" · ")}`),
       this.data.thinned ? el("span", { class: "soft" }, " · thinned: of each short time the most surprising event") : "");
     for (const part of this.parts) part.now.replaceChildren(...[part.told(this.data, i)].flat());

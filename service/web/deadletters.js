@@ -14,7 +14,7 @@ export const title = () => "Dead letters";
 
 export function show(place, { query }, signal) {
   const list = el("section", { "aria-label": "Dead letters" });
-  const filters = new Filters(PAGE, query);
+  const filters = new Filters(PAGE, query, signal);
   const reasons = [["", "Any"], ...REASONS.map(reason => [reason, reason.replaceAll("_", " ")])];
   refill(place, el("h1", {}, "Dead letters"),
     el("p", { class: "soft" }, "Records that were not scored, each with its reason. Their streams went on with the next record."),
@@ -28,10 +28,10 @@ export function show(place, { query }, signal) {
 
 function listed({ items, next_cursor: next }, query) {
   if (!items.length) return [nothing(query.get("reason") ? "No record was rejected for this reason." : "No record was rejected: each one was scored.")];
-  return [table("Dead letters", COLUMNS, items), pager(PAGE, query, next)];
+  return [table("Dead letters", columns(), items), pager(PAGE, query, next)];
 }
 
-const COLUMNS = [
+const columns = () => [ // not once and for all: the reader may choose another zone
   { title: `Stored at (${zone()})`, kind: "time", cell: one => when(secondsOf(one.timestamp)) },
   { title: "Reason", cell: one => one.reason.replaceAll("_", " ") },
   { title: "Detail", kind: "long", cell: one => [nameOf(one.detail), record(one)] },

@@ -9,10 +9,11 @@ const UNITS = [[DAY, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
 export const isLocal = () => localStorage.getItem("times") === "local";
 
-/** "UTC", or the offset from it. */
-export function zone() {
+/** "UTC", or the offset from it at a time; over several times, which may have several, just whose. */
+export function zone(seconds) {
   if (!isLocal()) return "UTC";
-  const minutes = -new Date().getTimezoneOffset();
+  if (!Number.isFinite(seconds)) return "local time";
+  const minutes = -new Date(seconds * 1000).getTimezoneOffset();
   const sign = minutes < 0 ? "−" : "+";
   const two = n => String(Math.trunc(Math.abs(n))).padStart(2, "0");
   return `UTC${sign}${two(minutes / 60)}:${two(minutes % 60)}`;
@@ -20,11 +21,12 @@ export function zone() {
 
 export const secondsOf = text => Date.parse(text) / 1000;
 
-/** Four digits; a value that is not known is a dash. */
+/** Four digits, and all before the point; a value that is not known is a dash. */
 export function number(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  return size !== 0 && (size >= 1e7 || size < 1e-4) ? exponent(value) : PLAIN.format(value);
+  if (size !== 0 && (size >= 1e7 || size < 1e-4)) return exponent(value);
+  return (size >= 1e4 ? WHOLE : PLAIN).format(value);
 }
 
 const exponent = value => value.toExponential(3).replace(/\.?0*e\+?/, "e");
@@ -33,7 +35,12 @@ const exponent = value => value.toExponential(3).replace(/\.?0*e\+?/, "e");
 export const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 export const count = value => (value === null || value === undefined ? "–" : WHOLE.format(value));
-export const scoreText = value => (value === null || value === undefined ? "–" : value.toFixed(2));
+
+/** A score below the threshold is never told as one that reaches it. */
+export function scoreText(value) {
+  if (value === null || value === undefined) return "–";
+  return (value < 1 ? Math.min(value, 0.99) : value).toFixed(2);
+}
 
 /** A score as it is kept beside each event: to 2 %, so to no more digits than are known. */
 export const keptScore = value => (value >= 1 && value < 100 ? value.toPrecision(2) : scoreText(value));
@@ -49,6 +56,9 @@ export function when(seconds) {
   const shifted = isLocal() ? seconds - 60 * new Date(seconds * 1000).getTimezoneOffset() : seconds;
   return new Date(shifted * 1000).toISOString().slice(0, 19).replace("T", " ");
 }
+
+/** 2026-11-21 07:00:00 UTC. */
+export const whenThere = seconds => `${when(seconds)} ${zone(seconds)}`;
 
 /** 1 h 5 min: the two largest units. */
 export function lasted(seconds) {

@@ -4,7 +4,7 @@ import { get, streamPath } from "./api.js";
 import { Chart } from "./chart.js";
 import { colour, onChange } from "./colours.js";
 import { el, nothing, refill, svg, trouble } from "./dom.js";
-import { number, when, zone } from "./format.js";
+import { number, when, whenThere, zone } from "./format.js";
 import { table } from "./table.js";
 
 const HEIGHT = 160;
@@ -79,7 +79,7 @@ function readout(steps, i) {
   if (!steps.times.length) return "No step of the network ended at this time.";
   const share = value => (value === null ? "–" : number(Math.round(1000 * value) / 1000));
   return [
-    el("strong", {}, `${when(steps.times[i])} ${zone()}`),
+    el("strong", {}, whenThere(steps.times[i])),
     ` · ${COLUMNS.map(([name, key]) => `${name.toLowerCase()} ${share(steps[key][i])}`).join(" · ")}`,
   ];
 }

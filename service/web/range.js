@@ -9,13 +9,16 @@ const EVENTS = 200; // that a range should show where none is chosen
 
 /** {name, start, end, span} of what the address asks for; `end` null: up to the newest event. */
 export function rangeOf(query, { newest, first, gap }) {
-  const [start, end] = ["start", "end"].map(name => Number.parseFloat(query.get(name)));
+  const [start, end] = ["start", "end"].map(name => since1970(Number.parseFloat(query.get(name))));
   if (end > start) return { name: null, start, end, span: null };
   const asked = query.get("range");
   const name = asked in RANGES ? asked : fitting(EVENTS * gap);
   const span = RANGES[name];
-  return { name, start: span === null ? first : newest - span, end: null, span };
+  return { name, start: span === null ? first : since1970(newest - span), end: null, span };
 }
+
+/** No earlier time is taken. */
+const since1970 = seconds => Math.max(0, seconds);
 
 const fitting = seconds => Object.keys(RANGES).find(name => RANGES[name] === null || RANGES[name] >= seconds);
 
@@ -32,7 +35,7 @@ export function picker(page, name, query, range, newest) {
 function moves(range, newest, to) {
   const end = range.end ?? newest;
   const length = end - range.start;
-  const link = (text, from, until) => el("a", { href: to({ start: from.toFixed(3), end: until.toFixed(3) }) }, text);
+  const link = (text, from, until) => el("a", { href: to({ start: since1970(from).toFixed(3), end: until.toFixed(3) }) }, text);
   return [
     link("← Earlier", range.start - length / 2, end - length / 2),
     link("Later →", range.start + length / 2, end + length / 2),

@@ -2,7 +2,7 @@
 
 import { anomalyPath, get } from "./api.js";
 import { el, nameOf, refill, trouble } from "./dom.js";
-import { count, keptScore, number, plural, secondsOf, when, zone } from "./format.js";
+import { count, keptScore, number, plural, secondsOf, when, whenThere } from "./format.js";
 import { streamLink } from "./route.js";
 
 const TIMES = { day: "this time of day", week: "this time of the week" };
@@ -39,7 +39,7 @@ function usual({ of, value, deviation }, { feature }) {
 
 function seen({ feature, unseen, events, since }) {
   if (unseen === null) return el("p", { class: "soft" }, "None of its past is kept here.");
-  const past = `${plural(events, "earlier event")} since ${when(secondsOf(since))} ${zone()}`;
+  const past = `${plural(events, "earlier event")} since ${whenThere(secondsOf(since))}`;
   if (unseen) return el("p", {}, el("strong", {}, "This stream has never been here: "), `in ${past} `, nameOf(feature), " was never so far off.");
   return el("p", { class: "soft" }, `Its value lies among those of ${past}.`);
 }
@@ -50,7 +50,7 @@ function similar({ stream, detector, feature, similar: times, events }) {
     const [from, until] = [secondsOf(start), secondsOf(end)];
     const room = until - from;
     return el("li", {},
-      el("a", { href: streamLink(stream, { detector, start: (from - room).toFixed(3), end: (until + room).toFixed(3) }) }, `${when(from)} to ${when(until)} ${zone()}`),
+      el("a", { href: streamLink(stream, { detector, start: (from - room).toFixed(3), end: (until + room).toFixed(3) }) }, `${when(from)} to ${whenThere(until)}`),
       ` · distance ${number(Math.round(100 * distance) / 100)} · ${anomalous ? "an anomaly, too" : "no anomaly"}, score ${keptScore(score)}`);
   });
   return [
