@@ -27,7 +27,7 @@ export function refill(place, ...children) {
   place.replaceChildren(...children.flat().filter(Boolean));
   for (const id of opened) document.getElementById(id)?.parentElement.setAttribute("open", "");
   if (focused === null) return;
-  for (const one of place.querySelectorAll("a, button, input, select, summary, [tabindex]")) {
+  for (const one of place.querySelectorAll("a, button, input, select, textarea, summary, [tabindex]")) {
     if (keyOf(one) === focused) return one.focus({ preventScroll: true });
   }
 }

@@ -2,10 +2,10 @@
 
 import { anomalyPath, episodePath, get, streamPath } from "./api.js";
 import { Charts, meter } from "./charts.js";
-import { el, facts, nameOf, refill, svg } from "./dom.js";
+import { el, facts, nameOf, nothing, refill, svg } from "./dom.js";
 import { duration, stateOf } from "./episodes.js";
 import { mayChange, ofEpisode, saidOf } from "./feedback.js";
-import { ago, count, number, percent, scoreText, secondsOf, when, zone } from "./format.js";
+import { ago, count, number, percent, scoreText, secondsOf, whenThere } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { href, streamLink } from "./route.js";
 import { badge } from "./severity.js";
@@ -25,6 +25,7 @@ export async function show(place, { name }, signal) {
   const parts = Object.fromEntries(["story", "charts", "blame", "why", "said", "past", "figures"].map(part => [part, el("div", {})]));
   const first = await get(episodePath(name), {}, signal);
   const usual = await get(streamPath(first.stream), { detector: first.detector }, signal).catch(() => null); // its memory may be gone
+  signal.throwIfAborted(); // another page is there by now
   const section = (kind, heading, part) => el("section", { class: kind }, el("h2", {}, heading), part);
   refill(place, el("p", { class: "trail" }, el("a", { href: "#/episodes" }, "Episodes")), el("h1", {}, nameOf(first.stream)),
     parts.story, el("h2", { class: "unseen" }, "Around it"), parts.charts,
@@ -62,12 +63,20 @@ export async function show(place, { name }, signal) {
       const { tolerated } = await get(streamPath(first.stream), { detector: first.detector }, end).catch(() => ({ tolerated: null }));
       return { acknowledged, note, said, tolerated, may: await mayChange() };
     },
-    draw: ({ said, tolerated, may, ...remark }) => { if (!writing(parts.said)) refill(parts.said, ofEpisode({ ...first, ...remark }, said, tolerated, may, () => again())); },
+    draw: ({ said, tolerated, may, ...remark }) => keepWriting(parts.said, () => refill(parts.said, ofEpisode({ ...first, ...remark }, said, tolerated, may, () => again()))),
   });
 }
 
-/** Whether somebody writes a note just now: then it stays as it is. */
-const writing = place => place.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA";
+/** Draw anew around a note that somebody writes: what is not saved stays, and where they are in it. */
+function keepWriting(place, draw) {
+  const written = place.querySelector("textarea");
+  const at = [written?.selectionStart, written?.selectionEnd];
+  draw();
+  const field = place.querySelector("textarea");
+  if (!written || !field) return;
+  if (written.value !== written.defaultValue) field.value = written.value;
+  field.setSelectionRange(...at);
+}
 
 /** Its time with three times as much on each side, or more where its stream has few events; no more than there is. */
 function around(episode, stream) {
@@ -75,11 +84,11 @@ function around(episode, stream) {
   const room = Math.max(LEAST_ROOM, LEAST_EVENTS * (stream?.usual_gap_seconds ?? 0), 3 * (end - start));
   const first = stream ? secondsOf(stream.first_time) : -Infinity; // after a reset a later one
   const last = stream && episode.state === "closed" ? secondsOf(stream.time) : Infinity; // of an open one more may come
-  return { start: Math.min(start, Math.max(start - room, first)), end: Math.max(end, Math.min(end + room, last)) };
+  return { start: Math.max(0, Math.min(start, Math.max(start - room, first))), end: Math.max(end, Math.min(end + room, last)) };
 }
 
 function story(episode) {
-  const at = text => [`${when(secondsOf(text))} ${zone()}`, el("span", { class: "soft" }, ` ${ago(secondsOf(text))}`)];
+  const at = text => [whenThere(secondsOf(text)), el("span", { class: "soft" }, ` ${ago(secondsOf(text))}`)];
   return [
     el("p", { class: "verdict" }, badge(episode.severity), " ", el("span", { class: `badge state-${episode.state}` }, stateOf(episode)), " ", nameOf(episode.began ?? episode.why)),
     episode.began && episode.began !== episode.why && el("p", {}, el("span", { class: "soft" }, "At its peak, held against what came before it: "), nameOf(episode.why)),
@@ -93,6 +102,7 @@ function story(episode) {
 }
 
 function blame({ features }) {
+  if (!features.length) return nothing("What was to blame is not kept here.");
   const least = Math.min(LEAST_SHARE, features[0].share / 2);
   const blamed = features.filter((feature, n) => n === 0 || feature.share >= least);
   const others = features.slice(blamed.length);

@@ -2,7 +2,7 @@
 
 import { episodePath, get, send, session, streamPath } from "./api.js";
 import { el, nameOf, trouble } from "./dom.js";
-import { scoreText, secondsOf, when, zone } from "./format.js";
+import { scoreText, secondsOf, whenThere } from "./format.js";
 import { href } from "./route.js";
 
 const LONGEST_SECONDS = 86400; // in which a missed anomaly is looked for
@@ -69,16 +69,19 @@ const feedbackPath = of => `${streamPath(of.stream)}/feedback?detector=${encodeU
 
 function note(episode, remark) {
   const field = el("textarea", { id: "note", rows: 2, maxlength: NOTE_CHARACTERS });
-  field.value = episode.note ?? "";
+  field.defaultValue = episode.note ?? ""; // what differs from it is not saved
   return el("div", { class: "note" },
     el("label", {}, episode.note ? "Note, as it is saved" : "Note", field),
     el("div", { class: "actions" }, action("Save the note", () => remark({ note: field.value }), { id: "save-note" })));
 }
 
-/** What was said of a stream, and that an anomaly in the time shown was missed. */
+/** What was said of a stream, and that an anomaly in the time shown was missed; `range()` is that time, which moves on. */
 export function ofStream(stream, detector, said, may, range, changed) {
-  const seconds = range.end - range.start;
-  const missed = () => send("POST", feedbackPath({ stream, detector }), { kind: "missed", time: String(range.start), seconds }).then(changed);
+  const seconds = lengthOf(range());
+  const missed = () => {
+    const shown = range();
+    return send("POST", feedbackPath({ stream, detector }), { kind: "missed", time: String(shown.start), seconds: lengthOf(shown) }).then(changed);
+  };
   return [
     said.length
       ? el("ul", { class: "said" }, said.map(one => el("li", {}, sentence(one), " ", may && !one.undone && takeBackOf(one, changed))))
@@ -89,11 +92,13 @@ export function ofStream(stream, detector, said, may, range, changed) {
   ];
 }
 
+const lengthOf = ({ start, end }) => end - start;
+
 const takeBackOf = (one, changed) =>
   action("Take back", () => send("DELETE", `${streamPath(one.stream)}/feedback/${one.id}?detector=${encodeURIComponent(one.detector)}`).then(changed));
 
 function sentence(one) {
-  const at = el("strong", {}, `${when(secondsOf(one.time))} ${zone()}`);
+  const at = el("strong", {}, whenThere(secondsOf(one.time)));
   const what = one.kind === "false"
     ? el("a", { href: href("episodes", one.episode) }, "was no anomaly")
     : "was a missed anomaly";

@@ -1,10 +1,10 @@
 // Mutes: whose anomalies alarm nobody, and when; on a page of their own and beside a stream.
 
-import { get, send } from "./api.js";
+import { get, send, session } from "./api.js";
 import { isReplay, known, present } from "./clock.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
 import { action, mayChange, onlyLooks } from "./feedback.js";
-import { lasted, secondsOf, when, zone } from "./format.js";
+import { lasted, secondsOf, when, whenThere, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { streamLink } from "./route.js";
 import { table } from "./table.js";
@@ -14,12 +14,16 @@ const HOUR = 3600;
 const FOR = [["1 hour", HOUR], ["8 hours", 8 * HOUR], ["1 day", 24 * HOUR], ["until it is removed", null]];
 const PERIODS = { day: 24 * HOUR, week: 7 * 24 * HOUR };
 const EVERY = [["", "Once"], ["day", "Every day"], ["week", "Every week"]];
+const AGAIN_MS = 60000; // in which the same click means the same mute
+
+const unsure = new Map(); // mutes that were asked for and may not be everywhere, by what was clicked
 
 export const title = () => "Mutes";
 
 export async function show(place, _, signal) {
   const list = el("section", { "aria-label": "Mutes" });
   const may = await mayChange();
+  signal.throwIfAborted(); // another page is there by now
   refill(place, el("h1", {}, "Mutes"),
     el("p", { class: "soft" }, "What is muted is scored and kept as ever, and alarms nobody. Times are those of the events."),
     list, may ? el("section", {}, el("h2", {}, "A new one"), form(() => again())) : onlyLooks("mute, or to end a mute,"));
@@ -31,17 +35,39 @@ export async function show(place, _, signal) {
       return { items, minute: Math.floor(present() / 60) }; // what is left is told anew
     },
     draw: ({ items }) => refill(list,
-      isReplay() && el("p", { class: "soft" }, `The newest event is of ${when(present())} ${zone()}: “now” is then.`),
+      isReplay() && el("p", { class: "soft" }, `The newest event is of ${whenThere(present())}: “now” is then.`),
       items.length ? listed(items, may, () => again()) : nothing("Nothing is muted.")),
   });
 }
 
-/** What mutes a stream, and how to mute it from its newest event on. */
+/**
+ * Mute. One that was not answered well may be there all the same: at another click soon after it is
+ * sent as it was, with its id, so that it is one.
+ */
+async function sendMute(clicked, terms) {
+  const before = unsure.get(clicked);
+  const again = before && performance.now() - before.at < AGAIN_MS;
+  const sent = again ? before : { at: performance.now(), terms: { ...terms, id: newId() } };
+  unsure.set(clicked, sent);
+  try {
+    const told = await send("POST", PAGE, sent.terms);
+    if (!told.unreachable.length) unsure.delete(clicked);
+    return told;
+  } catch (error) {
+    if (error.status >= 400 && error.status < 500) unsure.delete(clicked); // refused
+    throw error;
+  }
+}
+
+const newId = () => [...crypto.getRandomValues(new Uint32Array(4))].map(n => n.toString(36)).join("-"); // randomUUID asks for TLS
+
+/** What mutes a stream, and how to mute it from its newest event on, which `newest()` tells. */
 export function ofStream(stream, detector, newest, items, may, changed) {
   const mute = seconds => {
-    const start = new Date(newest * 1000).toISOString();
-    const end = seconds === null ? null : new Date((newest + seconds) * 1000).toISOString();
-    return send("POST", PAGE, { stream, detector, start, end }).then(told => { changed(); complain(told); });
+    const from = newest();
+    const start = new Date(from * 1000).toISOString();
+    const end = seconds === null ? null : new Date((from + seconds) * 1000).toISOString();
+    return sendMute(JSON.stringify([stream, detector, seconds]), { stream, detector, start, end }).then(told => { changed(); complain(told); });
   };
   return [
     items.length ? listed(items, may, changed) : el("p", { class: "soft" }, "Nothing mutes it."),
@@ -50,8 +76,13 @@ export function ofStream(stream, detector, newest, items, may, changed) {
   ];
 }
 
-/** What concerns a stream. */
-export const mutesOf = (stream, detector, signal) => get(PAGE, { stream, detector }, signal).then(({ items }) => items);
+/** What concerns a stream; not `ours` is what the page's key may not remove, as it is of more streams than that. */
+export async function mutesOf(stream, detector, signal) {
+  const { items } = await get(PAGE, { stream, detector }, signal);
+  const { detector: only, prefix } = await session.who();
+  const ours = one => (only === null || only === one.detector) && (one.stream ?? (one.pattern ?? "").split(/[*?]/)[0]).startsWith(prefix);
+  return items.map(one => ({ ...one, ours: ours(one) }));
+}
 
 function complain({ unreachable }) {
   if (unreachable.length) throw new Error(`did not reach ${unreachable.join(", ")}: try again`);
@@ -67,7 +98,7 @@ function listed(items, may, changed) {
     { title: "Until before", kind: "time", cell: one => (one.end === null ? "it is removed" : when(secondsOf(one.end))) },
     { title: "Again", cell: one => (one.every === null ? "no" : `every ${one.every}`) },
     { title: "Note", kind: "words", cell: one => (one.note ? nameOf(one.note) : "–") },
-    ...(may ? [{ title: "Remove", kind: "said-itself", cell: one => action("Remove", () => remove(one), { "aria-label": `Remove the mute of ${one.stream ?? one.pattern ?? "all streams"}` }) }] : []),
+    ...(may ? [{ title: "Remove", kind: "said-itself", cell: one => one.ours !== false && action("Remove", () => remove(one), { "aria-label": `Remove the mute of ${one.stream ?? one.pattern ?? "all streams"}` }) }] : []),
   ], items);
 }
 
@@ -99,10 +130,11 @@ function form(changed) {
   const note = el("input", { id: "mute-note", maxlength: 2000, autocomplete: "off" });
   const add = async () => {
     if (!pattern.value) throw new Error("say which streams, * for all");
-    const told = await send("POST", PAGE, {
+    const terms = {
       pattern: pattern.value, features: features.value.split(",").map(name => name.trim()).filter(Boolean),
       start: utc(start.value), end: utc(end.value), every: every.value || null, note: note.value || null,
-    });
+    };
+    const told = await sendMute(JSON.stringify(terms), terms);
     changed();
     complain(told);
   };

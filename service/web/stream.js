@@ -4,7 +4,7 @@ import { get, streamPath } from "./api.js";
 import { Charts } from "./charts.js";
 import { el, facts, nameOf, nothing, refill, trouble } from "./dom.js";
 import { episodeTable } from "./episodes.js";
-import { bytes, count, lasted, number, percent, plural, scoreText, secondsOf, when, zone } from "./format.js";
+import { bytes, count, lasted, number, percent, plural, scoreText, secondsOf, when, whenThere } from "./format.js";
 import { mayChange, ofStream, saidOf } from "./feedback.js";
 import { keepFresh } from "./fresh.js";
 import { gates } from "./gates.js";
@@ -24,7 +24,7 @@ export async function show(place, { name, query }, signal) {
   const parts = Object.fromEntries(["verdict", "charts", "episodes", "said", "mutes", "memory"].map(part => [part, el("div", {})]));
   const heading = el("h1", {}, nameOf(name));
   const detail = await get(streamPath(name), { detector }, signal);
-  const newest = secondsOf(detail.time);
+  let newest = secondsOf(detail.time); // it moves on with the stream
   const range = rangeOf(query, { newest, first: secondsOf(detail.first_time), gap: detail.usual_gap_seconds });
   refill(place,
     el("p", { class: "trail" }, el("a", { href: "#/streams" }, "Streams")), heading, parts.verdict,
@@ -46,13 +46,14 @@ export async function show(place, { name, query }, signal) {
     place: parts.verdict, signal, on: "now", period: 1000,
     load: end => get(streamPath(name), { detector }, end),
     draw: told => {
+      newest = secondsOf(told.time);
       charts.tell({ time: told.time, score: told.score, features: {} });
       refill(parts.verdict, verdict(told));
       refill(parts.memory, memory(told));
     },
   });
-  showSaid(parts.said, name, detail.detector, { ...range, end: range.end ?? newest + 1 }, signal);
-  showMutes(parts.mutes, name, detail.detector, newest, signal);
+  showSaid(parts.said, name, detail.detector, () => ({ ...shown, end: shown.end ?? newest + 1 }), signal);
+  showMutes(parts.mutes, name, detail.detector, () => newest, signal);
   keepFresh({
     place: parts.episodes, signal,
     load: end => get("episodes", { stream: name, detector: detail.detector, start: range.start, end: range.end, limit: EPISODES }, end),
@@ -96,7 +97,7 @@ async function addDetectors(place, name, query, signal) {
 function verdict(told) {
   const severity = severityOf(told.score);
   return el("p", { class: "verdict" },
-    badge(severity), ` score ${scoreText(told.score)} (1 is the threshold) at `, el("strong", {}, `${when(secondsOf(told.time))} ${zone()}`),
+    badge(severity), ` score ${scoreText(told.score)} (1 is the threshold) at `, el("strong", {}, whenThere(secondsOf(told.time))),
     ` · so far ${plural(told.anomalies, "anomalous event")} and ${plural(told.alarms, "alarm")} in ${plural(told.events, "event")}`);
 }
 
