@@ -82,7 +82,7 @@ function say(kind, text) {
 }
 
 function tellState({ now: told, error }) {
-  openEpisodes = told?.open_episodes ?? 0;
+  openEpisodes = told?.open_episodes ?? openEpisodes; // an error says nothing of them
   retitle();
   if (error?.status === 401) return say("trouble", "waiting for a key");
   if (error?.status === 0) return say("trouble", "no connection: the service does not answer");

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { present } from "./clock.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
-import { ago, count, lasted, plural, scoreText, secondsOf, when, zone } from "./format.js";
+import { ago, count, lasted, plural, scoreText, secondsOf, when, whenThere, zone } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { episodeLink, streamLink } from "./route.js";
 import { badge, symbol } from "./severity.js";
@@ -22,7 +22,7 @@ export const title = () => "Episodes";
 
 export function show(place, { query }, signal) {
   const list = el("section", { "aria-label": "Episodes" });
-  const filters = new Filters(PAGE, query);
+  const filters = new Filters(PAGE, query, signal);
   const detectors = el("span", { class: "contents" });
   const form = el("div", { class: "filters" },
     filters.choice("State", "state", STATES), filters.choice("Severity", "severity", SEVERITIES),
@@ -88,7 +88,7 @@ export function episodeCard(episode) {
     episode.began && episode.began !== episode.why && el("p", { class: "soft" }, "at its peak: ", nameOf(episode.why)),
     episode.note && el("p", { class: "soft" }, "noted: ", nameOf(episode.note)),
     el("p", { class: "soft" },
-      "since ", el("strong", {}, `${when(start)} ${zone()}`), ago(start) && ` (${ago(start)})`,
+      "since ", el("strong", {}, whenThere(start)), ago(start) && ` (${ago(start)})`,
       episode.anomalies > 1 && ` · ${duration(episode)} so far`, ` · peak score ${scoreText(episode.score)}`,
       ` · ${plural(episode.anomalies, "anomalous event")}`, isQuiet(episode) && ` · quiet for ${quietFor(episode)}`, episode.acknowledged && " · acknowledged"));
 }

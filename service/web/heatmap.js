@@ -12,6 +12,12 @@ const FULL = 3; // the score of a bar of full height
 const GAP = 1;
 const KEYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -Infinity], End: [0, Infinity] };
 
+/** Null where no score is kept by the instance that was asked: another one may have the stream. */
+function highestOf({ scores }) {
+  const kept = scores.filter(score => score !== null);
+  return kept.length ? Math.max(...kept) : null;
+}
+
 /** `map` is what api/v1/heatmap says; the row with the highest score comes first. */
 export class HeatMap {
   constructor(place, signal) {
@@ -27,8 +33,7 @@ export class HeatMap {
   draw(map, detector, range) {
     this.map = map;
     this.resized.disconnect();
-    const highest = ({ scores }) => Math.max(0, ...scores.filter(score => score !== null));
-    const rows = map.rows.map(row => ({ ...row, highest: highest(row) })).sort((a, b) => b.highest - a.highest);
+    const rows = map.rows.map(row => ({ ...row, highest: highestOf(row) })).sort((a, b) => (b.highest ?? -1) - (a.highest ?? -1));
     this.rows = rows.map((row, n) => this.#row(row, n, streamLink(row.stream, { detector, range })));
     this.readout = el("p", { class: "readout", "aria-live": "polite" }, "Each bar is the highest score in its time; the line is the threshold.");
     const more = el("details", { id: "heat-table" }, el("summary", { id: "heat-as-table" }, "Show as table"));
@@ -50,7 +55,7 @@ export class HeatMap {
     const link = el("a", { href, keydown: event => this.#key(event, n) }, nameOf(stream));
     const line = el("tr", {},
       el("th", { scope: "row" }, link),
-      el("td", { "data-name": "highest score" }, badge(severityOf(highest), keptScore(highest))),
+      el("td", { "data-name": "highest score" }, highest === null ? el("span", { class: "soft" }, "– none kept here") : badge(severityOf(highest), keptScore(highest))),
       el("td", { class: "strip" }, canvas));
     const row = { stream, scores, canvas, link, line };
     canvas.addEventListener("pointermove", event => this.#point(row, this.#at(event)));
@@ -94,8 +99,8 @@ export class HeatMap {
     const from = this.map.start + column * size;
     const score = row.scores[column] ?? null;
     this.readout.replaceChildren(
-      nameOf(row.stream), ` · ${when(from)} to ${when(from + size).slice(11)} ${zone()} · `,
-      score === null ? "no event" : `highest score ${keptScore(score)}, ${severityOf(score)}`);
+      nameOf(row.stream), ` · ${when(from)} to ${when(from + size).slice(11)} ${zone(from)} · `,
+      score === null ? "no event is kept here" : `highest score ${keptScore(score)}, ${severityOf(score)}`);
   }
 
   #key(event, n) {

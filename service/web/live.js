@@ -30,6 +30,7 @@ function set(state) {
   link = state;
   tell("link", state);
   poll();
+  if (state === "live") tell("told", { event: state }); // what came while nobody listened
 }
 
 /** Read until it breaks, then again after a wait that doubles while nothing comes. */

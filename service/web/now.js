@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { el, nameOf, nothing, refill } from "./dom.js";
 import { known } from "./clock.js";
 import { episodeCard, episodeTable, isQuiet, QUIET } from "./episodes.js";
-import { count, number, secondsOf, when, zone } from "./format.js";
+import { count, number, secondsOf, whenThere } from "./format.js";
 import { keepFresh } from "./fresh.js";
 import { HeatMap } from "./heatmap.js";
 import { live } from "./live.js";
@@ -13,11 +13,13 @@ import { badge, symbol } from "./severity.js";
 import { empty } from "./streams.js";
 import { waitsFor } from "./words.js";
 
-const MOST_OPEN = 50; // looked at; more are counted
+const MOST_OPEN = 50; // of the newest, and of each of the worse severities, are looked at; more are counted
+const WORSE = ["critical", "major"];
 const SOON_MS = 700; // an episode is seen within a second
 const MOST_QUIET = 3; // are shown like others; more are folded
 const CARDS = 5; // of an incident, the worst ones
 const LATELY = 5;
+const MOST_ENDED = 50; // looked at
 const ROWS = 20;
 const ANOMALOUS = 50; // episodes whose streams come first
 const COLUMNS = 60;
@@ -40,23 +42,38 @@ export function show(place, { query }, signal) {
   keepFresh({ place: parts.open, signal, period: SOON_MS, load: openOnes, draw: ones => { found = ones; head(); refill(parts.open, opened(ones)); } });
   keepFresh({
     place: parts.lately, signal,
-    load: end => get("episodes", { state: "closed", limit: LATELY }, end),
-    draw: ({ items }) => refill(parts.lately, items.length ? episodeTable(items) : nothing("No episode has ended so far.")),
+    load: end => endedLately(end),
+    draw: items => refill(parts.lately, items.length ? episodeTable(items) : nothing("No episode has ended so far.")),
   });
   heat(parts.heat, span, signal);
 }
 
 /** Open episodes, the most severe first, in the incidents that they are part of; many quiet ones apart. */
 async function openOnes(signal) {
-  const { items: open, next_cursor: more } = await get("episodes", { state: "open", limit: MOST_OPEN }, signal);
+  const newest = await get("episodes", { state: "open", limit: MOST_OPEN }, signal);
+  const more = newest.next_cursor !== null;
+  const open = more ? await withWorse(newest.items, signal) : newest.items;
   await known; // what time it is
   const stale = open.filter(isQuiet);
   const quiet = stale.length > MOST_QUIET ? stale : [];
   const items = open.filter(one => !quiet.includes(one));
   const start = items.map(one => one.start).sort()[0];
   const incidents = items.length > 1 ? (await get("incidents", { start }, signal)).items : [];
-  const total = more === null ? open.length : (await get("now", {}, signal)).open_episodes;
+  const total = !more ? open.length : (await get("now", {}, signal)).open_episodes;
   return { items, quiet, total, incidents };
+}
+
+/** With the worse ones that are behind them: an old one is not hidden by many that are minor. */
+async function withWorse(newest, signal) {
+  const pages = await Promise.all(WORSE.map(severity => get("episodes", { state: "open", severity, limit: MOST_OPEN }, signal)));
+  const all = [...newest, ...pages.flatMap(({ items }) => items)];
+  return [...new Map(all.map(one => [one.id, one])).values()];
+}
+
+/** By their end: one that began long before the others may have ended last. */
+async function endedLately(signal) {
+  const { items } = await get("episodes", { state: "closed", limit: MOST_ENDED }, signal);
+  return items.sort((a, b) => secondsOf(b.end) - secondsOf(a.end)).slice(0, LATELY);
 }
 
 /** What is open; that nothing is, is good news only while somebody watches. */
@@ -71,10 +88,10 @@ function openHeadline({ items, quiet, total }) {
   const worst = worstOf([...items, ...quiet]);
   const counted = ORDER.map(name => [name, items.filter(one => one.severity === name).length]).filter(([, n]) => n);
   const looked = items.length + quiet.length;
-  const newest = total > looked ? `, of the newest ${looked}` : ":";
+  const among = total > looked ? ", among them" : ":";
   const told = [...counted.map(([name, n]) => `${n} ${name}`), ...(quiet.length ? [`${quiet.length} quiet for ${QUIET}`] : [])];
   const words = looked
-    ? `${count(total)} ${total === 1 ? "episode" : "episodes"} open${newest} ${told.join(", ")}`
+    ? `${count(total)} ${total === 1 ? "episode" : "episodes"} open${among} ${told.join(", ")}`
     : "No episode is open";
   return el("h1", { class: `headline ${worst}` }, symbol(worst), words);
 }
@@ -105,7 +122,7 @@ function opened({ items, quiet, total, incidents }) {
 function incident(group) {
   const start = group.map(one => one.start).sort()[0];
   return el("section", { class: "incident" },
-    el("h3", {}, `${group.length} episodes at the same time`, el("span", { class: "soft" }, ` since ${when(secondsOf(start))} ${zone()}`)),
+    el("h3", {}, `${group.length} episodes at the same time`, el("span", { class: "soft" }, ` since ${whenThere(secondsOf(start))}`)),
     group.slice(0, CARDS).map(episodeCard),
     group.length > CARDS && el("p", {}, el("a", { href: href("episodes", null, { state: "open" }) }, `and ${count(group.length - CARDS)} more`)));
 }
@@ -148,13 +165,14 @@ function heat(place, span, signal) {
       const { items } = await get("streams", { sort: "score", limit: ROWS }, end);
       if (!items.length) return null;
       const newest = Math.max(...items.map(one => secondsOf(one.time))) + 1; // its own cell holds it
-      const time = { start: newest - SPANS[span][1], end: newest };
-      const asked = { ...time, detector: items[0].detector, limit: ANOMALOUS };
+      const time = { start: Math.max(0, newest - SPANS[span][1]), end: newest };
+      const { detector } = items[0]; // each is of the same one
+      const asked = { ...time, detector, limit: ANOMALOUS };
       const { items: episodes } = await get("episodes", asked, end); // whose streams may be calm again
       const worst = episodes.sort((a, b) => b.score - a.score);
       const stream = [...new Set([...worst, ...items].map(one => one.stream))].slice(0, ROWS);
-      return get("heatmap", { ...time, stream, columns: COLUMNS }, end);
+      return { detector, map: await get("heatmap", { ...time, detector, stream, columns: COLUMNS }, end) };
     },
-    draw: told => (told ? map.draw(told, null, span) : refill(place, empty())),
+    draw: told => (told ? map.draw(told.map, told.detector, span) : refill(place, empty())),
   });
 }

@@ -16,7 +16,7 @@ export const title = () => "Streams";
 
 export function show(place, { query }, signal) {
   const list = el("section", { "aria-label": "Streams" });
-  const filters = new Filters(PAGE, query);
+  const filters = new Filters(PAGE, query, signal);
   const form = el("div", { class: "filters" }, filters.search("Search", "search"), filters.choice("Sort by", "sort", ORDERS));
   refill(place, el("h1", {}, "Streams"), form, list);
   if (query.get("focus")) place.querySelector("#find-search").focus();
@@ -33,13 +33,13 @@ function listed({ items, next_cursor: next, unreachable }, query) {
   if (!items.length) return [missing, query.get("search") ? nothing("No stream's name has this in it.") : empty()];
   const cut = (query.get("sort") === "score" || query.get("search")) && items.length === LIMIT;
   const note = cut && el("p", { class: "soft" }, `The ${LIMIT} with the highest scores. Search for others by a part of their names.`);
-  return [missing, note, table("Streams", columns(query.get("detector")), items), pager(PAGE, query, next)];
+  return [missing, note, table("Streams", columns(), items), pager(PAGE, query, next)];
 }
 
 export const empty = () => nothing("Waiting for the first event: POST it to ", el("code", {}, "api/v1/events"), " or produce it to the topic. ", el("a", { href: "docs" }, "How"));
 
-const columns = detector => [
-  { title: "Stream", kind: "stream", cell: one => el("a", { href: streamLink(one.stream, { detector }) }, nameOf(one.stream)) },
+const columns = () => [
+  { title: "Stream", kind: "stream", cell: one => el("a", { href: streamLink(one.stream, { detector: one.detector }) }, nameOf(one.stream)) },
   { title: "State", cell: one => badge(severityOf(one.score)) },
   { title: "Score", kind: "n", cell: one => scoreText(one.score) },
   { title: "Level", kind: "n", cell: one => scoreText(one.level) },

@@ -32,16 +32,16 @@ export function pager(page, query, next) {
 
 /**
  * What a list is filtered by. A change goes into `query` and into the address, without a new page:
- * the field that somebody writes in stays; then `reload` is called.
+ * the field that somebody writes in stays; then `reload` is called. `signal` is the page's.
  */
 export class Filters {
-  constructor(page, query) {
-    this.page = page;
-    this.query = query;
+  constructor(page, query, signal) {
+    Object.assign(this, { page, query, signal });
     this.reload = () => {};
   }
 
   set(name, value) {
+    if (this.signal.aborted) return; // the address is another page's by now
     for (const gone of ["cursor", "focus"]) this.query.delete(gone);
     if (value === "") this.query.delete(name);
     else this.query.set(name, value);

@@ -7,13 +7,13 @@ import re
 import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from axe_playwright_python import base as axe
 from playwright.sync_api import expect
 
-from service.clock import parse_time
+from service.clock import format_time, parse_time
 from service.keys import Keys
 from tests.processes import Wakeful, wakeful
 from tests.web.conftest import HOSTILE, NDJSON, START, Looked, send, stream_view, waves
@@ -173,6 +173,47 @@ def test_the_first_view_shows_open_episodes_the_worst_first(
     assert "web-1" in " ".join(looked.page.locator(".episode").all_inner_texts())
 
 
+def test_an_old_critical_episode_is_not_hidden_by_many_minor_ones(
+    looked: Looked, served: Wakeful
+) -> None:
+    """Nor is a long one that ended last by those that began later."""
+    one = worst_episode(served)
+    present = served.get("/api/v1/now")["event_time"]
+
+    def made(name: str, severity: str, start: float, end: float, state: str) -> dict[str, Any]:
+        times = {"start": format_time(start), "end": format_time(end)}
+        score = {"critical": 3.0, "major": 2.0, "minor": 1.0}[severity]
+        said = {"severity": severity, "score": score, "state": state}
+        return {**one, "id": name, "stream": name, **said, **times}
+
+    def at(n: int, severity: str = "minor", state: str = "open") -> dict[str, Any]:
+        start = present - 600 + n
+        return made(f"{severity}-{state}-{n}", severity, start, start + 100, state)
+
+    long = made("long", "minor", present - 2 * 86_400, present - 60, "closed")
+
+    def answer(route: Any) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        if asked["state"] == ["closed"]:
+            items = [at(n, state="closed") for n in range(9, 0, -1)] + [long]
+            return route.fulfill(json={"items": items[: int(asked["limit"][0])]})
+        severity = asked.get("severity", ["minor"])[0]
+        items = [at(n, severity) for n in range(1 if "severity" in asked else 50)]
+        return route.fulfill(json={"items": items, "next_cursor": "7"})
+
+    def many(route: Any) -> None:
+        route.fulfill(json={**route.fetch().json(), "open_episodes": 120})
+
+    looked.page.route("**/api/v1/episodes?*state=*", answer)
+    looked.page.route("**/api/v1/now", many)
+    looked.open("#/", "among them 1 critical, 1 major, 50 minor")
+    expect(looked.page.locator(".episode .word").first).to_have_text("critical")
+    lately = looked.page.locator(".part-lately tbody tr")
+    expect(lately).to_have_count(5)
+    expect(lately.first).to_contain_text("long")
+    looked.page.unroute_all(behavior="wait")
+
+
 def test_episodes_of_streams_that_fell_silent_are_quiet(looked: Looked, served: Wakeful) -> None:
     """Nothing closes them. A few are shown as others are, many do not stand among those."""
     names = [f"silent-{n}" for n in range(4)]
@@ -211,6 +252,25 @@ def test_the_heat_map_has_the_streams_that_were_anomalous_first(
     expect(rows.locator(".badge")).to_contain_text(re.compile(r"[1-9]"))
     highest = [float(one) for one in looked.page.locator("table.heat .badge").all_inner_texts()]
     assert highest == sorted(highest, reverse=True)
+
+
+def test_a_stream_whose_scores_another_instance_keeps_is_not_called_normal(
+    looked: Looked,
+) -> None:
+    def empty(route: Any) -> None:
+        told = route.fetch().json()
+        first = told["rows"][0]
+        first["scores"] = [None] * len(first["scores"])
+        route.fulfill(json=told)
+
+    looked.page.route("**/api/v1/heatmap?*", empty)
+    looked.open("#/?span=1d", "open")
+    rows = looked.page.locator("table.heat tbody tr")
+    expect(rows.last).to_contain_text("none kept here")
+    expect(rows.last.locator(".badge")).to_have_count(0)
+    expect(rows.first.locator(".badge")).to_have_count(1)
+    assert "detector=default" in rows.first.locator("a").get_attribute("href")
+    looked.page.unroute_all(behavior="wait")
 
 
 INKED = """([canvas, ink]) => {
@@ -455,6 +515,95 @@ def test_what_the_memory_kept_and_let_go_is_asked_for_once_it_is_opened(
     assert violations(looked.page) == []
 
 
+def test_buttons_are_about_what_is_shown_when_they_are_clicked(
+    looked: Looked, served: Wakeful
+) -> None:
+    """The page was opened two hours before, when another event was the worst one shown."""
+    stream, page = "goes-on", looked.page
+    events = waves(stream, 420)
+    events[290]["cpu"] += 5.0
+    events[400]["cpu"] += 0.6
+    send(served, events[:300])
+    looked.open(stream_view(stream, "?range=1h"), stream)
+    expect(page.locator("dl.facts").first).to_contain_text("300")
+    send(served, events[300:])
+    expect(page.locator("dl.facts").first).to_contain_text("420")
+    newest = events[-1]["time"]
+    expect(page.locator(".readout")).to_contain_text(format_time(newest)[11:19])
+    page.get_by_role("button", name="8 hours").click()
+    expect(page.get_by_role("row", name=stream)).to_be_visible()
+    (made,) = served.get(f"/api/v1/mutes?stream={stream}")["items"]
+    assert (parse_time(made["start"]), parse_time(made["end"])) == (newest, newest + 8 * 3600)
+    served.delete(f"/api/v1/mutes/{made['id']}")
+    page.get_by_role("button", name="missed anomaly").click()
+    expect(page.locator(".said")).to_contain_text("was a missed anomaly")
+    (said,) = served.get(f"/api/v1/feedback?stream={stream}")["items"]
+    assert parse_time(said["time"]) == pytest.approx(events[400]["time"], abs=1.0)
+
+
+def test_a_mute_that_was_not_answered_is_one_at_a_second_click(
+    looked: Looked, served: Wakeful
+) -> None:
+    looked.expected = ("503",)
+    stream, page = "slow-to-mute", looked.page
+    send(served, waves(stream, 30))
+    answers = iter([503])
+
+    def late(route: Any) -> None:
+        reply = route.fetch()
+        problem = {"status": 503, "detail": "it has begun"}
+        if route.request.method == "POST" and next(answers, None):
+            return route.fulfill(status=503, json=problem)
+        return route.fulfill(response=reply)
+
+    page.route("**/api/v1/mutes*", late)
+    looked.open(stream_view(stream), stream)
+    button = page.get_by_role("button", name="8 hours")
+    button.click()
+    expect(page.get_by_role("alert").filter(has_text="it has begun")).to_be_visible()
+    button.click()
+    expect(page.get_by_role("row", name=stream)).to_be_visible()
+    (made,) = served.get(f"/api/v1/mutes?stream={stream}")["items"]
+    served.delete(f"/api/v1/mutes/{made['id']}")
+    page.unroute_all(behavior="wait")
+
+
+FORMATTED = """async ([address, name, values]) => {
+  localStorage.setItem("times", "local");
+  const format = await import(`${address}/web/format.js`);
+  return values.map(value => format[name](value));
+}"""
+
+
+def test_numbers_that_differ_look_different(looked: Looked) -> None:
+    open_view(looked, "streams")
+    numbers = {100_100.4: "100,100", 100_098: "100,098", -12_345: "-12,345", 123.456: "123.5"}
+    scores = {0.5: "0.50", 0.996: "0.99", 1.0: "1.00", 2.504: "2.50"}
+    for name, told in (("number", numbers), ("scoreText", scores)):
+        asked = [looked.address, name, list(told)]
+        assert looked.page.evaluate(FORMATTED, asked) == list(told.values())
+
+
+def test_a_local_time_is_told_with_the_offset_that_it_had(served: Wakeful, browser: Any) -> None:
+    context = browser.new_context(timezone_id="Europe/Berlin")
+    page = context.new_page()
+    page.goto(served.address)
+    winter, summer = 1_767_225_600, 1_782_864_000
+    told = page.evaluate(FORMATTED, [served.address, "whenThere", [winter, summer]])
+    assert told == ["2026-01-01 01:00:00 UTC+01:00", "2026-07-01 02:00:00 UTC+02:00"]
+    context.close()
+
+
+def test_times_near_1970_are_shown(looked: Looked, served: Wakeful) -> None:
+    send(served, waves("the-first-hour", 40, start=60.0))
+    looked.open(stream_view("the-first-hour", "?range=7d"), "the-first-hour")
+    expect(looked.page.locator("figure canvas").first).to_be_visible()
+    looked.page.get_by_role("link", name="Wider").click()
+    looked.page.wait_for_url(re.compile("start=0.000"))
+    expect(looked.page.locator("figure canvas").first).to_be_visible()
+    expect(looked.page.locator(".trouble")).to_have_count(0)
+
+
 def test_new_events_appear_by_themselves(looked: Looked, served: Wakeful) -> None:
     stream = "growing"
     events = waves(stream, 320)
@@ -692,6 +841,34 @@ def test_a_person_says_what_an_episode_was(looked: Looked, served: Wakeful) -> N
     looked.open(view, "web-2")
     page.get_by_role("button", name="Acknowledged").click()
     expect(page.locator("#acknowledge")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_note_that_somebody_writes_is_kept_while_all_around_it_changes(
+    looked: Looked, served: Wakeful
+) -> None:
+    stream, page = "noted", looked.page
+    send(served, waves(stream, 400, broken=1))
+    episode = quote(worst_episode(served, stream)["id"], safe="")
+    looked.open(f"#/episodes/{episode}", stream)
+    field, seen = page.get_by_label("Note"), page.locator("#acknowledge")
+    field.fill("the pump, and")
+    seen.click()
+    expect(seen).to_have_attribute("aria-pressed", "true")
+    expect(field).to_have_value("the pump, and")
+    field.focus()
+    said = json.dumps({"acknowledged": False}).encode()
+    patch = urllib.request.Request(  # noqa: S310 - http, ours
+        f"{served.address}/api/v1/episodes/{episode}",
+        said,
+        {"content-type": "application/json"},
+        method="PATCH",
+    )
+    urllib.request.urlopen(patch).close()  # noqa: S310
+    expect(seen).to_have_attribute("aria-pressed", "false")
+    page.keyboard.type(" its valve")
+    expect(field).to_have_value("the pump, and its valve")
+    page.get_by_role("button", name="Save the note").click()
+    expect(page.get_by_label("Note, as it is saved")).to_have_value("the pump, and its valve")
 
 
 def test_a_missed_anomaly_is_said_where_it_is_seen(looked: Looked, served: Wakeful) -> None:
