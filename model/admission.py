@@ -19,7 +19,6 @@ REPEATED = 3  # the same time and the same values as the stream's last event
 GAP_WEIGHT = 0.02
 PACE_CLIP = 20.0  # mean gaps: a longer silence counts as so many
 SHORTEST_GAP = 1e-3  # seconds
-YOUNG = 10  # events
 LATE_RUN = 10  # late events in a row that turn the stream's clock back
 
 F64 = npt.NDArray[np.float64]
@@ -113,8 +112,6 @@ def follow_pace(row: np.void, gap: float, weight: float) -> None:
     if row["pace"] > 0.0:
         overall = (row["time"] - gap - row["first_time"]) / row["events"]
         mean = min(mean, PACE_CLIP * max(row["pace"], overall, SHORTEST_GAP))
-        if row["events"] < YOUNG and PACE_CLIP * mean < row["pace"]:
-            row["pace"] = mean  # a trial event long before is no pace either
         row["pace"] += (1.0 - (1.0 - weight) ** row["waiting"]) * (mean - row["pace"])
     else:
         row["pace"] = mean

@@ -144,12 +144,12 @@ def test_the_whole_way_works_with_least_rights(
         watched.process.wait_ready()
         watched.feed()
         watched.wait_done()
-        anomalies = watched.process.pages("/api/v1/anomalies")
         assert PASSWORD not in "".join(watched.process.log())
     with Watched(secured, topics, tmp_path, **secured.options(mechanism)) as watched:
         watched.process.wait_for(  # the memories come back from their topic
             lambda: watched.process.get("/api/v1/streams/s-1").get("events") == 101, "memories"
         )
+        anomalies = watched.process.pages("/api/v1/anomalies")
     told = whole(secured, topics)
     assert told[topics.anomalies] == len(anomalies) > 0
     assert told[topics.episodes] > 0

@@ -242,9 +242,3 @@ def test_a_first_event_that_others_are_behind_has_no_gap() -> None:
     seen = watch(table, START_TIME + np.array([0.0, -60.0, 60.0, 120.0]), noisy(0, 4))
     assert np.isfinite(seen.inputs).all()
     assert table.head["gap"][0] == pytest.approx(60.0)
-
-
-def test_a_trial_event_long_before_is_not_the_pace() -> None:
-    times = START_TIME + np.r_[0.0, 7 * 86400.0 + 60.0 * np.arange(100)]
-    paces = watch(memory_of(1), times, noisy(0, 101)).paces
-    assert paces[-1] == pytest.approx(60.0, rel=0.2)
