@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from service.errors import StateError, Unavailable
 from service.kafka.hanging import end_hanging
@@ -266,17 +272,19 @@ class Changelog:
         if not wanted:
             return
         with self._telling():
-            count = max(len(self._read().partitions_for_topic(topic) or ()), number + 1)
             admin = self._admin_client()
-            there = {one["name"]: len(one["partitions"]) for one in admin.describe_topics()}
+            sizes = _sizes(admin, [topic, *wanted])
+            count = sizes[topic]
+            if count <= number:  # nothing is made by what is not known
+                raise UnknownTopicOrPartitionError(topic)
             for name in wanted:
-                if name not in there:
+                if not sizes[name]:
                     with self._telling(Right("CREATE", TOPIC, name, "make the memories' topic")):
                         _create(admin, name, count)
-                elif there[name] < count:
+                elif sizes[name] < count:
                     with self._telling(Right("ALTER", TOPIC, name, f"have {count} partitions")):
                         admin.create_partitions({name: count})
-                self._partitions[name] = max(count, there.get(name, 0))
+                self._partitions[name] = max(count, sizes[name])
 
     def partitions(self, topics: Subscription) -> list[Partition]:
         """Those of the topics that are read."""
@@ -492,6 +500,17 @@ def _file_idle(kept: Kept, memory: str, found: dict[str, Idle | None]) -> None:
 
 def _message(kept: Kept, key: bytes, value: bytes | None) -> Message:
     return Message(kept.place.topic, key, value, partition=kept.place.partition)
+
+
+def _sizes(admin: Any, topics: Sequence[str]) -> dict[str, int]:
+    """How many partitions topics have, 0 where one is not there. Raises what is told of one."""
+    sizes = {}
+    for one in admin.describe_topics(topics):
+        code = one["error_code"]
+        if code not in (0, UnknownTopicOrPartitionError.errno):
+            raise for_code(code)(one["name"])
+        sizes[one["name"]] = len(one["partitions"])
+    return sizes
 
 
 def _create(admin: Any, name: str, partitions: int) -> None:

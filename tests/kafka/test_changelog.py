@@ -90,6 +90,15 @@ def test_memories_come_back_with_the_position_and_the_groups_offset(
     assert kept(bootstrap_servers, topic) == ({"s": b"one", "u": b"tri"}, 9)
 
 
+def test_nothing_is_made_by_a_topic_that_we_cannot_see(bootstrap_servers: str, topic: str) -> None:
+    """It would have too few partitions, and only who may alter it could mend that."""
+    unseen = f"{topic}.unseen"
+    with TemporaryDirectory() as folder, pytest.raises(Unavailable, match="no topic"):
+        Kept(bootstrap_servers, unseen, "g", Path(folder))
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        assert unseen not in admin.list_topics()
+
+
 def test_groups_and_detectors_share_a_topic(bootstrap_servers: str, topic: str) -> None:
     for group, row in (("g", b"one"), ("h", b"two")):
         with opened(bootstrap_servers, topic, group) as store:
