@@ -5,12 +5,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from types import FrameType
 
 import uvicorn
 
 from service.allocator import give_back, tidy
 from service.api.app import create_app, forget_apps
+from service.api.connections import Connection
 from service.bootstrap import Service, build_service
 from service.checks import check_change, check_settings
 from service.errors import SettingsError, WakefulError
@@ -92,6 +94,7 @@ class _Running:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            http=Connection,
             limit_concurrency=settings.max_connections,
             ssl_certfile=settings.tls_cert_file,
             ssl_keyfile=settings.tls_key_file,
@@ -102,6 +105,9 @@ class _Running:
         scheme = "http" if settings.tls_cert_file is None else "https"
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         service.advertise(address)
+        alone = service.pipeline.assignment is None or settings.advertise is not None
+        if not alone and ip_address(host).is_unspecified:
+            log.warning("other instances cannot reach this one: set api.advertise", address=address)
         service.reload = self.reload if reloads.read is not None else None
         self._server = _Server(config, stopping, lambda: announce(address), service.live.close)
         self._stopping = stopping

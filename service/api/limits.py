@@ -1,5 +1,6 @@
 """What one client may ask for: so many requests a second, and bodies that are no larger."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ MOST_CLIENTS = 10_000
 BURST_SECONDS = 2.0
 UNLIMITED = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked for by whoever watches us, who must not be refused."""
+OF_EVENTS = ("/events", "/whatif")
+"""How the paths end whose bodies are events: they look at who asks before they read them."""
+OTHER_BODY_BYTES = 64 * 1024  # at most, of every other path: they are read before
+BODY_SECONDS = 60.0  # in which all of a body is here
 
 
 @dataclass(slots=True)
@@ -46,7 +51,11 @@ class RequestLimits:
             refused = problem(429, detail, headers={"Retry-After": str(int(wait) + 1)})
             await refused(scope, receive, send)
             return
-        await self._app(scope, self._bounded(receive), send)
+        if scope["path"].endswith(OF_EVENTS):
+            most, why = self._body_bytes, " (api.max_body_bytes)"
+        else:
+            most, why = min(self._body_bytes, OTHER_BODY_BYTES), ""
+        await self._app(scope, _bounded(receive, most, why), send)
 
     def _wait(self, client: str, now: float) -> float:
         """The seconds until a client may ask again; 0 where it may now."""
@@ -62,16 +71,27 @@ class RequestLimits:
         bucket.left -= 1.0
         return 0.0
 
-    def _bounded(self, receive: Receive) -> Receive:
-        size = 0
 
-        async def received() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._body_bytes:
-                detail = f"the body is larger than {self._body_bytes} bytes (api.max_body_bytes)"
-                raise HTTPException(413, detail)  # FastAPI hides others that come from here
-            return message
+def _bounded(receive: Receive, most: int, why: str) -> Receive:
+    """A body of so many bytes at most, and not for ever."""
+    size, whole = 0, False
+    until = asyncio.get_running_loop().time() + BODY_SECONDS
 
-        return received
+    async def received() -> Message:
+        nonlocal size, whole
+        if whole:  # what comes now is that the client hangs up
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            detail = f"the body did not come within {BODY_SECONDS:g} seconds"
+            raise HTTPException(408, detail, headers={"Connection": "close"}) from None
+        whole = not message.get("more_body", False)
+        size += len(message.get("body", b""))
+        if size > most:
+            # FastAPI hides other errors that come from here
+            raise HTTPException(413, f"the body is larger than {most} bytes{why}")
+        return message
+
+    return received

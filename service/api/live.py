@@ -52,9 +52,12 @@ def live_router(service: Service) -> APIRouter:
             raise ProblemError(503, "too many listen already; ask /api/v1/episodes now and then")
 
         def still() -> bool:
-            """Whether the key counts; one that was revoked, or is over, ends it."""
+            """Whether the key counts: one that was revoked, or is over, ends it, and so does the
+            first one where none was needed."""
             shown = caller.credential
-            return shown is None or service.keys.find(shown) is not None
+            if shown is None:
+                return not service.keys.asked_for
+            return service.keys.find(shown) is not None
 
         async def told() -> AsyncIterator[bytes]:
             live.listen(wake)  # here, as who leaves before it begins never gets to the end

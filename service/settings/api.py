@@ -47,7 +47,9 @@ class ApiSettings(Section):
         description="Addresses or networks of proxies in front, whose `X-Forwarded-For` and `X-Forwarded-Proto` say who asks.",
     )
     max_connections: int = Field(
-        1000, gt=0, description="Open at the same time; more are refused with 503."
+        1000,
+        gt=0,
+        description="Open at the same time, half of them from one address at most, loopback apart; more are refused.",
     )
     tls_cert_file: Path | None = Field(
         None, description="PEM file of the certificate and its chain; set with the next: HTTPS."

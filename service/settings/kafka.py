@@ -79,7 +79,7 @@ class KafkaSettings(Section):
     options: dict[str, Any] = Field(
         {},
         repr=False,  # there may be a password
-        description="Kafka's own options by Kafka's own names, such as `security.protocol`, passed to every client; for TLS and credentials see docs/kafka-security.md.",
+        description="Options of the clients by their own names, with dots, such as `security.protocol`, passed to every one; for TLS and credentials see docs/kafka-security.md.",
     )
 
     schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
