@@ -1,12 +1,14 @@
 """POST /api/v1/streams/{id}/whatif: what events would come to."""
 
+import asyncio
+
 import numpy as np
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from service.api.elsewhere import Elsewhere
 from service.api.events import CONTENT, records_of, reply_with_scores
-from service.api.problems import ProblemError
+from service.api.problems import RETRY_SECONDS, ProblemError
 from service.api.questions import ask, find_detector, unknown
 from service.api.schemas.events import Ingested
 from service.api.schemas.problem import Problem
@@ -17,12 +19,14 @@ from service.records import Delivery, Partition, RawBatch
 from service.sinks.replies import outcomes_of
 
 MOST_EVENTS = 1000  # the pipeline waits while they are scored
+MOST_AT_ONCE = 4  # that wait for the pipeline together
 NOWHERE: Partition = ("what-if", 0)
 
 
 def whatif_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["streams"])
     elsewhere = Elsewhere(service)
+    places = asyncio.Semaphore(MOST_AT_ONCE)
 
     @router.post(
         "/streams/{stream:path}/whatif",
@@ -44,7 +48,10 @@ def whatif_router(service: Service) -> APIRouter:
             known = memory_of(service, name, stream)
             return None if known is None else known[0].what_if(stream, raw)
 
-        delivery = await ask(service, find)
+        if places.locked():  # scoring goes first
+            raise ProblemError(503, "others ask the same; try again", retry_seconds=RETRY_SECONDS)
+        async with places:
+            delivery = await ask(service, find)
         if delivery is not None:
             outcomes = outcomes_of(delivery, range(len(records)))
             return reply_with_scores([outcomes[i] for i in range(len(records))])

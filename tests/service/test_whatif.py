@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.service.parts import wave
+from tests.service.parts import make_pipeline, raw_batch, wave
 from tests.service.test_api import post, running
 
 
@@ -50,6 +51,23 @@ def test_of_a_stream_that_is_not_known_nothing_is_supposed(client: TestClient) -
     post(client, EVENTS[:1])
     assert supposed(client, "nobody", EVENTS[0])["status"] == 404
     assert client.get("/api/v1/streams/nobody").status_code == 404
+
+
+def test_scoring_goes_on_between_questions() -> None:
+    """However many there are: each time those that have come until then."""
+    pipeline, collected = make_pipeline([raw_batch(wave(5)), raw_batch(wave(5, "t"), 5)])
+    pipeline.restore()
+    asked: list[Future[int]] = []
+
+    def ask() -> int:
+        asked.append(pipeline.ask(ask))  # nobody ever stops asking
+        return collected.scored
+
+    asked.append(pipeline.ask(ask))
+    for _ in range(2):
+        pipeline.run_once()
+    assert collected.scored == 10
+    assert len(asked) < 10
 
 
 def test_too_much_is_refused(client: TestClient) -> None:
