@@ -4,6 +4,7 @@
     ├── SettingsError      the configuration is wrong: say where, exit 2
     ├── RecordRejected     one record is bad: count it, keep it in the dead letters, go on
     ├── Unavailable        a dependency is away: say so, try again
+    │   └── Unsaved        what was asked for is done, and is saved once it is back
     ├── Unsettled          what was written may count or not: take the memories from the store again
     └── StateError         the stored memories cannot be used: stop, nothing is overwritten
 
@@ -31,6 +32,10 @@ class RecordRejected(WakefulError):
 
 class Unavailable(WakefulError):
     """A dependency does not answer now."""
+
+
+class Unsaved(Unavailable):
+    """A memory was changed, and cannot be saved now: the next checkpoint saves it."""
 
 
 class Unsettled(WakefulError):

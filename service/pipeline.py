@@ -23,7 +23,7 @@ from service.assignment import Assignment
 from service.clock import now
 from service.decoding.json import Decoded
 from service.detector import NONE, Detector, Processed
-from service.errors import StateError, Unavailable, Unsettled, WakefulError
+from service.errors import StateError, Unavailable, Unsaved, Unsettled, WakefulError
 from service.memory.store import Changed, Checkpoint, Idle, Positions, StateStore, owner_of
 from service.mutes import Mutes
 from service.pace import Pace
@@ -228,7 +228,7 @@ class Pipeline:
 
     def reset(self, name: str, stream: str) -> bool:
         """Let a stream of a detector begin anew, and save it; False where it is not known here.
-        Unavailable where it cannot be saved now: the next checkpoint does."""
+        Unsaved where it cannot be saved now."""
         return self._changed(name, stream, "reset", lambda detector: detector.reset(stream))
 
     def rewind(
@@ -268,7 +268,10 @@ class Pipeline:
         found = [change(detector) for detector in self.memories(name)]
         if any(found):
             log.info(what, detector=name, stream=stream)
-            self.checkpoint()
+            try:
+                self.checkpoint()
+            except Unavailable as error:
+                raise Unsaved(str(error)) from error
         return any(found)
 
     def begin(self, partition: Partition, position: int) -> None:
@@ -431,7 +434,7 @@ class Pipeline:
         self.source.start(self.positions)
 
     def _answer(self) -> None:
-        while not self._questions.empty():
+        for _ in range(self._questions.qsize()):  # what comes meanwhile is for the next time
             self._questions.get()()
 
     def _count_memories(self, detector: Detector) -> None:

@@ -12,7 +12,7 @@ from service.api.schemas.problem import Problem
 from service.api.schemas.streams import ResetBody
 from service.api.streams import memory_of
 from service.bootstrap import Service
-from service.errors import Unavailable
+from service.errors import Unsaved
 from service.upgrade import Known
 
 NOTHING = b""
@@ -35,13 +35,22 @@ def reset_router(service: Service) -> APIRouter:
 
         def change() -> Known | None:
             before = memory_of(service, name, stream)
-            if before is not None and service.pipeline.reset(name, stream):
-                audited(service, caller, "reset", f"{name} {stream}", before[1], None)
+            if before is None:
+                return None
+            try:
+                if service.pipeline.reset(name, stream):
+                    note(before)
+            except Unsaved:
+                note(before)
+                raise
             return before
+
+        def note(before: Known) -> None:
+            audited(service, caller, "reset", f"{name} {stream}", before[1], None)
 
         try:
             before = await ask(service, change)
-        except Unavailable as error:
+        except Unsaved as error:
             raise ProblemError(503, f"reset here, not saved yet: {error}; ask again") from None
         if before is not None:
             return ResetBody(stream=stream, detector=name)

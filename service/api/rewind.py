@@ -17,11 +17,12 @@ from service.api.streams import memory_of
 from service.api.turns import Turns
 from service.bootstrap import Service
 from service.detector import Detector
-from service.errors import StateError, Unavailable
+from service.errors import StateError, Unsaved
 from service.memory.store import owner_of
 from service.mutes import Mutes
 from service.records import Partition
 from service.rewind import Asked, Before, memory_before
+from service.upgrade import Known
 
 LONGEST_SECONDS = 60.0  # that reading what is retained may take
 RETRY_SECONDS = 10  # for who comes while another one is under way
@@ -88,14 +89,25 @@ def _go_back(service: Service, caller: Caller, asked: Asked, then: Before) -> di
 
     def change() -> dict[str, Any] | None:
         before = memory_of(service, name, stream)
-        if before is None or not service.pipeline.rewind(name, then.memories, asked.partition):
+        if before is None:
             return None
-        after = memory_of(service, name, stream)
-        told = (None if known is None else known[1] for known in (before, after))
-        audited(service, caller, "rewind", f"{name} {stream}", *told)
+        try:
+            if not service.pipeline.rewind(name, then.memories, asked.partition):
+                return None
+        except Unsaved:
+            note(before)
+            raise
+        after = note(before)
         return None if after is None else {**after[1], "detector": name}
+
+    def note(before: Known) -> Known | None:
+        """What it is now."""
+        after = memory_of(service, name, stream)
+        told = None if after is None else after[1]
+        audited(service, caller, "rewind", f"{name} {stream}", before[1], told)
+        return after
 
     try:
         return ask_in_thread(service, change)
-    except Unavailable as error:
+    except Unsaved as error:
         raise ProblemError(503, f"rewound here, not saved yet: {error}; ask again") from None

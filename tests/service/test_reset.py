@@ -1,5 +1,7 @@
 """A stream begins anew, and stays so after a crash."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -9,7 +11,7 @@ from service.memory.store import Checkpoint, InMemoryStore
 from service.records import RawBatch
 from service.settings.limits import LimitSettings
 from tests.service.parts import Collected, make_pipeline, raw_batch, wave
-from tests.service.test_api import NDJSON, client  # noqa: F401 - a fixture
+from tests.service.test_api import NDJSON, client, running  # noqa: F401 - a fixture
 
 LINES = wave(300, "s", spikes=[195])
 OTHERS = wave(60, "t")
@@ -59,6 +61,25 @@ def test_a_reset_that_cannot_be_saved_says_so() -> None:
     pipeline.run_once()
     with pytest.raises(Unavailable, match="disk full"):
         pipeline.reset("default", "s")
+
+
+def test_who_changed_what_is_noted_where_it_cannot_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Checkpoint) -> None:
+        raise Unavailable("disk full")
+
+    episode = {"kind": "false", "episode": "default:log:0:195"}
+    for service, client in running(tmp_path):  # noqa: F402 - not the fixture
+        client.post("/api/v1/events?scores=true", content=b"\n".join(LINES[:200]), headers=NDJSON)
+        with monkeypatch.context() as broken:
+            broken.setattr(service.pipeline.store, "save", full)
+            for path, body in (("feedback", episode), ("reset", None)):
+                reply = client.post(f"/api/v1/streams/s/{path}", json=body)
+                assert (reply.status_code, "not saved" in reply.text) == (503, True)
+        noted = client.get("/api/v1/audit").json()["items"]
+    assert [one["what"] for one in noted] == ["reset", "feedback"]
+    assert noted[0]["before"]["events"] == 200
 
 
 def test_a_stream_is_reset_over_http(client: TestClient) -> None:  # noqa: F811 - the fixture
