@@ -75,8 +75,11 @@ class Keys:
 
     @property
     def asked_for(self) -> bool:
-        """Whether who has no key may do nothing: where there is one, was one, or must be."""
-        self._required = self._required or self._token is not None or bool(self._known())
+        """Whether who has no key may do nothing: where there is one, was one, or must be. A file
+        without any is left where the last one was revoked."""
+        if not self._required:
+            self._known()  # a file that cannot be read is said
+            self._required = self._token is not None or self._file.exists()
         return self._required
 
     def find(self, credential: str) -> Key | None:
@@ -109,6 +112,8 @@ class Keys:
 
     def revoke(self, identity: str) -> Key | None:
         """The key that counts no more; None where there is none of this id."""
+        if identity not in self._known():
+            return None
         with self._changing() as keys:
             return keys.pop(identity, None)
 
@@ -135,6 +140,9 @@ class Keys:
                 out.write(KEPT.dump_json(list(keys.values()), indent=2) + b"\n")
                 out.flush()
                 os.fsync(out.fileno())
+            if os.geteuid() == 0:  # the service is somebody else, and must be able to read it
+                beside = self._file if self._file.exists() else self._file.parent
+                os.chown(new, beside.stat().st_uid, beside.stat().st_gid)
             new.replace(self._file)
 
 

@@ -316,6 +316,7 @@ def test_a_revoked_key_counts_no_more_at_once(tmp_path: Path) -> None:
         service.keys.revoke(second.split("_")[1])
         assert client.get(f"{API}/now", headers=headers).status_code == 401
         assert client.get(f"{API}/now").status_code == 401, "without its last key it stays closed"
+    assert closed(load_settings(None, {"data_dir": tmp_path})).asked_for, "also after a restart"
     again = CliRunner().invoke(main, ["keys", "revoke", identity, "--data-dir", str(tmp_path)])
     assert (again.exit_code, "no key" in again.output) == (1, True)
 
@@ -402,4 +403,13 @@ def test_a_body_is_bounded_wherever_it_is_sent(tmp_path: Path) -> None:
         note = {"note": "x" * 2000}
         for method, path in (("POST", "/events"), ("POST", "/mutes"), ("PATCH", "/episodes/none")):
             reply = client.request(method, f"{API}{path}", json=note)
-            assert (reply.status_code, "max_body_bytes" in reply.json()["detail"]) == (413, True)
+            assert (reply.status_code, "than 1000" in reply.json()["detail"]) == (413, True)
+
+
+def test_who_shows_no_key_has_nothing_large_read(served: Closed) -> None:
+    """It would be read before anybody asks who they are; events are read after."""
+    large = {"key": "x" * 100_000}
+    for path, status in (("/session", 413), ("/mutes", 413), ("/events", 401)):
+        assert served.ask("POST", path, json=large).status_code == status
+    spaces = b" " * 100_000
+    assert served.ask("POST", "/events", "operator", content=spaces).status_code != 413
