@@ -31,6 +31,10 @@ class Again:
             self._score(self._table, slots, part, values[at : at + AT_ONCE])
             self._seen += len(part)
 
+    def ease(self, tolerance: int) -> None:
+        """From now on as if that had been said of its anomalies, see `model.feedback`."""
+        self._table.head["tolerance"] = tolerance
+
     def supposed(self, time: float, values: F64) -> Structured:
         """(n,) of `model.judge.SCORE`: what each of n events (n, F) would come to, were it the next
         one; nothing changes. Its score is NaN where it would be refused."""

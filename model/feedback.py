@@ -29,6 +29,7 @@ SOON = 200  # events, within which each of those follows the one before
 PER_OCTAVE = 8.0  # steps of a score that is tolerated
 FINER = 32.0  # steps of a threshold that is lowered
 MOST = 127  # steps: 2^15.75 times the threshold, or a sixteenth of it
+SURELY_EASED = 0.95  # of a threshold: it moves by itself a little, with the stream's pace
 SURELY = 0.98  # of a score that was missed: it is kept to 2 %
 
 
@@ -50,6 +51,16 @@ def tolerance_of(said: Iterable[Said]) -> int:
         else:
             tolerance = min(tolerance, -_easing(SURELY * score))
     return tolerance
+
+
+def easing_of(unaided: float, told: float) -> int:
+    """The tolerance at which a threshold was told, where it is another one unaided (both tail
+    probabilities); 0 where nothing was missed, or the two differ by no more than a memory does that
+    was made again."""
+    if not 0.0 < unaided < 1.0 or not 0.0 < told < 1.0:
+        return 0
+    factor = math.log(told) / math.log(unaided)
+    return -_easing(factor) if factor < SURELY_EASED else 0
 
 
 def _tolerating(score: float) -> int:

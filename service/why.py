@@ -13,6 +13,7 @@ import numpy as np
 
 from model.again import Again
 from model.counterfactual import Changed, nearest_normal
+from model.feedback import easing_of
 from model.scorer import Scorer, directions_of
 from model.similar import most_alike
 from model.suppression import rule_table
@@ -141,6 +142,8 @@ def _normal(
     """What would have been normal, or why that is not known."""
     event = _row(anomaly, names, "actual")
     time = parse_time(anomaly["time"])
+    unaided = memory.supposed(time, event[None])[0]
+    memory.ease(easing_of(float(unaided["threshold"]), anomaly["threshold"]))
     again = memory.supposed(time, event[None])[0]
     if (unlike := _unlike(anomaly, again)) is not None:
         return None, unlike

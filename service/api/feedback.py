@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from model.feedback import Said, eased, tolerance_of
+from model.feedback import SURELY_EASED, Said, eased, tolerance_of
 from service.api.access import Asking
 from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
@@ -22,7 +22,6 @@ from service.clock import now, parse_time
 from service.errors import Unavailable
 from service.sinks.history import MOST_SAID
 
-SURELY_EASED = 0.95  # of a threshold: it moves by itself a little, with the stream's pace
 LEAST_MISSED = 0.25  # score
 MOST_POINTS = 5000  # of a stream's past, in which a missed event is looked for
 
@@ -64,9 +63,9 @@ def feedback_router(service: Service) -> APIRouter:
                 "episode": feedback.episode, "time": time, "said": now(),
             }  # fmt: skip
             body = await run_in_threadpool(service.feedback.say, said)
+            of = f"{name} {stream}"
+            await run_in_threadpool(audited, service, caller, "feedback", of, None, body)
             await _follow(service, name, stream)
-        of = f"{name} {stream}"
-        await run_in_threadpool(audited, service, caller, "feedback", of, None, body)
         return FeedbackBody.model_validate(body)
 
     @router.delete(
@@ -89,9 +88,9 @@ def feedback_router(service: Service) -> APIRouter:
             body = await run_in_threadpool(service.feedback.undo, name, stream, wanted)
             if body is None:
                 raise ProblemError(404, f"stream {stream!r} has no feedback {number!r}")
+            of = f"{name} {stream}"
+            await run_in_threadpool(audited, service, caller, "feedback taken back", of, body, None)
             await _follow(service, name, stream)
-        of = f"{name} {stream}"
-        await run_in_threadpool(audited, service, caller, "feedback taken back", of, body, None)
         return FeedbackBody.model_validate(body)
 
     @router.get("/feedback", responses={400: {"model": Problem}})
@@ -130,9 +129,9 @@ def _event_of(service: Service, name: str, stream: str, feedback: Feedback) -> t
             f"threshold of 1: below {LEAST_MISSED} there is nothing that a threshold could tell "
             "from what is normal",
         )
-    return float(curves.scores[loudest]) * _factor(service, name, stream), float(
-        curves.times[loudest]
-    )
+    time = float(curves.times[loudest])
+    # It was scored as it came: by what had been said until then, and not by what was said of it.
+    return float(curves.scores[loudest]) * _factor(service, name, stream, time), time
 
 
 def _peak_of(service: Service, name: str, stream: str, episode: str | None) -> tuple[float, float]:
@@ -157,15 +156,19 @@ def _factor_then(service: Service, name: str, stream: str, episode: dict[str, An
     return then if then < SURELY_EASED else 1.0
 
 
-def _factor(service: Service, name: str, stream: str) -> float:
-    """What the stream's threshold is multiplied with now, by what was said before."""
-    return eased(tolerance_of(_said(service, name, stream)))
+def _factor(service: Service, name: str, stream: str, until: float = math.inf) -> float:
+    """What the stream's threshold is multiplied with, by what was said until then."""
+    return eased(tolerance_of(_said(service, name, stream, until)))
 
 
-def _said(service: Service, name: str, stream: str) -> list[Said]:
-    """All that counts, the oldest first."""
+def _said(service: Service, name: str, stream: str, until: float = math.inf) -> list[Said]:
+    """All that counts of what was said until then (Unix seconds), the oldest first."""
     items, _ = service.feedback.listed(name, stream, None, MOST_SAID)
-    return [Said(one["kind"], one["score"]) for one in reversed(items) if not one["undone"]]
+    return [
+        Said(one["kind"], one["score"])
+        for one in reversed(items)
+        if not one["undone"] and parse_time(one["said"]) <= until
+    ]
 
 
 async def _follow(service: Service, name: str, stream: str) -> None:

@@ -484,6 +484,9 @@ def test_a_missed_anomaly_lowers_the_threshold(client: TestClient) -> None:
     after = client.get("/api/v1/streams/s").json()
     lowered = math.log10(after["threshold"]) / math.log10(before["threshold"])
     assert lowered <= said["score"] * 0.99
+    again = client.post(path, json=asked).json()
+    assert (again["score"], client.get("/api/v1/streams/s").json()) == (said["score"], after)
+    said = again
     client.delete(f"{path}/{said['id']}")
     assert client.get("/api/v1/streams/s").json() == before
 

@@ -59,6 +59,21 @@ def test_the_nearest_normal_value_is_normal_to_the_memory_of_then(tmp_path: Path
             assert supposed(client, event, value=edge + out * 0.02 * band) >= 1.0
 
 
+def test_what_would_be_normal_is_known_too_where_the_threshold_was_lowered(tmp_path: Path) -> None:
+    events = [dict(event) for event in EVENTS]
+    events[350]["value"] += 5.0  # odd, and no anomaly
+    for _, client in running(tmp_path):
+        post(client, events[:420])
+        path = f"/api/v1/streams/{quote('a/b', safe='')}/feedback"
+        missed = {"kind": "missed", "time": str(events[350]["time"] - 1), "seconds": 2}
+        assert client.post(path, json=missed).status_code == 200
+        post(client, events[420:426])
+        told = why(client, newest(client)["id"])
+    assert told["unknown"] is None
+    (one,) = told["counterfactual"]["features"]
+    assert one["nearest"] == one["high"] < one["actual"]
+
+
 def test_a_time_that_was_like_this_is_found_and_says_how_it_was(tmp_path: Path) -> None:
     """A form that came before, at another level and in another scale, both times with a spike."""
     random = np.random.default_rng(1)
