@@ -77,7 +77,7 @@ def _edge(start: float, span: float, looked: F64, normal: Normal) -> float:
     """The last normal value from `start` on in the direction of `span`."""
     ahead = looked[looked > start] if span > 0.0 else looked[looked < start][::-1]
     far = start + 2.0 * span * np.exp2(np.arange(FURTHEST))
-    way = np.r_[start, ahead, far[np.sign(span) * (far - [*ahead, start][-1]) > 0.0]]
+    way = np.r_[start, ahead, far[np.sign(span) * (far - [start, *ahead][-1]) > 0.0]]
     wrong = np.flatnonzero(~normal(way))
     if len(wrong) == 0:
         return float(np.copysign(np.inf, span))
