@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from model.categories import NONE
 from model.config import ModelConfig
@@ -132,7 +132,7 @@ class Artifact:
         self.description = Description.from_json(text, folder / DESCRIPTION)
         self.config = self.description.config
         for name in (WEIGHTS, GRAPH):
-            if self.description.files.get(name) != digest(folder / name):
+            if self.description.files.get(name) != digest((folder / name).read_bytes()):
                 raise ArtifactError(
                     f"{folder / name} is not the file that {DESCRIPTION} was written with: "
                     "it is damaged or of another artifact; copy the whole folder again"
@@ -148,8 +148,16 @@ class Artifact:
         return outputs, after
 
     def weights(self) -> dict[str, F32]:
-        """Of the network, by the names that they have in `model.autoencoder`."""
-        return dict(load_file(self.folder / WEIGHTS))
+        """Of the network, by the names that they have in `model.autoencoder`. ArtifactError where
+        their file is another one by now."""
+        where = self.folder / WEIGHTS
+        try:
+            weights = where.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{where} cannot be read: {error}") from None
+        if digest(weights) != self.description.files[WEIGHTS]:
+            raise ArtifactError(f"{where} is of another artifact by now, which a restart takes")
+        return dict(load(weights))
 
     @property
     def population(self) -> Population | None:
@@ -201,9 +209,9 @@ def folder_of(artifact: Path | None) -> Path:
     return BASE if artifact is None else SHIPPED.get(str(artifact), artifact)
 
 
-def digest(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _open(graph: bytes, where: Path) -> onnxruntime.InferenceSession:

@@ -79,7 +79,7 @@ def write_artifact(
 
 def write_description(description: Description, folder: Path) -> Artifact:
     """Write what is said of the two files that are there, and load the artifact, checked."""
-    digests = {name: digest(folder / name) for name in (WEIGHTS, GRAPH)}
+    digests = {name: digest((folder / name).read_bytes()) for name in (WEIGHTS, GRAPH)}
     text = replace(description, files=digests).to_json()
     (folder / DESCRIPTION).write_text(text, encoding="utf-8")
     return Artifact(folder)

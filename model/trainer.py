@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 
-from model.artifact import Artifact, Description
+from model.artifact import DESCRIPTION, GRAPH, WEIGHTS, Artifact, Description
 from model.autoencoder import Autoencoder
 from model.calibration import calibrate, uncalibrated
 from model.choice import chosen, disturbances_found
@@ -102,11 +103,16 @@ def _written(
     fitted_to = 0.0 if config.cell == "mean" else 1.0 - HELD_OUT
     population = among(best.network, kin, best.series, fitted_to) if kin else None
     description = Description(config, uncalibrated(config), population, record)
-    artifact = write_artifact(best.network.module, description, folder)
-    if kin:
-        return artifact
-    calibrated = calibrate(artifact, best.series, PRIOR_BLOCKS, 1.0 - HELD_OUT)
-    return write_description(calibrated, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".new-") as name:  # what is there stays until then
+        new = Path(name)
+        artifact = write_artifact(best.network.module, description, new)
+        if not kin:
+            calibrated = calibrate(artifact, best.series, PRIOR_BLOCKS, 1.0 - HELD_OUT)
+            write_description(calibrated, new)
+        for part in (WEIGHTS, GRAPH, DESCRIPTION):
+            (new / part).replace(folder / part)
+    return Artifact(folder)
 
 
 def _candidates(config: ModelConfig) -> tuple[Cell, ...]:

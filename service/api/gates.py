@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 
+from model.errors import ArtifactError
 from model.gates import Gates, gates_of
 from service.api.elsewhere import Elsewhere
 from service.api.paging import End, Start, time_of
@@ -69,8 +70,11 @@ def gates_router(service: Service) -> APIRouter:
                 404, f"detector {name} keeps no values of {stream!r} of that time, event by event"
             )
         configured = (find_detector(service, name) if known is None else known[0]).configured
-        with turns.turn():
-            body = _told(configured, kept, min(shown, MOST_EVENTS), feature)
+        try:
+            with turns.turn():
+                body = _told(configured, kept, min(shown, MOST_EVENTS), feature)
+        except ArtifactError as error:
+            raise ProblemError(503, str(error)) from None
         return GatesBody.model_validate(
             {"stream": stream, "detector": name, "truncated": shown > MOST_EVENTS, **body}
         )

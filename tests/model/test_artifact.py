@@ -243,10 +243,20 @@ def test_a_damaged_file_is_refused(copy: Path, name: str, content: bytes) -> Non
 def test_a_graph_that_cannot_be_run_is_refused(copy: Path) -> None:
     """Though its digest fits, it is no graph: the message names it and says to train again."""
     (copy / GRAPH).write_bytes(b"not a graph")
-    edit(copy, lambda body: body["files"].update({GRAPH: digest(copy / GRAPH)}))
+    edit(copy, lambda body: body["files"].update({GRAPH: digest((copy / GRAPH).read_bytes())}))
     message = refusal(copy)
     assert f"{copy / GRAPH} cannot be run" in message
     assert "train the artifact again" in message
+
+
+def test_weights_that_were_changed_since_are_not_taken_for_its_own(copy: Path) -> None:
+    """Though the folder was whole when it was loaded: an artifact may be trained again there."""
+    artifact = Artifact(copy)
+    assert artifact.weights().keys() == Artifact(BASE).weights().keys()
+    for change in (lambda: (copy / WEIGHTS).write_bytes(b"rubbish"), (copy / WEIGHTS).unlink):
+        change()
+        with pytest.raises(ArtifactError, match=WEIGHTS):
+            artifact.weights()
 
 
 def test_the_shipped_graph_says_nothing_of_where_it_was_exported() -> None:

@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import model.training
-from model.artifact import DESCRIPTION, Artifact
+from model.artifact import DESCRIPTION, GRAPH, WEIGHTS, Artifact
 from model.autoencoder import Autoencoder
 from model.choice import chosen
 from model.config import EVENT_CHANNELS, VALUE_CHANNELS, Cell, ModelConfig
@@ -340,6 +341,19 @@ def test_training_twice_gives_the_same_artifact(
     """The same data and seed give the same fingerprint, which scores are named by."""
     again = train_artifact(series, ("a", "b"), tmp_path / "again", SETTINGS, hidden=8)
     assert again.fingerprint == trained.fingerprint
+
+
+def test_training_that_ends_early_leaves_what_was_there(
+    trained: Artifact, series: list[Series], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing half done beside it."""
+    folder = tmp_path / "artifact"
+    shutil.copytree(trained.folder, folder)
+    monkeypatch.setattr("model.trainer.calibrate", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        train_artifact(series, ("a", "b"), folder, replace(SETTINGS, seed=9), "mean")
+    assert Artifact(folder).fingerprint == trained.fingerprint
+    assert {file.name for file in folder.iterdir()} == {WEIGHTS, GRAPH, DESCRIPTION}
 
 
 def test_an_artifact_knows_how_surprising_normal_data_are(trained: Artifact) -> None:
