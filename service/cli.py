@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from service.cli_options import (
     FOLDER,
     OUTPUT,
     SET,
+    categories_option,
     column_options,
     config_option,
     direction_option,
@@ -22,6 +24,7 @@ from service.cli_options import (
     names,
     pairs,
     reported,
+    write_json,
 )
 from service.cli_replay import replay
 from service.cli_send import send
@@ -149,12 +152,7 @@ def demo(preset: str, port: int, folder: Path | None) -> int:
 @click.option("--out", required=True, type=FOLDER, help="Folder for the artifact.")
 @column_options
 @where_option
-@click.option(
-    "--categories",
-    callback=names,
-    metavar="A,B",
-    help="Columns that are no numbers (a merchant, a terminal), to read beside the features.",
-)
+@categories_option
 @click.option(
     "--cell",
     type=click.Choice(["mean", "linear", "lstm", "gru", "rnn"]),
@@ -263,8 +261,8 @@ def evaluate(
         together,
     )
     if feedback:
-        for line in worth_of_feedback(folders, options):
-            click.echo(line)
+        worth = worth_of_feedback(folders, options, click.echo)
+        write_json(file, {name: asdict(one) for name, one in worth.items()})
         return
     figures = run(folders, options, click.echo)
     if file:

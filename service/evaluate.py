@@ -1,7 +1,7 @@
 """`wakeful evaluate`: detectors on folders of labelled series, figures printed and written."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from model.artifact import BASE, Artifact
 from model.errors import EvaluationError
 from model.evaluation.detector import Options
 from model.evaluation.detectors import BUILDERS, require
-from model.evaluation.feedback import worth_of
+from model.evaluation.feedback import Worth, worth_of
 from model.evaluation.run import asked, run_set, workers
 from model.evaluation.sets import LabelledSet, Task, read_labelled_set, tasks_of
 from model.evaluation.table import SetFigures, to_json, to_text
@@ -48,15 +48,25 @@ def evaluate(
     return _run(sets, tasks, names, options, show)
 
 
-def worth_of_feedback(folders: Sequence[Path], options: EvaluateOptions) -> Iterator[str]:
+def worth_of_feedback(
+    folders: Sequence[Path], options: EvaluateOptions, show: Callable[[str], None]
+) -> dict[str, Worth]:
     """Of each set, whose series are a stream each, what it changes to mark false alarms."""
+    if options.detectors or options.direction or options.together:
+        raise SettingsError(
+            "--feedback measures one artifact, untrained: --detectors, --direction and --together "
+            "do not go with it"
+        )
+    found = {}
     artifact = Artifact(options.artifact or BASE)
     for folder in folders:
         labelled = read_labelled_set(folder, options.key, options.quick)
         if labelled.key is not None:
             raise SettingsError(f"--feedback: series of {folder} have many streams each")
         series = tqdm(labelled.series, desc=labelled.name, unit=" series", disable=None)
-        yield f"{labelled.name}: {worth_of(artifact, series).to_text()}"
+        found[labelled.name] = worth_of(artifact, series)
+        show(f"{labelled.name}: {found[labelled.name].to_text()}")
+    return found
 
 
 def write_figures(figures: Sequence[SetFigures], file: Path) -> None:

@@ -9,16 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from model.artifact import Artifact
 from model.evaluation.intervals import I64, Bools
 from model.evaluation.labelled import LabelledSeries
 from model.evaluation.nab import probation_rows
-from model.evaluation.wakeful import BUDGET_PER_WEEK, ORIGIN, SKEW_SECONDS
+from model.evaluation.wakeful import BUDGET_PER_WEEK, ORIGIN, SKEW_SECONDS, columns_read
 from model.feedback import Said, tolerance_of
 from model.row import RowTable
 from model.scorer import Scorer
 
+F64 = npt.NDArray[np.float64]
 PIECE = 512  # events; where one of them is marked, those up to it are scored once more
 
 
@@ -32,8 +34,8 @@ class Alarms:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """Alarms behind the marked ones, with nothing said, and how many fewer there are; `windows`:
-    those of labelled anomalies in which an alarm is raised."""
+    """With nothing said, and how many fewer there are: false alarms behind the marked ones; all
+    true ones; `windows`, those of labelled anomalies in which an alarm is raised."""
 
     false: int
     false_removed: int
@@ -45,7 +47,7 @@ class Worth:
     def to_text(self) -> str:
         return (
             f"the first false alarm of each stream marked: {self.false_removed} of {self.false} "
-            f"later false alarms fewer, {self.true_removed} of {self.true} true ones, "
+            f"later false alarms fewer, {self.true_removed} of all {self.true} true ones, "
             f"{self.windows_lost} of {self.windows} anomalies no longer told"
         )
 
@@ -73,9 +75,11 @@ def worth_of(artifact: Artifact, series: Iterable[LabelledSeries]) -> Worth:
 
 def alarms_of(artifact: Artifact, series: LabelledSeries, mark: bool) -> Alarms:
     """Of one stream, whose first false alarm is marked or not."""
-    features = series.values.shape[1]
+    columns = columns_read(artifact, series.name, series.features)
+    values = np.ascontiguousarray(series.values[:, columns])
+    features = len(columns)
     scorer = Scorer(artifact, np.zeros(features, np.int8), BUDGET_PER_WEEK, SKEW_SECONDS)
-    table = RowTable(artifact.layout(features), artifact.fresh_rows(features).copy())
+    table = RowTable.copies(artifact.fresh_rows(features), artifact.layout(features), 1)
     inside = np.zeros(len(series), np.bool_)
     for start, stop in series.windows:
         inside[start:stop] = True
@@ -86,13 +90,13 @@ def alarms_of(artifact: Artifact, series: LabelledSeries, mark: bool) -> Alarms:
     while start < len(series):
         stop = min(start + PIECE, len(series))
         kept = table.bytes.copy()
-        alarms = _alarms(scorer, table, series, start, stop, counted)
+        alarms = _alarms(scorer, table, series.times, values, slice(start, stop), counted)
         false = [row for row, _ in alarms if not inside[row]]
         if mark and marked is None and false:
             marked = false[0]
             table.bytes[:] = kept
             stop = marked + 1
-            alarms = _alarms(scorer, table, series, start, stop, counted)
+            alarms = _alarms(scorer, table, series.times, values, slice(start, stop), counted)
             table.head["tolerance"] = tolerance_of([Said("false", alarms[-1][1])])
         rows += [row for row, _ in alarms]
         start = stop
@@ -100,15 +104,15 @@ def alarms_of(artifact: Artifact, series: LabelledSeries, mark: bool) -> Alarms:
 
 
 def _alarms(
-    scorer: Scorer, table: RowTable, series: LabelledSeries, start: int, stop: int, counted: Bools
+    scorer: Scorer, table: RowTable, times: F64, values: F64, at: slice, counted: Bools
 ) -> list[tuple[int, float]]:
     """Row and score of each that counts."""
-    n = stop - start
+    offsets = np.arange(len(times))[at]
+    n = len(offsets)
     scored = scorer.score(
-        table, np.zeros(n, np.int64), np.arange(start, stop), ORIGIN, series.times[start:stop],
-        np.ones(n, np.bool_), series.values[start:stop],
-    )  # fmt: skip
-    rows = start + scored.admitted
+        table, np.zeros(n, np.int64), offsets, ORIGIN, times[at], np.ones(n, np.bool_), values[at]
+    )
+    rows = offsets[scored.admitted]
     chosen = scored.scores["alarm"] & counted[rows]
     scores = scored.scores["score"][chosen].tolist()
     return list(zip(rows[chosen].tolist(), scores, strict=True))
