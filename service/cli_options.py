@@ -60,6 +60,7 @@ def flags_of(
 
 def write_json(file: Path | None, body: Any) -> None:
     if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
 
 
@@ -73,7 +74,10 @@ def pairs(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) 
     for text in texts:
         if "=" not in text:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", param=parameter)
-    return dict(text.split("=", 1) for text in texts)
+    given = dict(text.split("=", 1) for text in texts)
+    if len(given) < len(texts):
+        raise click.BadParameter("each NAME can be given once", param=parameter)
+    return given
 
 
 def column_options(command: F) -> F:
@@ -93,6 +97,12 @@ def column_options(command: F) -> F:
     return command
 
 
+categories_option = click.option(
+    "--categories",
+    callback=names,
+    metavar="A,B",
+    help="Columns that are no numbers (a merchant, a terminal), to read beside the features.",
+)
 direction_option = click.option(
     "--direction",
     multiple=True,

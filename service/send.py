@@ -32,6 +32,7 @@ class SendOptions:
     detector: str
     token: str | None
     columns: Asked
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Sent:
 
     accepted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)  # by reason
+    unused: tuple[str, ...] = ()  # columns that nothing was sent of
 
 
 def send(files: Sequence[Path], settings: DetectorSettings, options: SendOptions) -> list[Sent]:
@@ -51,7 +53,7 @@ def _send_file(file: Path, settings: DetectorSettings, options: SendOptions) -> 
     sent = Sent()
     bar: tqdm[NoReturn] = tqdm(desc=stem(file), unit=" rows", disable=None)
     with bar:
-        for raw in _batches(file, settings, options):
+        for raw in _batches(file, settings, options, sent):
             lines = [_event(raw.value(i) or b"", settings) for i in range(len(raw))]
             reply = _post(options, b"\n".join(lines))
             sent.accepted += reply["accepted"]
@@ -60,10 +62,14 @@ def _send_file(file: Path, settings: DetectorSettings, options: SendOptions) -> 
     return sent
 
 
-def _batches(file: Path, settings: DetectorSettings, options: SendOptions) -> Iterator[RawBatch]:
+def _batches(
+    file: Path, settings: DetectorSettings, options: SendOptions, sent: Sent
+) -> Iterator[RawBatch]:
     with open_text(file) as text:
         first, rows = sniff(read_rows(file, text))
-        columns = columns_of_detector(file, first, options.columns, settings)
+        asked = options.columns
+        columns = columns_of_detector(file, first, asked, settings, options.categories)
+        sent.unused = columns.unused(asked.ignore)
         if columns.time is None:
             raise SettingsError(f"{file}: no column says when; name one with --time")
         source = FileSource(file, columns, rows, BATCH_ROWS)

@@ -31,11 +31,21 @@ def test_rows_become_events_of_their_streams(served: Wakeful, tmp_path: Path) ->
     file.write_text("\n".join([*ROWS, "never,pump-0,3,odd"]))
     status, said = sent(served, str(file), "--key", "machine", "--time", "when")
     assert (status, "2500 rows accepted, 1 rejected (1 bad_time)" in said) == (0, True)
+    assert "not sent: comment" in said
     served.wait_for(lambda: served.get("/api/v1/now")["streams"] == 2, "both are there")
     served.wait_for(
         lambda: served.get("/api/v1/streams/pump-1")["events"] == 1250, "all are scored"
     )
     assert list(served.get("/api/v1/streams/pump-1")["features"]) == ["heat"]
+
+
+def test_categories_are_sent_where_they_are_named(served: Wakeful, tmp_path: Path) -> None:
+    file = tmp_path / "plant.csv"
+    file.write_text("\n".join(ROWS[:3]))
+    asked = ("--key", "machine", "--time", "when", "--categories")
+    status, said = sent(served, str(file), *asked, "comment")
+    assert (status, "not sent" in said) == (0, False)
+    assert sent(served, str(file), *asked, "colour")[0] == 2
 
 
 def test_a_file_is_a_stream_where_no_column_is(served: Wakeful, tmp_path: Path) -> None:
