@@ -54,7 +54,7 @@ def block_maxima(artifact: Artifact, series: Series, young: int) -> Bytes:
     """
     n, features = series.values.shape
     names = artifact.config.features or tuple(f"f{f}" for f in range(features))
-    table = RowTable(artifact.layout(features), artifact.fresh_rows(features))
+    table = RowTable.copies(artifact.fresh_rows(features), artifact.layout(features), 1)
     scorer = Scorer(artifact, directions_of(names, {}), budget_per_week=1.0, skew=np.inf)
     table.maxima[:] = UNSPOKEN
     scorer.score(

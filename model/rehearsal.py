@@ -47,7 +47,7 @@ def rehearse(network: InTorch, series: Sequence[Series]) -> Iterator[tuple[Serie
     fresh = fresh_table(config, uncalibrated(config), network.population, len(config.features))
     scorer = Scorer(network, directions_of(config.features, {}), budget_per_week=1.0, skew=np.inf)
     for group in _groups(series):
-        table = RowTable(fresh.layout, np.repeat(fresh.bytes, len(group), axis=0))
+        table = RowTable.copies(fresh.bytes, fresh.layout, len(group))
         lengths = [len(one) for one in group]
         said = scorer.score(
             table,

@@ -121,6 +121,7 @@ class Scorer:
         offsets belong to.
         """
         config = self.network.config
+        values = np.ascontiguousarray(values)  # for others all would be compiled anew
         events = Events(slots, offsets, np.uint64(origin), times, timed, values)
         muted = np.zeros(values.shape, np.bool_) if muted is None else muted
         seen = Observed.of(config, table.layout, len(slots))

@@ -63,7 +63,7 @@ def achieved(artifact: Artifact, streams: Sequence[Series], budget_per_week: flo
     alarms, promised = 0, 0.0
     for stream in streams:
         n, features = stream.values.shape
-        table = RowTable(artifact.layout(features), artifact.fresh_rows(features))
+        table = RowTable.copies(artifact.fresh_rows(features), artifact.layout(features), 1)
         names = tuple(f"f{f}" for f in range(features))
         scorer = Scorer(artifact, directions_of(names, {}), budget_per_week, np.inf)
         scored = scorer.score(

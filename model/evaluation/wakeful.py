@@ -105,19 +105,14 @@ def score_events(artifact: Artifact, events: Events) -> Outputs:
 
     An event that is refused, as one that is its stream's last again, stands as the last did.
     """
-    if artifact.config.categories:
-        raise EvaluationError(
-            f"{artifact.folder} reads {', '.join(artifact.config.categories)}; labelled series "
-            "have numbers alone: measure it with `wakeful replay`"
-        )
-    columns = _columns(artifact, events)
+    columns = columns_read(artifact, events.name, events.features)
     names = tuple(events.features[f] for f in columns)
     values = np.ascontiguousarray(events.values[:, columns])
     scorer = Scorer(artifact, events.directions[columns], BUDGET_PER_WEEK, SKEW_SECONDS)
     streams = int(events.streams.max()) + 1
-    rows = np.repeat(artifact.fresh_rows(len(names)), streams, axis=0)
-    table = RowTable(artifact.layout(len(names)), rows)
-    _score(scorer, RowTable(table.layout, rows.copy()), events, values, slice(0, 1))  # compiles
+    fresh, layout = artifact.fresh_rows(len(names)), artifact.layout(len(names))
+    table = RowTable.copies(fresh, layout, streams)
+    _score(scorer, RowTable.copies(fresh, layout, streams), events, values, slice(0, 1))  # compiles
     started = time.process_time()
     parts = [
         _score(scorer, table, events, values, slice(start, start + BATCH_EVENTS))
@@ -128,15 +123,20 @@ def score_events(artifact: Artifact, events: Events) -> Outputs:
     return _said(events, admitted, np.concatenate([part[1] for part in parts]), seconds)
 
 
-def _columns(artifact: Artifact, events: Events) -> list[int]:
-    """Which features are read: those that the artifact was trained on, or all."""
-    wanted = artifact.config.features or events.features
-    if missing := set(wanted) - set(events.features):
+def columns_read(artifact: Artifact, series: str, features: tuple[str, ...]) -> list[int]:
+    """Which of a series' features are read: those that the artifact was trained on, or all."""
+    if artifact.config.categories:
         raise EvaluationError(
-            f"{events.name} has no {', '.join(sorted(missing))}, which {artifact.folder} "
+            f"{artifact.folder} reads {', '.join(artifact.config.categories)}; labelled series "
+            "have numbers alone: measure it with `wakeful replay`"
+        )
+    wanted = artifact.config.features or features
+    if missing := set(wanted) - set(features):
+        raise EvaluationError(
+            f"{series} has no {', '.join(sorted(missing))}, which {artifact.folder} "
             "was trained on: evaluate it on series like those, or leave --artifact out"
         )
-    return [events.features.index(name) for name in wanted]
+    return [features.index(name) for name in wanted]
 
 
 def _score(
