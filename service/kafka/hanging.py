@@ -80,11 +80,6 @@ def end_hanging(admin: Any, prefix: str, topics: Iterable[str]) -> list[str]:
     return _ended(admin, before & open_transactions(admin, places), over)
 
 
-def abort(admin: Any, one: Open) -> None:
-    """Write the marker that is missing."""
-    _mark(admin, one, commits=False)
-
-
 def _ended(admin: Any, found: Iterable[Open], over: Mapping[int, Past]) -> list[str]:
     """As the coordinator decided: what it left in other partitions counts already, or does not. The
     group's offsets come last: they say that all before them was told."""
@@ -97,7 +92,8 @@ def _ended(admin: Any, found: Iterable[Open], over: Mapping[int, Past]) -> list[
 
 
 def _mark(admin: Any, one: Open, commits: bool) -> None:
-    """As `abort_transaction` of the client does, which knows no other end."""
+    """Write the marker that is missing, as `abort_transaction` of the client does, which knows no
+    other end."""
     spec = AbortTransactionSpec(*one[:4])
     request = admin._abort_transaction_request(spec)
     request.markers[0].transaction_result = commits

@@ -5,8 +5,9 @@ from contextlib import closing
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import AbortTransactionSpec
 
-from service.kafka.hanging import Open, abort, open_transactions
+from service.kafka.hanging import Open, open_transactions
 from tests.kafka.topics import Names
 
 POLL_SECONDS = 1.0
@@ -25,7 +26,7 @@ def end_hanging(names: Names) -> int:
         while (some := _open(admin, names)) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         for one in some:
-            abort(admin, one)
+            admin.abort_transaction(AbortTransactionSpec(*one[:4]))
     return len(some)
 
 
