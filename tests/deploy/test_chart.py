@@ -393,6 +393,12 @@ def test_other_settings_roll_the_pods() -> None:
     assert pod(FULL) == pod({**FULL, "autoscaling": {**FULL["autoscaling"], "lag": 5}})
 
 
+def test_large_numbers_are_rendered_as_they_are_read() -> None:
+    """KEDA takes digits alone."""
+    (trigger,) = only("ScaledObject", FULL)["spec"]["triggers"]
+    assert trigger["metadata"]["lagThreshold"] == str(FULL["autoscaling"]["lag"]) == "2500000"
+
+
 def test_the_claims_can_be_upgraded() -> None:
     """Kubernetes refuses another template of claims, so no version may stand in it."""
     (claim,) = only("StatefulSet", FULL)["spec"]["volumeClaimTemplates"]
