@@ -12,7 +12,7 @@ from service.api.schemas.anomalies import Severity
 from service.api.schemas.episodes import Episode, EpisodePage, EpisodeState, Remark
 from service.api.schemas.problem import Problem
 from service.bootstrap import Service
-from service.sinks.history import EpisodeFilter
+from service.sinks.history import EpisodeFilter, as_text
 
 SAID = ("acknowledged", "note")
 
@@ -73,5 +73,5 @@ def _given(remark: Remark) -> tuple[bool | None, str | None]:
     """What is said of it; None where nothing is."""
     given = remark.model_dump(exclude_unset=True)
     acknowledged = bool(given["acknowledged"]) if "acknowledged" in given else None
-    note = (given["note"] or "").replace("\0", "\\0") if "note" in given else None
+    note = as_text(given["note"] or "") if "note" in given else None
     return acknowledged, note

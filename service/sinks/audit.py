@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from service.clock import format_time
-from service.sinks.history import History, Page
+from service.sinks.history import History, Page, as_text
 from service.sinks.tables import audit
 
 
@@ -20,7 +20,7 @@ class AuditTable:
     def note(self, change: Mapping[str, Any]) -> None:
         """Note a change that somebody made."""
         told = {name: _text(change[name]) for name in ("before", "after")}
-        names = {name: change[name].replace("\0", "\\0") for name in ("who", "what", "of")}
+        names = {name: as_text(change[name]) for name in ("who", "what", "of")}
         with self._history.connected() as connection:
             connection.execute(sa.insert(audit).values({"time": change["time"], **names, **told}))
 

@@ -335,6 +335,11 @@ def equals(column: "sa.ColumnElement[Any]", value: object) -> sa.ColumnElement[b
     return column == value if not isinstance(value, str) or _is_text(value) else sa.false()
 
 
+def as_text(value: str) -> str:
+    """As every database holds it: no text in PostgreSQL has a NUL."""
+    return value.replace("\0", "\\0")
+
+
 def _is_text(value: str) -> bool:
     try:
         return b"\0" not in value.encode()
@@ -362,7 +367,8 @@ def _episode_rows(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What a batch leaves episodes as, with the features of the newest peak in it."""
     rows: dict[str, dict[str, Any]] = {}
     for change in changes:
-        before = rows.get(change["id"], {"features": NOT_THE_PEAK, "began": change["why"]})
+        began = change["why"] and as_text(change["why"])
+        before = rows.get(change["id"], {"features": NOT_THE_PEAK, "began": began})
         told = {name: change[name] for name in TOLD_OF_THE_PEAK}
         rows[change["id"]] = {
             **{name: change[name] for name in EPISODE_COLUMNS},
@@ -394,7 +400,7 @@ def _dead_letter_row(letter: DeadLetter) -> dict[str, Any]:
         "offset": letter.offset,
         "timestamp": letter.timestamp,
         "reason": letter.reason,
-        "detail": letter.detail.replace("\0", "\\0"),  # no text in PostgreSQL has one
+        "detail": as_text(letter.detail),
         "key": letter.key and letter.key[:MAX_KEPT_BYTES],
         "value": letter.value and letter.value[:MAX_KEPT_BYTES],
         "value_bytes": len(letter.value or b""),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from service.clock import format_time, now
 from service.records import SEVERITIES, Delivery
-from service.sinks.history import History, Page, beginning, where
+from service.sinks.history import History, Page, as_text, beginning, where
 from service.sinks.tables import episodes, notifications
 
 WAITING, SENT, DEAD = "waiting", "sent", "dead"
@@ -118,7 +118,7 @@ class Outbox:
         self, waiting: Waiting, state: str, said: str | None = None, until: float = 0.0
     ) -> None:
         """How it went: SENT, DEAD, or WAITING, to be tried again after `until` (Unix seconds)."""
-        values: dict[str, Any] = {"state": state, "said": said, "claimed": until}
+        values: dict[str, Any] = {"state": state, "said": said and as_text(said), "claimed": until}
         with self._history.connected() as connection:
             one = notifications.c.number == waiting.number
             connection.execute(sa.update(notifications).where(one).values(values))

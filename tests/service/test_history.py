@@ -267,6 +267,19 @@ def test_nothing_has_a_name_that_no_database_could_hold(history: History) -> Non
     assert history.dead_letters("\0", None, 10) == ([], None)
 
 
+def test_a_field_whose_name_no_database_could_hold_is_told_of(url: sa.URL) -> None:
+    """As one of a text that JSON may have: its features are found, not declared."""
+    lines = [line.replace(b"value", rb"a\u0000b") for line in wave(400, spikes=[350])]
+    pipeline, _ = make_pipeline([raw_batch(lines)])
+    history = History(url)
+    pipeline.sinks = [history]
+    pipeline.run()
+    (found,), _ = history.episodes(EpisodeFilter(), 10)
+    assert found["began"].startswith("a\\0b ")
+    assert found["features"][0]["feature"] == "a\0b"
+    history.close()
+
+
 def test_instances_share_a_database(url: sa.URL) -> None:
     """What one writes the other one finds; written by both, it is there once."""
     both = [History(url), History(url)]

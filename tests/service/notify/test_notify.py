@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ from tests.service.notify.receiver import WAIT_SECONDS, Got, receiving
 from tests.service.notify.receiver import Receiver as Hook
 from tests.service.parts import make_pipeline, raw_batch, wave
 from tests.service.test_api import NDJSON, running
+from tests.service.test_history import postgres, url  # noqa: F401 - fixtures
 
 SECRET = "whsec_" + base64.b64encode(b"a key of some bytes").decode()
 CHANGE: dict[str, Any] = {
@@ -283,6 +285,19 @@ def test_what_nobody_sends_is_given_up_after_a_day_and_then_forgotten(
     assert dead["said"] == "given up after a day: nobody sends to this receiver"
     hook.trim(before=9e9)
     assert hook.listed(None, None, None, 10) == ([], None)
+
+
+def test_what_a_receiver_said_is_kept_whatever_it_was(url: sa.URL) -> None:
+    """No text in PostgreSQL has a NUL; what is not noted would be sent again and again."""
+    history = History(url)
+    to = outbox_of(history)
+    deliver(to, change("opened", "minor", 1))
+    waiting = to.claim("hook")
+    assert waiting is not None
+    to.settle(waiting, "dead", "it answered 400: \0")
+    (dead,), _ = to.listed("hook", "dead", None, 10)
+    assert dead["said"] == "it answered 400: \\0"
+    history.close()
 
 
 def test_the_end_of_an_old_episode_is_told_to_who_heard_of_it(history: History) -> None:
