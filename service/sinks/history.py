@@ -34,6 +34,19 @@ INSERTS: dict[str, Callable[[sa.Table], Any]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
 }
+CONNECTING: dict[str, dict[str, object]] = {
+    "sqlite": {"timeout": WAIT_SECONDS},
+    "postgresql": {
+        "connect_timeout": WAIT_SECONDS,
+        # Of a machine that is gone without a word TCP by itself takes a quarter of an hour to tell
+        # what is sent to it, and two hours what is waited for.
+        "tcp_user_timeout": WAIT_SECONDS * 1000,
+        "keepalives_idle": WAIT_SECONDS,
+        "keepalives_interval": 10,
+    },
+}
+AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
+NOT_LET = {"42501", "42P01"}  # by PostgreSQL's codes: we lack a right, there is no such table
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 EPISODE_READ = (
@@ -107,9 +120,12 @@ class History:
     """
 
     def __init__(self, url: sa.URL) -> None:
-        waiting = "timeout" if url.get_backend_name() == "sqlite" else "connect_timeout"
         self._engine = sa.create_engine(
-            url, connect_args={waiting: WAIT_SECONDS}, pool_pre_ping=True
+            url,
+            connect_args=CONNECTING[url.get_backend_name()],
+            pool_pre_ping=True,
+            pool_timeout=WAIT_SECONDS,
+            hide_parameters=True,  # an error that nobody thought of is logged, and holds events
         )
         self.insert: Callable[[sa.Table], Any] = INSERTS[self._engine.dialect.name]
         self._made = False
@@ -118,10 +134,8 @@ class History:
     @property
     def made(self) -> bool:
         """Whether there is anything: the tables are made with the first thing that is told."""
-        try:
+        with self._answering():
             return sa.inspect(self._engine).has_table(anomalies.name)
-        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise _unavailable(error) from error
 
     @classmethod
     def of_file(cls, file: Path) -> "History":
@@ -159,14 +173,23 @@ class History:
     @contextmanager
     def connected(self) -> Iterator[sa.Connection]:
         """A transaction, in a database that has the tables."""
-        try:
+        with self._answering():
             with self._making:  # by one thread: two that find no tables would both make them
                 if not self._made:
                     self._make()
             with self._engine.begin() as connection:
                 yield connection
-        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise _unavailable(error) from error
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Unavailable where the database does not answer, or does not let us."""
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            self._made = False  # what comes back may be an empty one
+            if (trouble := _trouble_of(error)) is None:
+                raise
+            raise Unavailable(f"history: {trouble}") from error
 
     def _make(self) -> None:
         """The tables, as this version has them; another instance may be making them as well."""
@@ -347,8 +370,15 @@ def _is_text(value: str) -> bool:
         return False
 
 
-def _unavailable(error: sa.exc.DBAPIError) -> Unavailable:
-    return Unavailable(f"history: {error.orig}; is the database up, with room, and not locked?")
+def _trouble_of(error: sa.exc.SQLAlchemyError) -> str | None:
+    """What the database has, and what to look at; None where the fault is ours."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return f"no connection was free in {WAIT_SECONDS} s; is the database slow, or locked?"
+    if isinstance(error, AWAY):
+        return f"{error.orig}; is the database up, with room, and neither locked nor read-only?"
+    if isinstance(error, sa.exc.DBAPIError) and getattr(error.orig, "sqlstate", None) in NOT_LET:
+        return f"{error.orig}; are the tables there, and ours to read and write?"
+    return None
 
 
 def _anomaly_row(anomaly: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """What is kept of anomalies and dead letters."""
 
+import os
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,14 @@ from service.incidents import incidents_of
 from service.records import Delivery
 from service.sinks.history import (
     MAX_KEPT_BYTES,
+    WAIT_SECONDS,
     AnomalyFilter,
     EpisodeFilter,
     History,
     url_of,
 )
 from service.sinks.migrations import migrate
+from service.sinks.tables import remarks
 from tests.postgres import HOW_TO_POSTGRES, programs, running_postgres
 from tests.service.parts import make_pipeline, raw_batch, wave
 
@@ -31,6 +36,7 @@ BATCH = raw_batch(
     + [b"{", b"x" * 10_000]
 )
 PARTS = list(BATCH.cut(7))
+on_postgres = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 UNSEEN = {"acknowledged": False, "note": None}
 
 
@@ -298,6 +304,79 @@ def test_a_database_that_is_away_is_waited_for() -> None:
     history = History(url_of(f"postgresql://nobody@127.0.0.1:{free_port()}/none"))
     with pytest.raises(Unavailable, match="is the database up"):
         history.anomalies(AnomalyFilter(), 1)
+    history.close()
+
+
+def test_connections_that_are_all_taken_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.sinks.history.WAIT_SECONDS", 0.01)
+    history = History.of_file(tmp_path / "wakeful.db")
+    with ExitStack() as taken, pytest.raises(Unavailable, match="no connection was free"):
+        for _ in range(100):
+            taken.enter_context(history.connected())
+    assert history.open_episodes() == 0
+    history.close()
+
+
+@on_postgres
+def test_a_database_that_is_read_only_is_waited_for(url: sa.URL) -> None:
+    """As one that has become another's stand-by; what is there can be read meanwhile."""
+    options = {"options": "-c default_transaction_read_only=on"}
+    writing, history = History(url), History(url.update_query_dict(options))
+    writing.remark("e", True, None)
+    with pytest.raises(Unavailable, match=r"read-only transaction.*nor read-only"):
+        history.remark("e", True, None)
+    assert history.open_episodes() == 0
+    for one in (writing, history):
+        one.close()
+
+
+def test_tables_that_are_gone_are_made_again(url: sa.URL) -> None:
+    """By whoever restored an empty database: the next try finds it."""
+    history, engine = History(url), sa.create_engine(url)
+    history.remark("e", True, None)
+    with engine.begin() as connection:
+        migrate(connection, "base")
+    with pytest.raises(Unavailable, match="remarks"):
+        history.remark("e", True, None)
+    history.remark("e", True, None)
+    engine.dispose()
+    history.close()
+
+
+@on_postgres
+def test_tables_that_may_not_be_written_are_waited_for(url: sa.URL) -> None:
+    owner = sa.create_engine(url)
+    with owner.begin() as connection:
+        migrate(connection)
+        connection.execute(sa.text("CREATE ROLE reader LOGIN"))
+        connection.execute(sa.text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"))
+    history = History(url.set(username="reader"))
+    assert history.open_episodes() == 0
+    with pytest.raises(Unavailable, match=r"permission denied(.|\n)*ours to read and write"):
+        history.remark("e", True, None)
+    history.close()
+    owner.dispose()
+
+
+@on_postgres
+def test_a_database_that_is_gone_without_a_word_is_not_waited_for_long(url: sa.URL) -> None:
+    history = History(url)
+    with history.connected() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        with socket.socket(fileno=os.dup(raw.fileno())) as line:
+            told = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            idle = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+    assert (told, idle) == (WAIT_SECONDS * 1000, WAIT_SECONDS)
+    history.close()
+
+
+def test_an_error_that_nobody_thought_of_says_nothing_of_events(tmp_path: Path) -> None:
+    history = History.of_file(tmp_path / "wakeful.db")
+    with pytest.raises(sa.exc.IntegrityError) as raised, history.connected() as connection:
+        connection.execute(sa.insert(remarks).values(episode="secret", acknowledged=None))
+    assert "secret" not in str(raised.value)
     history.close()
 
 
