@@ -57,7 +57,8 @@ def post(receiver: Receiver, message: Message) -> None:
     which may be a secret."""
     parts = urlsplit(receiver.url)
     query = f"?{parts.query}" if parts.query else ""
-    path = f"{parts.path.rstrip('/')}{message.path}{query}" or "/"
+    base = parts.path.rstrip("/") if message.path else parts.path
+    path = (f"{base}{message.path}" or "/") + query
     headers = {"Content-Type": "application/json", "User-Agent": "wakeful", **message.headers}
     request = Request("POST", path, headers, message.body)
     try:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from service.bootstrap import Service
 from service.errors import SettingsError
 from service.notify import sender
-from service.notify.messages import About, message, signature
+from service.notify.messages import About, Kind, message, signature
 from service.notify.post import AwayError, Receiver, RefusedError, post
 from service.settings.loading import load_settings
 from service.sinks import outbox
@@ -378,6 +378,25 @@ def test_an_address_of_a_private_network_is_spoken_to_only_where_that_is_meant(h
         with pytest.raises(RefusedError, match="private: true"):
             post(Receiver(url, False, TLS), told)
     assert len(hook.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "asked"),
+    [
+        ("webhook", "", "/"),
+        ("webhook", "/hook/", "/hook/"),
+        ("webhook", "?key=1", "/?key=1"),
+        ("webhook", "/?key=1", "/?key=1"),
+        ("alertmanager", "/one/", "/one/api/v2/alerts"),
+    ],
+)
+def test_an_address_is_asked_for_as_it_is_set(
+    hook: Hook, kind: Kind, address: str, asked: str
+) -> None:
+    url = hook.url.removesuffix("/hook") + address
+    post(Receiver(url, True, TLS), message(kind, About("1", CHANGE, 0.0)))
+    (got,) = hook.wait(1)
+    assert got.path == asked
 
 
 def test_no_redirect_is_followed(hook: Hook) -> None:
