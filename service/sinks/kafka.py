@@ -74,13 +74,10 @@ class KafkaSink:
     def flush(self, wait: bool = True) -> None:
         if not wait and self._transactions.busy:
             return
-        self._transactions.settle()  # it may be of these
-        if not self._waiting:
-            return
-        written = list(self._waiting)
-        messages = [one.message for one in written]
         try:
-            self._transactions.commit(messages, self._read, lambda: self._written(written), wait)
+            self._transactions.settle()  # it may be of these
+            if self._waiting:
+                self._commit(wait)
         except Unavailable as error:
             if isinstance(error.__cause__, MessageSizeTooLargeError):
                 self._shrink()
@@ -88,6 +85,11 @@ class KafkaSink:
 
     def close(self) -> None:
         """What waits is told again after the next start."""
+
+    def _commit(self, wait: bool) -> None:
+        written = list(self._waiting)
+        messages = [one.message for one in written]
+        self._transactions.commit(messages, self._read, lambda: self._written(written), wait)
 
     def _written(self, written: list[Waiting]) -> None:
         done = set(map(id, written))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.structs import ConsumerGroupMetadata
 
 from model.episodes import EPISODE
@@ -16,7 +16,7 @@ from service.errors import Unavailable, Unsettled
 from service.kafka.transactions import Transactions
 from service.records import DeadLetter, Delivery, Names, RawBatch, ScoredBatch
 from service.sinks.kafka import KafkaSink
-from tests.kafka.topics import read
+from tests.kafka.topics import FOR_EVER, read
 
 WAIT_SECONDS = 60.0
 
@@ -155,6 +155,24 @@ def test_a_dead_letter_that_the_broker_finds_too_large_goes_as_its_context(
     (record,) = read(bootstrap_servers, topic)
     assert (record.key, record.value) == (None, b"")
     assert dict(record.headers)["wakeful.key_bytes"] == b"10000"
+
+
+def test_a_dead_letter_that_is_refused_on_its_way_goes_as_its_context(
+    bootstrap_servers: str, topic: str, transactions: Transactions
+) -> None:
+    """The client lets it go, as it knows nothing of the topic's limit, and nobody waits for it."""
+    narrow, limit = f"{topic}.narrow", {"max.message.bytes": "2000"}
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+        admin.create_topics({narrow: {"num_partitions": 1, "configs": FOR_EVER | limit}})
+        sink = KafkaSink(transactions, topic, topic, narrow)
+        sink.deliver(_delivery([letter(3, b"k", b"v" * 10_000)], topic))
+        sink.flush(wait=False)
+        with pytest.raises(Unavailable, match=r"(?i)large"):
+            sink.flush()
+        sink.flush()
+        (record,) = read(bootstrap_servers, narrow)
+        assert (record.key, record.value) == (None, b"")
+        admin.delete_topics([narrow])
 
 
 def test_what_waits_and_what_is_late_are_written_once(
