@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.clock import format_time
+from service.clock import format_time, parse_time
 
 Kind = Literal["webhook", "alertmanager", "slack", "pagerduty", "opsgenie"]
 Change = Mapping[str, Any]
@@ -96,7 +96,8 @@ def _alertmanager(about: About) -> Message:
         # The severity may rise while it is open: as a label it would make another alert of it.
         "labels": {"alertname": "WakefulEpisode", "episode": one["id"], **labels},
         "annotations": {"summary": about.summary, "severity": one["severity"]},
-        "startsAt": one["start"],
+        # Events may be ahead of our clock: what ends before it began is refused.
+        "startsAt": format_time(min(parse_time(one["start"]), about.now)),
         "endsAt": format_time(about.now + (0.0 if about.closed else SEEN_WITHIN_SECONDS)),
         "generatorURL": about.link or "",
     }

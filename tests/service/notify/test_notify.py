@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bootstrap import Service
+from service.clock import parse_time
 from service.errors import SettingsError
 from service.notify import sender
 from service.notify.messages import About, Kind, message, signature
@@ -456,6 +457,13 @@ def test_each_kind_is_sent_what_it_takes() -> None:
     assert json.loads(alert.body)["priority"] == "P1"
     path = "/v2/alerts/default%3Alog%3A0%3A17/close?identifierType=alias"
     assert message("opsgenie", closed).path == path
+
+
+def test_the_end_of_an_episode_that_is_ahead_of_our_clock_is_not_before_its_begin() -> None:
+    """Alertmanager would refuse it."""
+    ahead = parse_time(CHANGE["start"]) - 60.0
+    (over,) = json.loads(message("alertmanager", About("n", CLOSED, ahead)).body)
+    assert over["startsAt"] == over["endsAt"] == "2026-11-21T06:59:00Z"
 
 
 @given(st.binary(min_size=1, max_size=64), st.text(max_size=20), st.binary(max_size=200))
