@@ -79,11 +79,13 @@ def _looked_up(host: str, port: int, seconds: float) -> list[str]:
 
 
 def _connected(addresses: Sequence[str], port: int, until: float) -> socket.socket:
-    """To the first of the addresses at which somebody answers."""
+    """To the first of the addresses at which somebody answers; each has its share of the time that
+    is left, as one where nobody does may be silent."""
     refused = OSError("the name has no address")
-    for address in addresses:
+    for tried, address in enumerate(addresses):
         try:
-            return socket.create_connection((address, port), _left(until))
+            share = _left(until) / (len(addresses) - tried)
+            return socket.create_connection((address, port), share)
         except OSError as error:
             refused = error
     raise refused

@@ -4,8 +4,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from service.errors import Unavailable
 from service.notify import post as posting
 from service.notify.messages import Message
 from service.notify.post import AwayError, Receiver, post
+from tests.service.notify.receiver import receiving
 
 TLS = ssl.create_default_context()
 PAUSE_SECONDS, TIMES = 0.02, 150  # of what trickles in: longer than is waited, and not for ever
@@ -112,6 +114,36 @@ def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(
         request_to("http://registry.example")
     finally:
         over.set()
+
+
+def test_one_address_that_is_silent_leaves_time_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where IPv6 leads nowhere."""
+    found = socket.getaddrinfo
+    with receiving() as hook, silent(urlsplit(hook.url).port or 0) as nobody:
+
+        def look_up(host: str, *more: Any, **named: Any) -> list[Any]:
+            hosts = (nobody, "127.0.0.1") if host == "receiver.example" else (host,)
+            return [one for each in hosts for one in found(each, *more, **named)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        monkeypatch.setattr(posting, "SECONDS", 1.0)
+        url = hook.url.replace("127.0.0.1", "receiver.example")
+        post(Receiver(url, True, TLS), Message("", b"{}", {}))
+        assert len(hook.got) == 1
+
+
+@contextmanager
+def silent(port: int) -> Iterator[str]:
+    """An address of ours that answers nobody there: too many wait already."""
+    host = "127.0.0.2"
+    with closing(socket.create_server((host, port), backlog=0)), ExitStack() as waiting:
+        for _ in range(3):
+            line = waiting.enter_context(socket.socket())
+            line.setblocking(False)
+            line.connect_ex((host, port))
+        yield host
 
 
 def test_a_name_that_cannot_be_one_is_not_known() -> None:
