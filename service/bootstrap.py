@@ -173,11 +173,13 @@ def _notifying(settings: Settings, history: History, metrics: Metrics) -> tuple[
     tls = ssl.create_default_context()
     receivers = [
         Sending(
-            name, to.kind, Receiver(to.address(), to.private, tls), to.key(),
+            name,
+            to.kind,
+            Receiver(to.address(), to.private, tls, to.key()),
             settings.api.public_url,
         )
         for name, to in settings.notify.items()
-    ]  # fmt: skip
+    ]
     outbox = Outbox(history, targets)
     return outbox, Sender(outbox, receivers, metrics)
 

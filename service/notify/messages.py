@@ -50,7 +50,7 @@ class About:
     change: Change
     now: float
     link: str | None = None
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
     @property
     def closed(self) -> bool:

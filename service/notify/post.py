@@ -8,7 +8,9 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
 
 from service.clock import now
 from service.notify.messages import Message
@@ -36,11 +38,13 @@ class AwayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where to: `url`, whether its address may be private, and how it shows who it is."""
+    """Where to: `url`, whether its address may be private, how it shows who it is, and the key that
+    it knows us by, if any."""
 
     url: str = field(repr=False)
     private: bool
     tls: ssl.SSLContext
+    secret: str | None = field(default=None, repr=False)
 
     def check(self, addresses: Sequence[str]) -> None:
         """RefusedError where it has an address that is not to be spoken to."""
@@ -54,7 +58,7 @@ class Receiver:
 
 def post(receiver: Receiver, message: Message) -> None:
     """Send it; RefusedError or AwayError where it was not taken. No error repeats the address,
-    which may be a secret."""
+    which may be a secret, or the key."""
     parts = urlsplit(receiver.url)
     query = f"?{parts.query}" if parts.query else ""
     base = parts.path.rstrip("/") if message.path else parts.path
@@ -72,12 +76,25 @@ def post(receiver: Receiver, message: Message) -> None:
         raise RefusedError("it cannot be sent: the address or a header is not plain") from None
     except http.client.HTTPException as error:  # its text is the receiver's
         raise AwayError(f"no answer: {type(error).__name__}") from None
-    for secret in (path, parts.path, parts.query):  # a receiver may repeat what it was sent
-        said = said.replace(secret, "…") if len(secret) > 1 else said
+    said = _without(said, path, parts.path.rstrip("/"), parts.query, receiver.secret or "")
     told = f"it answered {answer.status}: {said[:200]}"
     if answer.status in BUSY or answer.status >= 500:
         raise AwayError(told, _asked(answer.getheader("Retry-After")))
     raise RefusedError(told)
+
+
+def _without(said: str, *secrets: str) -> str:
+    """A receiver may repeat what it was sent, in JSON or as an address has it; the longest first,
+    as one may be part of another."""
+    forms = {form for secret in secrets for form in _forms(secret) if len(form) > 1}
+    for form in sorted(forms, key=len, reverse=True):
+        said = said.replace(form, "…")
+    return said
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    escaped = msgspec.json.encode(secret).decode()[1:-1]
+    return secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe=""), unquote(secret)
 
 
 def _is_public(address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool:

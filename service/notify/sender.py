@@ -23,12 +23,11 @@ MOST_DOUBLED = 10  # times: a receiver that is away for a day fails more often t
 
 @dataclass(slots=True)
 class Sending:
-    """One receiver: its name, kind and secret, where it is, and where people look."""
+    """One receiver: its name and kind, where it is, and where people look."""
 
     name: str
     kind: Kind
     receiver: Receiver
-    secret: str | None
     page: str | None
     trouble: str | None = field(default=None)
     """Why the last try failed, until one does not."""
@@ -86,7 +85,8 @@ class Sender:
 
     def _send(self, to: Sending, waiting: Waiting) -> bool:
         """Whether it is done with: taken, or never to be."""
-        about = About(waiting.id, waiting.change, now(), _link(to.page, waiting), to.secret)
+        link, secret = _link(to.page, waiting), to.receiver.secret
+        about = About(waiting.id, waiting.change, now(), link, secret)
         try:
             post(to.receiver, message(to.kind, about))
         except RefusedError as error:

@@ -26,10 +26,12 @@ class Got:
 
 @dataclass
 class Receiver:
-    """`answers`: the statuses of the next requests, then 204. While `held` is not set, all wait."""
+    """`answers`: the statuses of the next requests, then 204; `said` goes with those that refuse.
+    While `held` is not set, all wait."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
+    said: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     got: list[Got] = field(default_factory=list)
     held: threading.Event = field(default_factory=threading.Event)
@@ -64,8 +66,10 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
             self.send_response(status)
             for name, value in one.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "0")
+            said = one.said if status >= 400 else b""
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
+            self.wfile.write(said)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its signature
             """It says nothing."""

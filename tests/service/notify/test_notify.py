@@ -24,6 +24,7 @@ from service.errors import SettingsError
 from service.notify import sender
 from service.notify.messages import About, Kind, message, signature
 from service.notify.post import AwayError, Receiver, RefusedError, post
+from service.notify.sender import Sending
 from service.settings.loading import load_settings
 from service.sinks import outbox
 from service.sinks.history import History
@@ -428,8 +429,32 @@ def test_a_receiver_whose_certificate_nobody_knows_is_not_spoken_to_and_asked_ag
         assert len(hook.wait(1)) == 1
 
 
-def test_a_receivers_address_is_not_told() -> None:
-    assert "secret" not in repr(Receiver("https://example.com/secret", False, TLS))
+def test_a_receivers_address_and_key_are_not_told() -> None:
+    """A traceback may show what a function was given."""
+    receiver = Receiver("https://example.com/secret", False, TLS, "secret")
+    assert "secret" not in repr(receiver)
+    assert "secret" not in repr(Sending("hook", "slack", receiver, None))
+    assert "secret" not in repr(About("1", CHANGE, 0.0, secret="secret"))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("no: /hook/T0/B+0", "no: …"),
+        (r'{"path": "\/hook\/T0\/B+0"}', '{"path": "…"}'),
+        ("%2Fhook%2FT0%2FB%2B0?", "…?"),
+        ('Authorization: GenieKey a"key/1', "Authorization: GenieKey …"),
+        (r'{"routing_key": "a\"key\/1"}', '{"routing_key": "…"}'),
+    ],
+)
+def test_what_a_receiver_repeats_of_its_address_and_key_is_not_told(
+    hook: Hook, said: str, told: str
+) -> None:
+    hook.answers, hook.said = [400], said.encode()
+    receiver = Receiver(f"{hook.url}/T0/B+0", True, TLS, 'a"key/1')
+    with pytest.raises(RefusedError) as refused:
+        post(receiver, message("webhook", About("1", CHANGE, 0.0)))
+    assert str(refused.value) == f"it answered 400: {told}"
 
 
 def test_each_kind_is_sent_what_it_takes() -> None:
