@@ -6,7 +6,7 @@ import sys
 import structlog
 import structlog.tracebacks
 
-# Without local variables: they hold events, and could hold a secret.
+# Without local variables, here and on a terminal: they hold events, and could hold a secret.
 TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
@@ -14,7 +14,7 @@ TRACEBACKS = structlog.processors.ExceptionRenderer(
 
 def configure_logging(level: int = logging.INFO) -> None:
     renderers: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if sys.stderr.isatty()
         else [TRACEBACKS, structlog.processors.JSONRenderer()]
     )

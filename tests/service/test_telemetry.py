@@ -1,11 +1,13 @@
 """What logs and traces say: one form for every line, and which records it is about."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -44,6 +46,19 @@ try:
 except ZeroDivisionError:
     logging.getLogger("uvicorn.error").exception("broken")
 """
+HELD = """
+from service.telemetry.logging import configure_logging, log
+configure_logging()
+
+def broken(n):
+    held = "told to " + "nobody"
+    return n / 0
+
+try:
+    broken(1)
+except ZeroDivisionError as error:
+    log.error("broken", exc_info=error)
+"""
 
 
 def test_every_line_of_the_log_is_an_object_with_a_level_and_a_time() -> None:
@@ -56,6 +71,20 @@ def test_every_line_of_the_log_is_an_object_with_a_level_and_a_time() -> None:
     assert [level for level, _, _ in said] == ["info", "warning", "warning", "error"]
     assert "old" in said[2][1]
     assert lines[3]["exception"][0]["exc_type"] == "ZeroDivisionError"
+
+
+def test_a_traceback_on_a_terminal_shows_no_local_variable() -> None:
+    """Where `rich` is installed, too, which would show them."""
+    ours, terminal = pty.openpty()
+    said = b""
+    with subprocess.Popen([sys.executable, "-c", HELD], stderr=terminal):
+        os.close(terminal)
+        with suppress(OSError):  # at the terminal's end
+            while part := os.read(ours, 10_000):
+                said += part
+    os.close(ours)
+    assert b"ZeroDivisionError" in said
+    assert b"told to nobody" not in said
 
 
 def test_where_a_batch_breaks_what_should_not_break_the_log_says_which_records() -> None:
