@@ -142,7 +142,7 @@ def _built(settings: Settings, held: IO[str]) -> Service:
     live, replies, metrics = Live(), Replies(), Metrics(spans())
     metrics.free_bytes.set_function(lambda: shutil.disk_usage(settings.data_dir).free)
     outbox, sender = _notifying(settings, history, metrics)
-    retention = Retention(history, outbox, settings.history.max_days)
+    retention = Retention(history, outbox, settings.history.max_days, metrics)
     told: list[Sink] = [curves, history, outbox, live]
     kafka, log, owners = settings.kafka, None, None
     if kafka.bootstrap_servers:

@@ -4,6 +4,7 @@ A row stays for a while after it was sent: what is read again after a crash does
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,15 +162,16 @@ class Outbox:
         rows, cursor = self._history.page(query, notifications, before, limit)
         return [_body(row._mapping) for row in rows], cursor
 
-    def give_up(self) -> int:
+    def give_up(self) -> Counter[str]:
         """What has waited for a day is dead, whoever it is for: a receiver that is not configured
-        any more has no sender, and one that hangs is not tried fast enough; how much."""
+        any more has no sender, and one that hangs is not tried fast enough; how much of each."""
         t, present = notifications.c, now()
         old = sa.and_(t.state == WAITING, t.made < present - GIVE_UP_SECONDS, t.claimed < present)
         update = sa.update(notifications).where(old)
         why = "given up after a day: " + sa.func.coalesce(t.said, "nobody sends to this receiver")
         with self._history.connected() as connection:
-            return connection.execute(update.values(state=DEAD, said=why)).rowcount
+            dead = connection.execute(update.values(state=DEAD, said=why).returning(t.target))
+            return Counter(dead.scalars())
 
     def trim(self, before: float) -> None:
         """Forget what was sent, or could not be, and was made before then (Unix seconds), once the

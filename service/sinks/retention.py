@@ -7,6 +7,7 @@ from service.errors import Unavailable
 from service.sinks.history import History
 from service.sinks.outbox import Outbox
 from service.telemetry.logging import log
+from service.telemetry.metrics import Metrics
 
 FIRST_SECONDS, EVERY_SECONDS = 60.0, 3600.0
 DAY_SECONDS = 86_400.0
@@ -16,10 +17,11 @@ class Retention:
     """Anomalies, closed episodes and what receivers were told of them, dead letters and the audit
     log, for so many days; feedback that counts for ever."""
 
-    def __init__(self, history: History, outbox: Outbox, days: float) -> None:
+    def __init__(self, history: History, outbox: Outbox, days: float, metrics: Metrics) -> None:
         self._history = history
         self._outbox = outbox
         self._days = days
+        self._metrics = metrics
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
@@ -42,6 +44,8 @@ class Retention:
         try:
             gone = self._history.trim(before, lambda: not self._ending.is_set())
             given_up = self._outbox.give_up()
+            for target, rows in given_up.items():
+                self._metrics.notifications.labels(target, "dead").inc(rows)
             self._outbox.trim(before)
         except Exception as error:  # noqa: BLE001 - or nothing would be forgotten any more
             known = isinstance(error, Unavailable)
@@ -49,4 +53,4 @@ class Retention:
                 "old history stays for now", error=str(error), exc_info=None if known else error
             )
         else:
-            log.info("history", rows_forgotten=gone, notifications_given_up=given_up)
+            log.info("history", rows_forgotten=gone, notifications_given_up=given_up.total())

@@ -29,6 +29,8 @@ from service.settings.loading import load_settings
 from service.sinks import outbox
 from service.sinks.history import History
 from service.sinks.outbox import Outbox, Target
+from service.sinks.retention import Retention
+from service.telemetry.metrics import Metrics
 from tests.certificates import self_signed
 from tests.service.notify.receiver import WAIT_SECONDS, Got, receiving
 from tests.service.notify.receiver import Receiver as Hook
@@ -280,9 +282,14 @@ def test_what_nobody_sends_is_given_up_after_a_day_and_then_forgotten(
     """A receiver that is not configured any more has no sender."""
     gone, hook = outbox_of(history, name="gone"), outbox_of(history)
     deliver(gone, change("opened", "minor", 1))
-    assert hook.give_up() == 0
+    metrics = Metrics()
+    retention = Retention(history, hook, 90.0, metrics)
+    retention.trim()
+    assert hook.listed("gone", "dead", None, 10) == ([], None)
     monkeypatch.setattr(outbox, "GIVE_UP_SECONDS", -1.0)
-    assert hook.give_up() == 1
+    retention.trim()
+    counted = {"target": "gone", "outcome": "dead"}
+    assert metrics.registry.get_sample_value("wakeful_notifications_total", counted) == 1.0
     (dead,), _ = hook.listed("gone", "dead", None, 10)
     assert dead["said"] == "given up after a day: nobody sends to this receiver"
     hook.trim(before=9e9)
