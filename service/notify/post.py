@@ -21,6 +21,8 @@ MOST_READ = 1000  # bytes of an answer that refuses
 LONGEST_WAIT = 3600.0
 COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4 addresses, as nobody writes them any more
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses, as NAT64 has them
+# Where older Pythons know parts of them alone: of protocols, and NAT64 within a network.
+NEVER_PUBLIC = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "64:ff9b:1::/48")))
 BUSY = {408, 425, 429}
 
 
@@ -107,6 +109,8 @@ def _is_public(address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool
             return _is_public(within)
         if address in COMPATIBLE or address.is_site_local:
             return False
+    if any(address in network for network in NEVER_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast
 
 

@@ -365,7 +365,8 @@ def test_an_answer_that_trickles_in_does_not_hold_up_for_ever(
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "fe80::1",  # noqa: S104
-     "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "ff02::1"],
+     "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "ff02::1",
+     "192.0.0.8", "64:ff9b:1::a00:1"],
 )  # fmt: skip
 def test_what_stands_for_a_private_address_is_one(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
