@@ -50,6 +50,7 @@ def id_of(cluster: Any, topic: str) -> str | None:
 def made_again(where: str, why: str) -> StateError:
     """For what is read no longer as what it was."""
     return StateError(
-        f"{where} {why}: the topic was made again; set kafka.group_id to another name, and "
-        "memories are made anew from what is retained"
+        f"{where} {why}: the topic was made again; set kafka.group_id, data_dir and, where it is "
+        "set, history.url to others: memories are made anew from what is retained, and a history "
+        "that has an event of the same offset would keep none of it"
     )

@@ -18,7 +18,7 @@ class CheckpointSettings(Section):
 class HistorySettings(Section):
     url: SecretStr | None = Field(
         None,
-        description="Database of anomalies and dead letters, such as `postgresql://user:password@host/database`, which instances may share; not set: `wakeful.db`. Better kept in a file: `history.url_file`.",
+        description="Database of anomalies and dead letters, such as `postgresql://user:password@host/database`, which instances may share; not set: `wakeful.db`. Without Kafka it is one instance's alone, and another `data_dir` needs another database: things are named by their events' offsets, which begin anew. Better kept in a file: `history.url_file`.",
     )
     url_file: Path | None = Field(None, description="File that holds the database's address.")
     max_bytes: int = Field(

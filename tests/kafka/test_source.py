@@ -168,7 +168,7 @@ def test_a_topic_that_ends_before_the_memories_was_made_again(
     positions: Positions = {(topic, 0): 9, (topic, 1): 0}
     with (
         reading(bootstrap_servers, topic, positions) as source,
-        pytest.raises(StateError, match="made again"),
+        pytest.raises(StateError, match=r"made again; set kafka.group_id.*history.url to others"),
     ):
         read(source, 1, positions)
 
