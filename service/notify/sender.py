@@ -107,7 +107,7 @@ class Sender:
         to.trouble = str(error)
         wait = min(FIRST_WAIT * 2.0**waiting.attempts, LONGEST_WAIT) * random.uniform(0.5, 1.5)  # noqa: S311
         wait = max(wait, error.seconds or 0.0)
-        self._outbox.settle(waiting, WAITING, to.trouble, now() + wait)
+        self._outbox.settle(waiting, WAITING, to.trouble, wait)
         self._metrics.notifications.labels(to.name, "retried").inc()
         log.warning("not told yet", target=to.name, error=to.trouble, seconds=round(wait, 1))
 

@@ -137,6 +137,13 @@ class History:
         with self._answering():
             return sa.inspect(self._engine).has_table(anomalies.name)
 
+    @property
+    def clock(self) -> sa.ColumnElement[float]:
+        """Unix seconds, by the one clock that all who share the database have."""
+        if self._engine.dialect.name == "sqlite":
+            return sa.literal(now())
+        return sa.cast(sa.extract("epoch", sa.func.now()), sa.Float)
+
     @classmethod
     def of_file(cls, file: Path) -> "History":
         return cls(sa.URL.create("sqlite", database=str(file)))

@@ -94,7 +94,7 @@ class Outbox:
 
     def claim(self, target: str) -> Waiting | None:
         """The oldest row that is due, for a while ours; of an episode one after the other."""
-        t, present = notifications.c, now()
+        t, present = notifications.c, self._history.clock
         before = notifications.alias()
         first = ~sa.exists().where(
             before.c.target == target, before.c.episode == t.episode, before.c.state == WAITING,
@@ -116,10 +116,11 @@ class Outbox:
         return Waiting(row.number, row.id, msgspec.json.decode(row.body), row.made, row.attempts)
 
     def settle(
-        self, waiting: Waiting, state: str, said: str | None = None, until: float = 0.0
+        self, waiting: Waiting, state: str, said: str | None = None, seconds: float = 0.0
     ) -> None:
-        """How it went: SENT, DEAD, or WAITING, to be tried again after `until` (Unix seconds)."""
-        values: dict[str, Any] = {"state": state, "said": said and as_text(said), "claimed": until}
+        """How it went: SENT, DEAD, or WAITING, to be tried again after so many seconds."""
+        values: dict[str, Any] = {"state": state, "said": said and as_text(said)}
+        values["claimed"] = self._history.clock + seconds
         with self._history.connected() as connection:
             one = notifications.c.number == waiting.number
             connection.execute(sa.update(notifications).where(one).values(values))
@@ -165,7 +166,7 @@ class Outbox:
     def give_up(self) -> Counter[str]:
         """What has waited for a day is dead, whoever it is for: a receiver that is not configured
         any more has no sender, and one that hangs is not tried fast enough; how much of each."""
-        t, present = notifications.c, now()
+        t, present = notifications.c, self._history.clock
         old = sa.and_(t.state == WAITING, t.made < present - GIVE_UP_SECONDS, t.claimed < present)
         update = sa.update(notifications).where(old)
         why = "given up after a day: " + sa.func.coalesce(t.said, "nobody sends to this receiver")
