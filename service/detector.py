@@ -324,7 +324,10 @@ class Detector:
     def _recall(self) -> int:
         """Let streams go on from the memories that were fetched; returns how many did."""
         names = [idle.stream for idle in self._fetched]
-        for idle, slot in zip(self._fetched, self.arena.names.known(Names.of(names)), strict=True):
+        slots = self.arena.names.known(Names.of(names))
+        if (slots == FREE).any():
+            raise AssertionError(f"{self.memory}: a memory came back that has no place here")
+        for idle, slot in zip(self._fetched, slots, strict=True):
             self.arena.table.bytes[slot] = self._row_now(idle)
         self._returned += names
         self.idle -= len(names)
@@ -394,7 +397,6 @@ class Detector:
         self.arena.table.bytes[slots] = row
         for part, value in kept.items():
             head[part][slots] = value
-        self.arena.mark(slots)
         return True
 
     def memory_now(self, name: str) -> Idle | None:
@@ -408,20 +410,21 @@ class Detector:
         if slots is None:
             return False
         self.arena.table.head["tolerance"][slots] = tolerance
-        self.arena.mark(slots)
         return True
 
     def _held(self, name: str) -> I64 | None:
-        """(1,), the slot of a stream, which is back from the store if it was idle; None where it is
-        not known."""
+        """(1,), the slot of a stream whose row is about to change, and which is back from the store
+        if it was idle; None where it is not known. Whoever asks may come while fetched memories
+        wait for their events: those come back as well, for the next checkpoint to write."""
         if self._copy_of(name) is None:
             return None
-        stream = Names.of([name])
-        if self.arena.names.known(stream)[0] == FREE:
-            self._fetched = self._store.idle(self.memory, [name])
-        slots, _ = self.arena.slots_of(stream)
+        names = [name, *(idle.stream for idle in self._fetched)]
+        if self.arena.names.find(name) is None and name not in names[1:]:
+            self._fetched += self._store.idle(self.memory, [name])
+        slots, _ = self.arena.slots_of(Names.of(names))
         self._recall()
-        return slots
+        self.arena.mark(slots)
+        return slots[:1]
 
     def memory_of(self, streams: Names) -> tuple[F64, F64]:
         """(n,) each: confidence and age of resident memories, -inf where a stream has none."""

@@ -1,6 +1,7 @@
 """Memories of idle streams wait in the store and come back exact: limits.max_resident_streams."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -275,6 +276,60 @@ def test_while_the_store_is_away_it_waits_and_loses_nothing(
     pipeline.run()
     assert store.asked > 2
     assert memories(store, MEMORIES) == memories(whole_store, MEMORIES)
+
+
+class AwayOnce(SqliteStore):
+    """A store that does not answer when it is asked for the memories that these streams left in
+    one name."""
+
+    def __init__(
+        self, file: Path, memory: str, streams: list[str], then: Callable[[], object]
+    ) -> None:
+        super().__init__(file)
+        self.away, self.then = (memory, streams), then
+
+    def idle(self, detector: str, streams: Sequence[str]) -> list[Idle]:
+        if (detector, list(streams)) == self.away:
+            self.away = ("", [])
+            self.then()
+            raise Unavailable("a disk that hangs")
+        return super().idle(detector, streams)
+
+
+@pytest.mark.parametrize("asked", ["d", "b"], ids=["of a resident stream", "of an idle one"])
+def test_a_question_while_memories_are_on_their_way_back_loses_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str
+) -> None:
+    """One detector has them in hand, the other one waits for its own."""
+    monkeypatch.setattr(pipeline_module, "RETRY_SECONDS", (0.0,))
+    both = DetectorSettings(artifact=Path("compact"), replaces=Path("base"))
+    made = [one(n, name, value=float(n)) for n, name in enumerate("abcdabcd")]
+    whole_store = InMemoryStore()
+    whole, _ = make_pipeline(made, whole_store, both)
+    whole.run()
+    told: list[Future[bool]] = []
+
+    def ask() -> None:
+        told.append(pipeline.ask(lambda: pipeline.tolerate("default", asked, 0)))
+
+    store = AwayOnce(tmp_path / "wakeful.db", MEMORIES, ["a"], ask)
+    pipeline, _ = make_pipeline(made, store, both, limits=LimitSettings(max_resident_streams=2))
+    pipeline.run()
+    assert [answer.result(0) for answer in told] == [True]
+    for detector in pipeline.memories():
+        assert memories(store, detector.memory) == memories(whole_store, detector.memory)
+    store.close()
+
+
+def test_a_memory_is_never_written_where_no_stream_is() -> None:
+    store = InMemoryStore()
+    pipeline, _ = bounded([one(0, "a", value=1.0), one(1, "b", value=1.0)], store, 1)
+    pipeline.run()
+    detector = pipeline.detectors["default"]
+    detector.fetch(detector.decode(one(2, "a", value=1.0)))
+    other = one(3, "b", value=1.0)
+    with pytest.raises(AssertionError, match="no place"):
+        detector.score(other, detector.decode(other))
 
 
 @pytest.mark.parametrize(("most", "batch"), [(None, 4096), (10, 10), (10_000, 4096)])
