@@ -279,7 +279,8 @@ class Pipeline:
         self.positions[partition] = position
         self._pace.hurry()  # to have it known
         for detector in self.memories():
-            self._welcome(detector)
+            if owner_of(detector.memory)[2] in self.positions:  # others come in their turn
+                self._welcome(detector)
 
     def leave(self, partitions: Iterable[Partition]) -> None:
         """They are somebody else's, and so are their memories."""
@@ -355,9 +356,17 @@ class Pipeline:
 
     def _welcome(self, detector: Detector) -> None:
         """Its memories are here."""
-        self._persist(lambda: detector.forget_features(dict(self.positions)))
+        self._persist(lambda: detector.forget_features(self._positions_of(detector)))
         self._make_room(detector)
         self._count_memories(detector)
+
+    def _positions_of(self, detector: Detector) -> Positions:
+        """What its memories alone are current to: others' events may have been scored since the
+        last checkpoint, and are read again where nothing says that they were."""
+        if self.assignment is None:
+            return dict(self.positions)
+        partition = owner_of(detector.memory)[2]
+        return {partition: self.positions[partition]}
 
     def _make_room(self, detector: Detector, decoded: Decoded | None = None) -> None:
         """Let the longest idle memories leave for the store where these events need the room."""

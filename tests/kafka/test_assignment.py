@@ -1,0 +1,99 @@
+"""Partitions that come while others' events are scored, with a real broker."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from service.assignment import Assignment
+from service.bootstrap import build_detectors
+from service.kafka.transactions import Transactions
+from service.memory.changelog import Changelog
+from service.pipeline import Pipeline
+from service.records import RawBatch
+from service.settings.detector import DetectorSettings
+from service.settings.limits import LimitSettings
+from service.sinks.kafka import KafkaSink
+from service.sources.memory import MemorySource
+from service.telemetry.metrics import Metrics
+from tests.kafka.changelogs import positions
+from tests.kafka.topics import Names, made_topics
+from tests.service.parts import events, raw_batch
+
+
+@pytest.fixture
+def names(bootstrap_servers: str) -> Iterator[Names]:
+    with made_topics(bootstrap_servers, f"a{uuid.uuid4().hex[:10]}", 2) as made:
+        yield made
+
+
+@contextmanager
+def worker(
+    names: Names, batches: Sequence[RawBatch], features: list[str]
+) -> Iterator[tuple[Pipeline, Assignment]]:
+    """One that is alone in its group, of whose streams two may be resident; it stops without a last
+    checkpoint."""
+    with TemporaryDirectory() as folder:
+        group, servers = names.events, [names.servers]
+        transactions = Transactions(servers, {}, f"{group}.test", lambda: group)
+        store = Changelog(
+            servers, {}, group, lambda _: names.memory, transactions, Path(folder) / "idle"
+        )
+        settings = {"default": DetectorSettings(features=features)}
+        detectors = build_detectors(settings, LimitSettings(max_resident_streams=2))
+        sink = KafkaSink(transactions, names.anomalies, names.episodes, names.dead_letters)
+        topics = {"default": [names.events]}
+        assignment = Assignment(detectors, topics, store, transactions, sink)
+        pipeline = Pipeline(
+            MemorySource(batches), detectors, topics, store, [sink], Metrics(), 3600.0, assignment
+        )
+        try:
+            pipeline.restore()
+            yield pipeline, assignment
+        finally:
+            assignment.close()
+            store.close()
+
+
+def take(names: Names, pipeline: Pipeline, assignment: Assignment, *numbers: int) -> None:
+    """Have partitions as a source has them come: all memories first, then one after the other."""
+    assignment.take((names.events, number) for number in numbers)
+    assignment._asked.put(None)  # behind what was asked for: the thread ends
+    assert assignment._thread is not None
+    assignment._thread.join()
+    assignment._thread = None
+    arrived = assignment.arrived()
+    for partition in sorted(arrived):
+        pipeline.begin(partition, arrived[partition] or 0)
+
+
+def batch(names: Names, number: int, first: int, streams: str) -> RawBatch:
+    rows = [{"stream": s, "time": 1.7e9 + n, "x": 1.0, "y": 2.0} for n, s in enumerate(streams)]
+    return replace(raw_batch(events(rows), first), partition=(names.events, number))
+
+
+def test_a_partition_that_comes_says_nothing_of_what_was_read_of_another(names: Names) -> None:
+    """Its idle memories forget a feature, which is saved at once; what was scored of the other one
+    since the last checkpoint is not, and is read again after a crash."""
+    known = {(names.events, 0): 3, (names.events, 1): 2}
+    first = [batch(names, 0, 0, "abc"), batch(names, 1, 0, "de")]
+    with worker(names, first, ["x", "y"]) as (pipeline, assignment):
+        take(names, pipeline, assignment, 0, 1)
+        pipeline.run_once()
+        pipeline.run_once()
+        pipeline.checkpoint()
+    with worker(names, [batch(names, 0, 3, "c")], ["x"]) as (pipeline, assignment):
+        take(names, pipeline, assignment, 0)
+        pipeline.checkpoint()
+        pipeline.run_once()
+        assert pipeline.positions == {(names.events, 0): 4}
+        take(names, pipeline, assignment, 1)
+        (other,) = assignment.here[names.events, 1]
+        assert [one.features for one in pipeline.store.idle(other.memory, ["d"])] == [("x",)]
+        assert pipeline.store.positions() == known
+        assert pipeline.positions == {**known, (names.events, 0): 4}
+    assert positions(names.servers, names.events, names.events, 2, names.memory) == known
