@@ -144,8 +144,9 @@ def _changelog(settings: Settings, folder: Path) -> Changelog:
         servers, kafka.options, f"{kafka.group_id}.state", lambda: kafka.group_id
     )
     return Changelog(
-        servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions, folder / "idle"
-    )
+        servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,
+        folder / "idle", owned=False,
+    )  # fmt: skip
 
 
 def _check_nobody(settings: Settings) -> None:

@@ -117,7 +117,7 @@ class Kept:
 
 class Changelog:
     """Memories in Kafka; `topic_of` is the topic of a detector's, `beside` are those that the same
-    transactions write to.
+    transactions write to. `owned`: nobody else writes memories that are read here.
 
     `make_topics` and `committed` belong to the thread that restores, what is saved to the
     pipeline's. What is `Kept` of a memory's name both use, one after the other.
@@ -133,6 +133,7 @@ class Changelog:
         folder: Path,
         beside: Sequence[str] = (),
         rights: Sequence[Right] = (),
+        owned: bool = True,
     ) -> None:
         self._trouble = Trouble(bootstrap_servers, options, rights)
         self._servers, self._options = bootstrap_servers, options
@@ -141,6 +142,7 @@ class Changelog:
         self._topic_of = topic_of
         self._transactions = transactions
         self._folder = folder
+        self._owned = owned
         self._reader: Any = None
         self._admin: Any = None
         self.going_on: Callable[[], bool] = lambda: True
@@ -359,19 +361,21 @@ class Changelog:
             (first,) = reader.beginning_offsets([place], timeout_ms=ANSWER_MS).values()
             reader.seek(place, first)
             # Behind a transaction that is open there may be what counts: its end is waited for.
-            (end,) = self._admin_client().list_partition_offsets({place: LATEST}).values()
-        if first >= end.offset:  # nothing: it would be waited for
+            end = self._end_of(place)
+        if first >= end:  # nothing: it would be waited for
             return
         moved, looked = time.monotonic(), False
         while self.going_on():
             with self._telling():
                 found = reader.poll(timeout_ms=POLL_MS).get(place, ())
                 position = reader.position(place, timeout_ms=ANSWER_MS)
+                if not self._owned and position is not None and position >= end:
+                    end = self._end_of(place)  # a checkpoint may have been half written there
             for record in found:
-                if record.key is not None and record.offset < end.offset:
+                if record.key is not None:
                     where = f"{place.topic}, partition {place.partition}, offset {record.offset}"
                     yield record.key, record.value, where
-            if position is not None and position >= end.offset:
+            if position is not None and position >= end:
                 return
             if found:
                 moved, looked = time.monotonic(), False
@@ -386,6 +390,11 @@ class Changelog:
                     "`abort` ends it"
                 )
         raise Unavailable("kafka: memories are not read to their end: nobody wants them")
+
+    def _end_of(self, place: TopicPartition) -> int:
+        """Behind the last record, whether it counts already or not."""
+        (end,) = self._admin_client().list_partition_offsets({place: LATEST}).values()
+        return int(end.offset)
 
     def _end_hanging(self) -> None:
         """End what workers of the group left behind, if we may; see `service.kafka.hanging`."""

@@ -16,7 +16,7 @@ from service.kafka.rights import TOPIC, Right
 from service.kafka.transactions import Message, Transactions
 from service.memory import changelog
 from service.memory.changelog import Changelog
-from service.memory.entries import Keys
+from service.memory.entries import Keys, pack_value
 from service.memory.store import Changed, Checkpoint, Shape, memories, memory_name
 from tests.contract.test_store import SHAPE, left, pack
 from tests.kafka.topics import read
@@ -41,9 +41,11 @@ def events_of(topic: str) -> str:
 class Kept(Changelog):
     """The memories of one partition, by short calls."""
 
-    def __init__(self, servers: str, topic: str, group: str, folder: Path) -> None:
+    def __init__(
+        self, servers: str, topic: str, group: str, folder: Path, owned: bool = True
+    ) -> None:
         transactions = Transactions([servers], {}, f"{topic}.test", lambda: group)
-        super().__init__([servers], {}, group, lambda _: topic, transactions, folder)
+        super().__init__([servers], {}, group, lambda _: topic, transactions, folder, owned=owned)
         self.partition = (events_of(topic), 0)
         self.name = memory_name("default", SHAPE.fingerprint, self.partition)
         self.make_topics(self.partition, ["default"])
@@ -161,6 +163,37 @@ def test_a_topic_may_end_in_somebody_elses_transaction(
         assert kept(bootstrap_servers, topic) == ({"s": b"one"}, 7)
     finally:
         other.close(timeout=0)
+
+
+def test_who_reads_beside_the_owner_has_a_checkpoint_in_whole(
+    bootstrap_servers: str, topic: str
+) -> None:
+    """As `wakeful state export` does; where it first looked, a stream had left the idle ones and
+    was in no pack yet."""
+    with opened(bootstrap_servers, topic) as store:
+        store.put(7, left({"s": b"one"}))
+    keys = Keys("g", "default", events_of(topic), SHAPE.fingerprint)
+    rest = [(keys.pack(1), pack_value(SHAPE, pack(1, {"s": b"two"})))]
+
+    def go_on() -> bool:
+        while rest:
+            key, value = rest.pop()
+            owner.send(topic, key=key, value=value, partition=0)
+            owner.commit_transaction()
+        return True
+
+    owner = KafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id=f"{topic}.owner")
+    with closing(owner), TemporaryDirectory() as folder:
+        owner.init_transactions()
+        owner.begin_transaction()
+        owner.send(topic, key=keys.idle("s"), partition=0).get(WAIT_SECONDS)
+        reader = Kept(bootstrap_servers, topic, "g", Path(folder) / "idle", owned=False)
+        reader.going_on = go_on
+        try:
+            assert memories(reader, reader.name) == {"s": b"two"}
+        finally:
+            reader.close()
+            reader.stop_reading()
 
 
 def test_a_transaction_that_nobody_ends_is_named(
