@@ -15,7 +15,14 @@ from model.compiling import compile_beside
 from model.errors import ArtifactError
 from service.assignment import Assignment
 from service.blocks.history import StreamHistory
-from service.decoding.json import Fields, JsonDecoder, Limits, Unpack
+from service.decoding.json import (
+    LONGEST_FEATURE,
+    Fields,
+    JsonDecoder,
+    Limits,
+    Unpack,
+    is_feature,
+)
 from service.decoding.registry import Registry
 from service.detector import MEMORY_SHARE, Configured, Detector
 from service.errors import SettingsError, StateError
@@ -330,6 +337,11 @@ def _features(
 ) -> tuple[tuple[str, ...], bool]:
     """The features to start with, and whether new ones are discovered."""
     wanted, trained = tuple(settings.features or ()), artifact.config.features
+    if refused := next((one for one in wanted if not is_feature(one)), None):
+        raise SettingsError(
+            f"detectors.{name}.features: {refused[:LONGEST_FEATURE]!r}: a feature's name is "
+            f"printable and has at most {LONGEST_FEATURE} bytes"
+        )
     if len(wanted or trained) > limits.max_features:
         raise SettingsError(
             f"detectors.{name}: {len(wanted or trained)} features, at most {limits.max_features}"

@@ -31,6 +31,8 @@ CLOUD_EVENT = "specversion", "id", "source", "type"
 
 FRAMED = b"\0"  # what the records of a schema registry begin with, and no JSON
 
+LONGEST_FEATURE = 255  # bytes of its name, which goes with every memory
+
 Unpacked = tuple[RawBatch, Mapping[int, RecordRejected]]
 """Records in JSON, and those that are not to be had in it."""
 
@@ -40,8 +42,8 @@ Unpack = Callable[[RawBatch], Unpacked]
 @dataclass(frozen=True, slots=True)
 class Fields:
     """Which fields of an event are read. With `discover`, new numeric fields become features, as
-    many as there may be; another kind of value in such a field is then no error. `categories` are
-    fields that the artifact reads as texts.
+    many as there may be, if a feature may have their names; another kind of value in such a field
+    is then no error. `categories` are fields that the artifact reads as texts.
 
     The first of `times` that an event has is its time.
     """
@@ -253,7 +255,7 @@ class JsonDecoder:
                     values[name] = _number(name, value)
             elif isinstance(value, int | float) and not isinstance(value, bool):
                 grown = len(columns) + sum(more not in columns for more in values)
-                if name in columns or (self._discovers(name) and grown < self.limits.max_features):
+                if name in columns or self._adds(name, grown):
                     values[name] = _number(name, value)
                 else:
                     ignored += 1
@@ -290,6 +292,16 @@ class JsonDecoder:
 
     def _discovers(self, name: str) -> bool:
         return self.fields.discover and name not in self.fields.ignore
+
+    def _adds(self, name: str, features: int) -> bool:
+        """Whether a field is one more feature, where there are so many."""
+        return self._discovers(name) and features < self.limits.max_features and is_feature(name)
+
+
+def is_feature(name: str) -> bool:
+    """Whether a feature may have this name: a printable one, so that it can be told everywhere, and
+    no longer than every memory can bear."""
+    return name.isprintable() and len(name.encode()) <= LONGEST_FEATURE
 
 
 def _said(quoted: list[str]) -> str:

@@ -176,6 +176,19 @@ def test_fields_beyond_the_most_features_are_ignored_and_counted() -> None:
     assert len(decoded.events) == 2
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "a\0b", "a\nb", "a\x7f"])
+def test_a_field_whose_name_no_memory_could_bear_is_ignored_and_counted(name: str) -> None:
+    """Every memory carries the names, and a broker takes only so much; also beside others, and once
+    there are as many features as there may be."""
+    bodies = events([{"stream": "s", name: 1, "x": 2}, {"stream": "s", name: "3", "x": 4}])
+    for features in ((), ("x",), ("x", "y", "z", "w")):
+        decoded = OPEN.decode(raw_batch(bodies), features)
+        assert decoded.features == (features or ("x",))
+        assert decoded.ignored_fields == 2
+    longest = "y" * 255
+    assert OPEN.decode(raw_batch(events([{"stream": "s", longest: 1}])), ()).features == (longest,)
+
+
 def test_a_discovered_field_may_hold_text_elsewhere() -> None:
     rows = [{"stream": "a", "status": 5}, {"stream": "b", "status": "ok", "x": 1}]
     decoded = OPEN.decode(raw_batch(events(rows)), ())

@@ -70,6 +70,8 @@ def test_toml_says_the_same_as_yaml(tmp_path: Path) -> None:
         ("detectors: {d: {false_alarms_per_week: 0}}", "detectors.d.false_alarms_per_week"),
         ("detectors: {d: {direction: {a: up}}}", "detectors.d.direction.a"),
         ("detectors: {d: {features: [a, a]}}", "detectors.d"),
+        ("detectors: {d: {features: [" + "a" * 256 + "]}}", "at most 255 bytes"),
+        ('detectors: {d: {features: ["a\\0"]}}', "detectors.d.features"),
         ("detectors: {d: {features: [a], direction: {b: low}}}", "detectors.d.direction"),
         ("detectors: {d: {artifact: /nowhere}}", "detectors.d.artifact"),
         ("kafka: {options: {no.such.option: 1}}", "no.such.option"),
