@@ -17,14 +17,14 @@ from crc32c import crc32c
 
 from service.errors import StateError
 from service.memory.entries import pack_of, pack_value
-from service.memory.packs import Pack
+from service.memory.packs import PACK_BYTES, Pack
 from service.memory.store import Changed, Checkpoint, Idle, Positions, Shape, StateStore, resident
 from service.records import Names, Partition
 
 MAGIC = b"wakeful memories 1\n"
 FRAME = struct.Struct("<II")  # bytes of the block, their CRC-32C
 LARGEST = 1 << 30
-TOGETHER = 64  # memories to a pack
+TOGETHER = 64  # memories to a pack, at most
 
 
 class Contents(msgspec.Struct, tag="memories"):
@@ -173,8 +173,10 @@ def _blocks(memories: Memories) -> Iterator[bytes]:
 
 def _packs(rows: dict[str, bytes]) -> Iterator[Pack]:
     names = list(rows)
-    for number, start in enumerate(range(0, len(names), TOGETHER), 1):
-        some = names[start : start + TOGETHER]
+    row_bytes = len(rows[names[0]]) if names else 1
+    together = max(1, min(TOGETHER, PACK_BYTES // row_bytes))  # brokers take only so much at once
+    for number, start in enumerate(range(0, len(names), together), 1):
+        some = names[start : start + together]
         table = np.stack([np.frombuffer(rows[name], np.uint8) for name in some])
         slots = np.arange(start, start + len(some))
         used, every = np.zeros(len(some), np.int64), np.ones(len(some), np.bool_)

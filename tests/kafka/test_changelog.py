@@ -14,7 +14,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from service.errors import StateError, Unavailable
 from service.kafka.rights import TOPIC, Right
 from service.kafka.transactions import Message, Transactions
-from service.memory import changelog
+from service.memory import archive, changelog
+from service.memory.archive import Contents, Memories
 from service.memory.changelog import Changelog
 from service.memory.entries import Keys, pack_value
 from service.memory.store import Changed, Checkpoint, Shape, memories, memory_name
@@ -120,6 +121,19 @@ def test_idle_memories_come_back_by_name(bootstrap_servers: str, topic: str) -> 
         assert {one.stream: one.row for one in store.idle_after(store.name, "", "", 9)} == {
             "t": b"new", "u": b"tri",
         }  # fmt: skip
+
+
+def test_memories_of_many_features_are_imported(bootstrap_servers: str, topic: str) -> None:
+    """However large one is: brokers take a megabyte at once."""
+    rows = {f"s{n}": bytes([n]) * 20_000 for n in range(64)}
+    with opened(bootstrap_servers, topic) as store:
+        positions = [(*store.partition, 7)]
+        contents = Contents(
+            store.name, SHAPE.fingerprint, SHAPE.features, SHAPE.format, positions, len(rows)
+        )
+        some = {stream: (SHAPE.features, row) for stream, row in rows.items()}
+        archive.save(Memories(contents, some), store)
+    assert kept(bootstrap_servers, topic) == (rows, 7)
 
 
 def test_without_room_for_idle_memories_they_are_read_again_later(
