@@ -1,8 +1,9 @@
 """One detector: its decoder, its streams' memories, its scorer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from heapq import merge
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
 from zlib import crc32
@@ -416,7 +417,7 @@ class Detector:
         """(1,), the slot of a stream whose row is about to change, and which is back from the store
         if it was idle; None where it is not known. Whoever asks may come while fetched memories
         wait for their events: those come back as well, for the next checkpoint to write."""
-        if self._copy_of(name) is None:
+        if not self.remembers(name):
             return None
         names = [name, *(idle.stream for idle in self._fetched)]
         if self.arena.names.find(name) is None and name not in names[1:]:
@@ -433,13 +434,22 @@ class Detector:
         ages = np.where(known, head["time"] - head["first_time"], -np.inf)
         return np.where(known, confidence_of(head["scored"]), -np.inf), ages
 
+    def remembers(self, name: str) -> bool:
+        """Whether a stream has a row, also one that was reset and has had no event since: as such
+        it is not known."""
+        return self._row(name) is not None
+
     def _copy_of(self, name: str) -> RowTable | None:
         """One stream's row, None where the stream is not known."""
+        table = self._row(name)
+        return None if table is None or table.head["scored"][0] == 0 else table
+
+    def _row(self, name: str) -> RowTable | None:
         table = self.arena.row(name)
         if table is None and self.idle:
             idle = self._store.idle(self.memory, [name])
             table = RowTable(self.arena.layout, self._row_now(idle[0])[None]) if idle else None
-        return None if table is None or table.head["scored"][0] == 0 else table
+        return table
 
     def streams(self, after: str | None, limit: int, prefix: str = "") -> list[dict[str, Any]]:
         """Summaries of streams in the order of their names, those behind `after`."""
@@ -448,16 +458,23 @@ class Detector:
             for name in self.arena.names
             if name.startswith(prefix) and (after is None or name > after)
         )
-        away = self._store.idle_after(self.memory, after or "", prefix, limit) if self.idle else []
-        idle = {one.stream: self._row_now(one) for one in away}
-        known = []
-        for name in sorted({*resident, *idle}):
-            table = self.arena.row(name) or RowTable(self.arena.layout, idle[name][None])
-            if table.head["scored"][0]:
-                known.append(self.summary(name, table))
-            if len(known) == limit:
-                break
-        return known
+        here = ((name, self.arena.row(name)) for name in sorted(resident))
+        away = self._away(after or "", limit, prefix)
+        known = (
+            self.summary(name, table)
+            for name, table in merge(here, away, key=itemgetter(0))
+            if table is not None and table.head["scored"][0]
+        )
+        return list(islice(known, limit))
+
+    def _away(self, after: str, size: int, prefix: str) -> Iterator[tuple[str, RowTable]]:
+        """Streams whose rows are in the store alone, in the order of their names, read so many at a
+        time."""
+        while self.idle and (some := self._store.idle_after(self.memory, after, prefix, size)):
+            after = some[-1].stream
+            for idle in some:
+                if self.arena.names.find(idle.stream) is None:
+                    yield idle.stream, RowTable(self.arena.layout, self._row_now(idle)[None])
 
     def summary(self, name: str, table: RowTable) -> dict[str, Any]:
         """A stream's row in short, as a person reads it."""

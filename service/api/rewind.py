@@ -50,12 +50,12 @@ def rewind_router(service: Service) -> APIRouter:
         as if it had not been. What was told stays, and what was
         read is not read again. Saved before the answer."""
         name, start = find_detector(service, detector).name, time_of("time", to.time)
-        known = ask_in_thread(service, lambda: memory_of(service, name, stream))
-        if known is None:
+        holder = ask_in_thread(service, lambda: _holder(service, name, stream))
+        if holder is None:
             given = to.model_dump_json().encode()
             body = elsewhere.find(request, stream, given, detector=detector)
         else:
-            asked = Asked(stream, name, start, partition=_partition(service, known[0]))
+            asked = Asked(stream, name, start, partition=_partition(service, holder))
             with turns.turn():
                 then = _before(service, asked)
             told = _go_back(service, caller, asked, then)
@@ -65,6 +65,14 @@ def rewind_router(service: Service) -> APIRouter:
         return RewindBody.model_validate(body)
 
     return router
+
+
+def _holder(service: Service, name: str, stream: str) -> Detector | None:
+    """Whose memory of the stream goes back, None where it is not here: the one that tells of it,
+    else one that was reset; from the pipeline's thread."""
+    known = memory_of(service, name, stream)
+    reset = (one for one in service.pipeline.memories(name) if one.remembers(stream))
+    return next(reset, None) if known is None else known[0]
 
 
 def _partition(service: Service, detector: Detector) -> Partition | None:
@@ -89,8 +97,6 @@ def _go_back(service: Service, caller: Caller, asked: Asked, then: Before) -> di
 
     def change() -> dict[str, Any] | None:
         before = memory_of(service, name, stream)
-        if before is None:
-            return None
         try:
             if not service.pipeline.rewind(name, then.memories, asked.partition):
                 return None
@@ -100,11 +106,11 @@ def _go_back(service: Service, caller: Caller, asked: Asked, then: Before) -> di
         after = note(before)
         return None if after is None else {**after[1], "detector": name}
 
-    def note(before: Known) -> Known | None:
+    def note(before: Known | None) -> Known | None:
         """What it is now."""
         after = memory_of(service, name, stream)
-        told = None if after is None else after[1]
-        audited(service, caller, "rewind", f"{name} {stream}", before[1], told)
+        told = (None if known is None else known[1] for known in (before, after))
+        audited(service, caller, "rewind", f"{name} {stream}", *told)
         return after
 
     try:

@@ -127,6 +127,20 @@ def test_idle_streams_are_counted_listed_and_shown(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_stream_that_was_reset_and_is_idle_keeps_no_other_from_being_listed() -> None:
+    made = [one(n, name, value=1.0) for n, name in enumerate("abcd")]
+    pipeline, _ = bounded(made, InMemoryStore(), 1)
+    pipeline.restore()
+    for _ in "abc":
+        pipeline.run_once()
+    assert pipeline.reset("default", "a")
+    pipeline.run_once()
+    detector = pipeline.detectors["default"]
+    assert detector.idle == 3
+    assert [each["stream"] for each in detector.streams(None, 2)] == ["b", "c"]
+    assert [each["stream"] for each in detector.streams("b", 2)] == ["c", "d"]
+
+
 def test_where_a_feature_makes_rows_larger_some_leave_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

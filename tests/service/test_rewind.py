@@ -233,6 +233,18 @@ def test_a_stream_goes_on_from_an_earlier_memory(served: Path, tmp_path: Path) -
     then.close()
 
 
+def test_a_stream_that_was_reset_goes_back_as_if_it_had_not_been(served: Path) -> None:
+    """Also where no event has come since, so that it is not known."""
+    path, to = stream_path("a/ä"), {"time": str(AT)}
+    for _, client in running(served):
+        assert client.post(f"{path}/rewind", json=to).status_code == 200
+        wanted = client.get(path).json()
+        assert client.post(f"{path}/reset").status_code == 200
+        assert client.get(path).status_code == 404
+        assert client.post(f"{path}/rewind", json=to).status_code == 200
+        assert client.get(path).json() == wanted
+
+
 @pytest.mark.parametrize(
     ("stream", "to", "status"),
     [
