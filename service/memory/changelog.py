@@ -6,6 +6,7 @@ offsets. So whoever is given a partition finds its memories as the last owner le
 owner that the group has left behind can write nothing. What a record is: see `entries`.
 """
 
+import hashlib
 import shutil
 import sqlite3
 import time
@@ -79,6 +80,7 @@ CLOSE_MS = 1000
 LOOK_SECONDS = 10.0  # of silence, after which transactions that are over are looked for
 HANGING_SECONDS = 60.0  # that a transaction may take to end: twice what brokers need
 DATABASE = "idle.db"
+ALL = "idle"  # what a folder calls its memories, which are of one name
 TOGETHER = 10_000  # idle memories that are filed at once
 
 
@@ -160,7 +162,7 @@ class Changelog:
         for memory, changed in checkpoint.changed.items():
             if len(changed.left) or len(changed.returned):
                 only_idle = replace(changed, packs=(), dropped=(), replace_all=False)
-                self._kept[memory].idle_store().save(Checkpoint({}, {memory: only_idle}))
+                self._kept[memory].idle_store().save(Checkpoint({}, {ALL: only_idle}))
 
     def positions(self) -> Positions:
         """Those that the memories which were restored are current to; where detectors differ, as
@@ -218,10 +220,10 @@ class Changelog:
                 elif kind == IDLE:
                     _note_idle(kept, idle, str(name), value)
                     if len(idle) == TOGETHER:
-                        _file_idle(kept, detector, idle)
+                        _file_idle(kept, idle)
                 elif kind == PACK:
                     yield from _note_pack(kept, int(name), value)
-        _file_idle(kept, detector, idle)
+        _file_idle(kept, idle)
         self._check_same(kept)
 
     def _check_same(self, kept: Kept) -> None:
@@ -235,15 +237,15 @@ class Changelog:
 
     def idle_count(self, detector: str) -> int:
         idle = self._of(detector).idle
-        return idle.idle_count(detector) if idle else 0
+        return idle.idle_count(ALL) if idle else 0
 
     def idle(self, detector: str, streams: Sequence[str]) -> list[Idle]:
         idle = self._of(detector).idle
-        return idle.idle(detector, streams) if idle else []
+        return idle.idle(ALL, streams) if idle else []
 
     def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
         idle = self._of(detector).idle
-        return idle.idle_after(detector, after, prefix, limit) if idle else []
+        return idle.idle_after(ALL, after, prefix, limit) if idle else []
 
     def forget(self, memory: str) -> None:
         """It belongs to somebody else now."""
@@ -351,7 +353,8 @@ class Changelog:
         detector, fingerprint, (topic, number) = owner_of(memory)
         place = TopicPartition(self._topic_of(detector), number)
         keys = Keys(self._group, detector, topic, fingerprint)
-        return Kept(place, keys, (topic, number), self._folder / memory)
+        folder = self._folder / hashlib.sha256(memory.encode()).hexdigest()  # short enough
+        return Kept(place, keys, (topic, number), folder)
 
     def _records(self, place: TopicPartition) -> Iterator[tuple[bytes, bytes | None, str]]:
         """Key, value and place of what a partition of ours holds, as far as it counts already."""
@@ -492,13 +495,13 @@ def _note_idle(kept: Kept, idle: dict[str, Idle | None], stream: str, value: byt
         kept.shape = kept.shape or shape
 
 
-def _file_idle(kept: Kept, memory: str, found: dict[str, Idle | None]) -> None:
+def _file_idle(kept: Kept, found: dict[str, Idle | None]) -> None:
     """Put idle memories where they are found by name, and take away those that are no longer."""
     if kept.shape is None or not found:  # without the first there are none
         return
     store = kept.idle_store()
-    known = [one.stream for one in store.idle(memory, list(found))]
-    store.save(Checkpoint({}, {memory: Changed(kept.shape, 0, returned=known)}))
+    known = [one.stream for one in store.idle(ALL, list(found))]
+    store.save(Checkpoint({}, {ALL: Changed(kept.shape, 0, returned=known)}))
     by_features: dict[tuple[str, ...], list[Idle]] = {}
     for one in found.values():
         if one is not None:
@@ -507,7 +510,7 @@ def _file_idle(kept: Kept, memory: str, found: dict[str, Idle | None]) -> None:
         rows = np.stack([np.frombuffer(one.row, np.uint8) for one in some])
         left = [one.stream for one in some]
         changed = Changed(kept.shape, 0, left=left, left_rows=rows, left_features=features)
-        store.save(Checkpoint({}, {memory: changed}))
+        store.save(Checkpoint({}, {ALL: changed}))
     found.clear()
 
 

@@ -123,6 +123,19 @@ def test_idle_memories_come_back_by_name(bootstrap_servers: str, topic: str) -> 
         }  # fmt: skip
 
 
+def test_idle_memories_of_a_topic_with_the_longest_name_are_found(
+    bootstrap_servers: str, topic: str
+) -> None:
+    """With what else is in a memory's name it is longer than that of a file may be."""
+    name = memory_name("default", SHAPE.fingerprint, ("t" * 249, 0))
+    with opened(bootstrap_servers, topic) as store:
+        assert memories(store, name) == {}
+        store.save(Checkpoint({}, {name: left({"s": b"one"})}))
+        assert [one.row for one in store.idle(name, ["s", "t"])] == [b"one"]
+    with opened(bootstrap_servers, topic) as store:
+        assert memories(store, name) == {"s": b"one"}
+
+
 def test_memories_of_many_features_are_imported(bootstrap_servers: str, topic: str) -> None:
     """However large one is: brokers take a megabyte at once."""
     rows = {f"s{n}": bytes([n]) * 20_000 for n in range(64)}
