@@ -36,7 +36,7 @@ class Wakeful:
             env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
         self._errors: list[str] = []
-        self._reader = threading.Thread(target=self._read_errors)
+        self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
         self.address = self._read_address()
 
@@ -46,7 +46,7 @@ class Wakeful:
 
     def text(self, path: str) -> str:
         try:
-            with urllib.request.urlopen(self.address + path) as reply:  # noqa: S310 - http, ours
+            with _opened(self.address + path) as reply:
                 return str(reply.read().decode())
         except urllib.error.HTTPError as error:
             with error:
@@ -56,12 +56,12 @@ class Wakeful:
         request = urllib.request.Request(  # noqa: S310 - http, ours
             self.address + path, body, {"Content-Type": content_type}
         )
-        with urllib.request.urlopen(request) as reply:  # noqa: S310
+        with _opened(request) as reply:
             return json.loads(reply.read())
 
     def delete(self, path: str) -> Any:
         request = urllib.request.Request(self.address + path, method="DELETE")  # noqa: S310 - http, ours
-        with urllib.request.urlopen(request) as reply:  # noqa: S310
+        with _opened(request) as reply:
             return json.loads(reply.read())
 
     def metric(self, name: str) -> float:
@@ -82,14 +82,21 @@ class Wakeful:
             cursor = f"&cursor={page['next_cursor']}"
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Where a connection ends without a reply, as one may as settings are read again, it does
+        not hold yet."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while not condition():
+        while not _holds(condition):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not happen: {self.said()}")
             time.sleep(POLL_SECONDS)
 
     def wait_ready(self) -> None:
         self.wait_for(lambda: self.get("/readyz")["status"] == "ready", "ready")
+
+    def wait_delivered(self) -> None:
+        """Until all that the metrics count as read has come to the history: they count first, and
+        the pipeline answers between two batches."""
+        self.wait_for(lambda: "items" in self.get("/api/v1/streams?limit=1"), "delivered")
 
     def log(self) -> list[str]:
         """The lines that it has logged so far."""
@@ -110,7 +117,11 @@ class Wakeful:
     def _end(self, signal_number: int) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
-        status = self.process.wait(WAIT_SECONDS)
+        try:
+            status = self.process.wait(WAIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         self._reader.join()
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
@@ -119,9 +130,13 @@ class Wakeful:
 
     def _read_address(self) -> str:
         assert self.process.stdout is not None
+        too_late = threading.Timer(WAIT_SECONDS, self.process.kill)
+        too_late.start()
         for line in self.process.stdout:
             if "http://" in line:
+                too_late.cancel()
                 return line.split()[-1]
+        too_late.cancel()
         self._reader.join()
         raise AssertionError("".join(self._errors))
 
@@ -129,6 +144,23 @@ class Wakeful:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self._errors.append(line)
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except ConnectionError:
+        return False
+
+
+def _opened(request: urllib.request.Request | str) -> Any:
+    """The reply, in time; ConnectionError where there is none, at whatever point it ended."""
+    try:
+        return urllib.request.urlopen(request, timeout=WAIT_SECONDS)  # noqa: S310 - http, ours
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionError):
+            raise error.reason from error
+        raise
 
 
 @contextmanager

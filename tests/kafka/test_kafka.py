@@ -30,10 +30,11 @@ def topics(bootstrap_servers: str) -> Iterator[Names]:
 
 
 def wait_scored(process: Wakeful, events: int) -> None:
-    """Until this many of the process's own records are accounted for."""
+    """Until this many of the process's own records are accounted for, and what came of them."""
     process.wait_for(
         lambda: process.metric("wakeful_records_total") >= events, f"{events} records read"
     )
+    process.wait_delivered()
 
 
 def run_whole(topics: Names, data_dir: Path, events: int) -> list[dict[str, Any]]:

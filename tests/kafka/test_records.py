@@ -52,6 +52,7 @@ def test_compressed_records_are_scored_and_their_headers_told_of_with_what_was_f
     arguments = ("serve", "--data-dir", str(tmp_path), "--port", "0")
     with wakeful(*arguments, environment=topics.environment()) as process:
         process.wait_for(lambda: process.metric("wakeful_records_total") >= events, "read")
+        process.wait_delivered()
         streams = {s["stream"]: s["events"] for s in process.pages("/api/v1/streams")}
     assert streams == {**{str(c): 200 for c in COMPRESSIONS}, "named": len(COMPRESSIONS)}
 

@@ -135,6 +135,7 @@ def test_a_producer_changes_its_schema_while_we_run(
         for value in broken:
             send(value)
         process.wait_for(read_all, "the broken ones")
+        process.wait_delivered()
         found = [process.get(f"/api/v1/streams/s?detector={name}") for name in ("default", "plain")]
         told = [
             process.pages(f"/api/v1/anomalies?detector={name}") for name in ("default", "plain")

@@ -88,6 +88,7 @@ class Watched:
             ),
             f"{self.events} records read",
         )
+        self.process.wait_delivered()
 
 
 def _all_in(words: Iterable[str], text: str) -> bool:
