@@ -8,6 +8,7 @@ import urllib.error
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -119,7 +120,8 @@ def test_a_mute_is_every_instances(names: Names, tmp_path: Path) -> None:
 
 
 def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None:
-    with fleet(names, tmp_path, range(2)) as workers:
+    """As long as its partitions are still its own."""
+    with fleet(replace(names, session_seconds=30.0), tmp_path, range(2)) as workers:
         for worker in workers.workers.values():
             worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
         workers.wait_scored()

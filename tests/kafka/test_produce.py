@@ -1,6 +1,7 @@
 """The demo's producer for Kafka."""
 
 import threading
+import time
 from contextlib import closing
 from itertools import islice
 
@@ -11,6 +12,7 @@ from service.demo.play import history_events, play
 from service.demo.presets import PRESETS, Preset
 from service.demo.produce import produce, produced
 
+WAIT_SECONDS = 60.0
 PRESET = PRESETS["vitals"]
 
 
@@ -28,7 +30,8 @@ def test_a_producer_plays_its_preset_and_goes_on_where_it_was(
     ) as consumer:
         consumer.assign([TopicPartition(topic, n) for n in range(2)])
         read: list[tuple[bytes, bytes]] = []
-        while len(read) < sent:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while len(read) < sent and time.monotonic() < deadline:
             for some in consumer.poll(timeout_ms=1000).values():
                 read += [(one.key, one.value) for one in some]
     assert sorted(value for _, value in read) == expected
@@ -41,7 +44,8 @@ def run_until(least: int, sent: int, servers: str, topic: str, preset: Preset) -
     with closing(KafkaProducer(bootstrap_servers=servers)) as producer:
         thread = threading.Thread(target=produce, args=(producer, preset, topic, sent, stopping))
         thread.start()
+        deadline = time.monotonic() + WAIT_SECONDS
         while produced([servers], topic, {}) < least and thread.is_alive():
-            pass
+            assert time.monotonic() < deadline, f"{least} events are not produced"
         stopping.set()
         thread.join()

@@ -1,6 +1,7 @@
 """Whole batches hold the records that kafka-python's own poll() gives, whatever was written."""
 
 import random
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from service.kafka.headers import MOST_BYTES, headers_of
 from service.sources import record_batches
 from service.sources.record_batches import BATCHES_AT_ONCE, index_records, raw_batches, take_whole
+
+WAIT_SECONDS = 60.0
 
 Record = tuple[int, float, bytes | None, bytes | None]
 
@@ -70,7 +73,9 @@ def consumer_at(servers: str, topic: str, offset: int) -> Any:
 def polled(consumer: Any, topic: str, until: int) -> list[Record]:
     """By kafka-python itself."""
     partition, found = TopicPartition(topic, 0), []
+    deadline = time.monotonic() + WAIT_SECONDS
     while consumer.position(partition) < until:
+        assert time.monotonic() < deadline, f"{topic} is not read to {until}"
         for records in consumer.poll(timeout_ms=200).values():
             found += [(r.offset, r.timestamp / 1000.0, r.key, r.value) for r in records]
     return [one for one in found if one[0] < until]  # a fetch may bring what came later
@@ -80,7 +85,9 @@ def taken(consumer: Any, topic: str, until: int, most: int) -> list[Record]:
     """In whole batches."""
     assert take_whole(consumer)
     partition, found = TopicPartition(topic, 0), []
+    deadline = time.monotonic() + WAIT_SECONDS
     while consumer.position(partition) < until:
+        assert time.monotonic() < deadline, f"{topic} is not read to {until}"
         for tp, records in consumer.poll(timeout_ms=200, max_records=BATCHES_AT_ONCE).items():
             for batch in raw_batches(tp, records, most):
                 found += [
@@ -93,6 +100,14 @@ def taken(consumer: Any, topic: str, until: int, most: int) -> list[Record]:
                     for i in range(len(batch))
                 ]
     return [one for one in found if one[0] < until]
+
+
+def first_polled(consumer: Any) -> Any:
+    """What the first poll gives that gives anything."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (records := consumer.poll(timeout_ms=200, max_records=1)):
+        assert time.monotonic() < deadline, "nothing is polled"
+    return records
 
 
 @dataclass
@@ -134,16 +149,14 @@ def test_a_pause_and_a_seek_between_polls_are_followed(
     partition = TopicPartition(written.topic, 0)
     with closing(consumer_at(bootstrap_servers, written.topic, 0)) as consumer:
         assert take_whole(consumer)
-        while not (records := consumer.poll(timeout_ms=200, max_records=1)):
-            pass
+        records = first_polled(consumer)
         (batch,) = raw_batches(partition, records[partition], 10_000)
         assert consumer.position(partition) == batch.next_offset
         consumer.pause(partition)
         assert consumer.poll(timeout_ms=100, max_records=1) == {}
         consumer.resume(partition)
         consumer.seek(partition, 3)
-        while not (records := consumer.poll(timeout_ms=200, max_records=1)):
-            pass
+        records = first_polled(consumer)
         again = next(raw_batches(partition, records[partition], 10_000))
         assert again.offsets[0] == 3
         assert again.key(0) == batch.key(3)

@@ -260,11 +260,13 @@ def test_what_is_ours_is_read_while_the_group_waits_for_another_member(
             reading(bootstrap_servers, topic, {}) as silent,
         ):
             taken: list[RawBatch] = []
-            while not taken:
+            deadline = time.monotonic() + WAIT_SECONDS
+            while not taken and time.monotonic() < deadline:
                 assert source.poll(0.1) == []
                 taken += silent.poll(0.1)
             ((_, moved),) = {batch.partition for batch in taken}
             while not meeting(source):  # it cannot end: `silent` does not poll again
+                assert time.monotonic() < deadline, "the group does not meet"
                 third.poll(0.1)
                 source.poll(0.1)
             produce(bootstrap_servers, topic, range(5, 8), 1 - moved)

@@ -56,8 +56,9 @@ def wait_for(caplog: pytest.LogCaptureFixture, count: int, message: str) -> None
 
 def settled(transactions: Transactions) -> None:
     """Once it is known what became of the last one; Unsettled where nobody will know."""
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             return transactions.settle()
         except Unavailable:
-            """Not yet."""
+            assert time.monotonic() < deadline, "it does not end"

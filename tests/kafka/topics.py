@@ -1,6 +1,7 @@
 """The topics of a test: made, named to the service, filled and read."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+WAIT_SECONDS = 60.0  # longer than brokers leave a dead producer's transaction open
 SESSION_SECONDS = 6.0  # the least that a broker takes; after it a silent worker's partitions move
 FOR_EVER = {"retention.ms": "-1"}  # events are of any time
 
@@ -20,6 +22,7 @@ class Names:
     servers: str
     events: str
     partitions: int
+    session_seconds: float = SESSION_SECONDS
 
     @property
     def anomalies(self) -> str:
@@ -38,7 +41,8 @@ class Names:
         return f"{self.events}.memory"
 
     def environment(self, **more: str) -> dict[str, str]:
-        options = {"session.timeout.ms": int(SESSION_SECONDS * 1000), "heartbeat.interval.ms": 1000}
+        session_ms = int(self.session_seconds * 1000)
+        options = {"session.timeout.ms": session_ms, "heartbeat.interval.ms": 1000}
         return {
             "WAKEFUL_KAFKA__BOOTSTRAP_SERVERS": self.servers,
             "WAKEFUL_KAFKA__TOPICS": json.dumps([self.events]),
@@ -125,7 +129,9 @@ def read(servers: str, topic: str, partition: int | None = None) -> list[Any]:
         consumer.assign(places)
         ends = consumer.end_offsets(places)
         records: list[Any] = []
+        deadline = time.monotonic() + WAIT_SECONDS
         while any(consumer.position(place) < ends[place] for place in places):
+            assert time.monotonic() < deadline, f"{topic} is not read to its end"
             for part in consumer.poll(timeout_ms=500).values():
                 records += part
         return records
