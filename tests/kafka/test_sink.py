@@ -1,7 +1,8 @@
 """Messages for other programs: each is there once, whatever the broker makes of it."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -13,6 +14,7 @@ from kafka.structs import ConsumerGroupMetadata
 from model.episodes import EPISODE
 from model.judge import SCORE
 from service.errors import Unavailable, Unsettled
+from service.kafka import transactions as module
 from service.kafka.transactions import Transactions
 from service.records import DeadLetter, Delivery, Names, RawBatch, ScoredBatch
 from service.sinks.kafka import KafkaSink
@@ -181,10 +183,18 @@ def test_what_waits_and_what_is_late_are_written_once(
     """The end of a transaction comes after it was waited for; its messages do not go again."""
     sink = KafkaSink(transactions, topic, topic, topic)
     sink.deliver(_delivery([letter(3)], topic))
+    told = threading.Event()
+
+    def late(*given: Any, end: Callable[..., None] = module._commit) -> None:
+        told.wait(WAIT_SECONDS)
+        end(*given)
+
     with monkeypatch.context() as patched:
-        patched.setattr("service.kafka.transactions.ANSWER_SECONDS", 0.0)
+        patched.setattr(module, "ANSWER_SECONDS", 0.0)
+        patched.setattr(module, "_commit", late)
         with pytest.raises(Unavailable, match="no end yet"):
             sink.flush()
+    told.set()
     sink.deliver(_delivery([letter(7)], topic))
     sink.flush()
     offsets = [dict(r.headers)["__connect.errors.offset"] for r in read(bootstrap_servers, topic)]

@@ -4,7 +4,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -76,11 +76,18 @@ class Client:
 def transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transactions]:
     monkeypatch.setattr(module, "KafkaProducer", Client)
     monkeypatch.setattr(Trouble, "checked", lambda _: nullcontext())  # nobody is asked for rights
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 30.0)
     Client.made = []
     yield Transactions([], {}, "name", lambda: MEMBER)
     for client in Client.made:
         client.answer.set()
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "ANSWER_SECONDS", 0.05)
+        yield
 
 
 def message(key: bytes) -> Message:
@@ -95,7 +102,7 @@ def test_one_that_ends_late_counts_once(transactions: Transactions) -> None:
     counted: list[str] = []
     transactions.open()
     client().answer.clear()
-    with pytest.raises(Unavailable, match="no end yet"):
+    with impatient(), pytest.raises(Unavailable, match="no end yet"):
         transactions.commit([message(b"1")], {HERE: 5}, lambda: counted.append("first"))
     assert counted == []
     client().answer.set()
@@ -112,7 +119,7 @@ def test_one_that_never_ends_is_given_up(
     monkeypatch.setattr(module, "GIVE_UP_SECONDS", 0.0)
     transactions.open()
     client().answer.clear()
-    with pytest.raises(Unsettled):
+    with impatient(), pytest.raises(Unsettled):
         transactions.commit([message(b"1")], {}, lambda: None)
     for again in (transactions.settle, lambda: transactions.commit([], {}, lambda: None)):
         with pytest.raises(Unsettled):
@@ -138,7 +145,7 @@ def test_a_client_that_is_stuck_keeps_nothing_but_itself(
     left, ours = weakref.ref(service), Transactions([], {}, "name", service.member)
     ours.open()
     client().answer.clear()
-    with pytest.raises(Unsettled):
+    with impatient(), pytest.raises(Unsettled):
         ours.commit([message(b"1")], {HERE: 5}, lambda: None)
     del service, ours
     gc.collect()
@@ -172,7 +179,7 @@ def test_the_groups_offset_never_goes_back(transactions: Transactions) -> None:
     transactions.commit([], {HERE: 50}, lambda: None)
     assert client().offsets == {HERE: 100}
     client().answer.clear()
-    with pytest.raises(Unavailable):
+    with impatient(), pytest.raises(Unavailable):
         transactions.commit([], {HERE: 200}, lambda: None)
     transactions.forget(HERE)
     transactions.resume(HERE, 300)
