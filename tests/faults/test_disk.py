@@ -13,10 +13,11 @@ from service.bootstrap import Service, build_service
 from service.errors import StateError
 from service.memory.store import memories
 from service.settings.loading import load_settings
-from tests.processes import Wakeful
+from tests.processes import Wakeful, wakeful
 from tests.service.parts import wave
 
 CUTS = 12
+MOST_TRIES = 10_000
 
 
 def serving(folder: Path) -> Service:
@@ -81,25 +82,20 @@ def test_on_a_full_disk_events_are_refused_and_nothing_that_was_taken_is_lost(
     tmp_path: Path,
 ) -> None:
     arguments = ("serve", "--data-dir", str(tmp_path), "--port", "0")
-    process = Wakeful(*arguments)
-    process.wait_ready()
-    taken = _send(process, "before", 50)
-    unlimited = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
-    with pytest.raises(urllib.error.HTTPError, match="503"):
-        while True:  # until what is reserved already is used up
-            taken += _send(process, "full", 50)
-    assert process.get("/livez") == {"status": "ok"}
-    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, unlimited)
-    taken += _send(process, "after", 50)
-    process.wait_for(lambda: process.metric("wakeful_events_scored_total") == taken, "scored")
-    process.kill()
-    again = Wakeful(*arguments)
-    try:
-        again.wait_ready()
-        again.wait_for(lambda: _events(again) == taken, "all that was taken")
-    finally:
-        again.stop()
+    with wakeful(*arguments) as process:
+        taken = _send(process, "before", 50)
+        unlimited = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            for _ in range(MOST_TRIES):  # until what is reserved already is used up
+                taken += _send(process, "full", 50)
+        assert process.get("/livez") == {"status": "ok"}
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        taken += _send(process, "after", 50)
+        process.wait_for(lambda: process.metric("wakeful_events_scored_total") == taken, "scored")
+        process.kill()
+    with wakeful(*arguments) as process:
+        process.wait_for(lambda: _events(process) == taken, "all that was taken")
 
 
 def _send(process: Wakeful, stream: str, count: int) -> int:
