@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def ask(address: str, path: str) -> Any:
-    with urllib.request.urlopen(f"http://{address}{path}") as reply:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=WAIT_SECONDS) as reply:
         return json.loads(reply.read())
 
 
@@ -53,7 +53,7 @@ def running(*command: object, address: str, log: Path) -> Iterator[str]:
     def ready() -> bool:
         assert process.poll() is None, log.read_text(encoding="utf-8")
         try:
-            with urllib.request.urlopen(f"http://{address}/-/ready"):
+            with urllib.request.urlopen(f"http://{address}/-/ready", timeout=WAIT_SECONDS):
                 return True
         except OSError:
             return False
@@ -91,7 +91,7 @@ def prometheus(folder: Path, target: str, told: str) -> Iterator[str]:
     )
     (job,) = PROMETHEUS["scrape_configs"]
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"},
+        "global": {"scrape_interval": "3s", "evaluation_interval": "1s", "scrape_timeout": "3s"},
         "rule_files": [str(ALERTS_FILE), str(impatient)],
         "scrape_configs": [{**job, "static_configs": [{"targets": [target]}]}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [told]}]}]},
@@ -128,6 +128,12 @@ def exemplar(address: str) -> dict[str, str]:
     return labels
 
 
+def target_of(address: str) -> tuple[str, str]:
+    """Its health, and its last error."""
+    (target,) = ask(address, "/api/v1/targets")["data"]["activeTargets"]
+    return target["health"], target["lastError"]
+
+
 def rules(address: str) -> list[dict[str, Any]]:
     """As Prometheus has them, once each was evaluated."""
 
@@ -150,8 +156,7 @@ def test_prometheus_reads_all_there_is_and_tells_of_the_end(tmp_path: Path) -> N
         event = {"stream": "web-1", "time": "2026-11-21T07:00:00Z", "cpu": 0.4}
         process.post("/api/v1/events?scores=true", json.dumps(event).encode())
         wait_for(lambda: value(address, "wakeful_events_scored_total") == 1.0, "the event counted")
-        (target,) = ask(address, "/api/v1/targets")["data"]["activeTargets"]
-        assert (target["health"], target["lastError"]) == ("up", "")
+        wait_for(lambda: target_of(address) == ("up", ""), "a scrape without an error")
         arrived = set(ask(address, "/api/v1/label/__name__/values")["data"])
         assert names_told(process) <= arrived
         assert exemplar(address) == {"topic": "log", "partition": "0", "offset": "0"}

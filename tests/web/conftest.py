@@ -21,6 +21,7 @@ HOSTILE = [
     "größe-温度-🌡 שרת",
     "x" * 200,
 ]
+playwright.expect.set_options(timeout=30_000)  # a busy machine takes its time
 CHROMIUM = shutil.which("chromium")
 
 
@@ -97,7 +98,7 @@ def browser() -> Iterator[Any]:
 def looked(served: Wakeful, browser: Any) -> Iterator[Looked]:
     """A fresh page; at its end nothing may have gone wrong on it that the test did not expect."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     one = Looked(page, served.address)
     page.on("console", one.said)

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from service.clock import format_time, parse_time
 from service.keys import Keys
-from tests.processes import Wakeful, wakeful
+from tests.processes import WAIT_SECONDS, Wakeful, wakeful
 from tests.web.conftest import HOSTILE, NDJSON, START, Looked, send, stream_view, waves
 
 VIEWS = {
@@ -772,7 +772,7 @@ def test_a_viewers_page_has_no_buttons_that_would_be_refused(
             body.encode(),
             bearer | {"content-type": NDJSON},
         )
-        urllib.request.urlopen(post).close()  # noqa: S310
+        urllib.request.urlopen(post, timeout=WAIT_SECONDS).close()  # noqa: S310
         looked.expected = ("401",)
         looked.page.goto(f"{one.address}/#/mutes")
         looked.page.get_by_label("The API asks for a key").fill(shown)
@@ -863,7 +863,7 @@ def test_a_note_that_somebody_writes_is_kept_while_all_around_it_changes(
         {"content-type": "application/json"},
         method="PATCH",
     )
-    urllib.request.urlopen(patch).close()  # noqa: S310
+    urllib.request.urlopen(patch, timeout=WAIT_SECONDS).close()  # noqa: S310
     expect(seen).to_have_attribute("aria-pressed", "false")
     page.keyboard.type(" its valve")
     expect(field).to_have_value("the pump, and its valve")
