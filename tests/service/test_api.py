@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from service.api.app import create_app
 from service.bootstrap import Service, build_service
 from service.settings.loading import load_settings
+from tests.processes import WAIT_SECONDS
 from tests.service.parts import wave
 
 LOCAL = "http://127.0.0.1"
@@ -25,6 +26,7 @@ def running(tmp_path: Path, **flags: Any) -> Iterator[tuple[Service, TestClient]
     thread.start()
     try:
         with TestClient(create_app(service), LOCAL, raise_server_exceptions=False) as client:
+            service.pipeline.ask(lambda: None).result(WAIT_SECONDS)  # it has restored, and reads
             yield service, client
     finally:
         service.pipeline.stop()
