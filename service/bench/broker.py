@@ -5,8 +5,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 START_SECONDS, POLL_SECONDS = 60.0, 0.05
@@ -87,13 +87,15 @@ class Broker:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
                 raise RuntimeError((self._folder / "broker.log").read_text()[-2000:])
             time.sleep(POLL_SECONDS)
 
     def kill(self, signal_number: int = signal.SIGKILL) -> None:
         """Signal the broker and its JVM, and wait for the end."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal_number)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self._process.pid, signal_number)
             self._process.wait()
             self._process = None
 
@@ -119,10 +121,21 @@ class Broker:
         return {**os.environ, "LOG_DIR": str(self._folder / "logs")}
 
 
+def started(make: Callable[[Path], Broker], folder: Path) -> Broker:
+    """One that runs, in a folder of its own; made once more where a port that was free when it was
+    found is taken by now."""
+    broker = make(folder / "first")
+    try:
+        broker.start()
+    except RuntimeError:
+        broker = make(folder / "second")
+        broker.start()
+    return broker
+
+
 @contextmanager
 def running_broker(home: Path, folder: Path) -> Iterator[Broker]:
-    broker = Broker(home, folder)
-    broker.start()
+    broker = started(lambda place: Broker(home, place), folder)
     try:
         yield broker
     finally:

@@ -25,7 +25,7 @@ from kafka.admin import (
 )
 from kafka.admin import ACLResourcePatternType as PatternType
 
-from service.bench.broker import Broker, free_port
+from service.bench.broker import Broker, free_port, started
 from tests.kafka.topics import Names
 
 USER, PASSWORD = "anna", "s3cret-of-anna"
@@ -157,7 +157,6 @@ def secured_broker(home: Path, folder: Path) -> Iterator[Secured]:
     make_certificates(folder)
     (folder / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
     write_token(folder)
-    port, mutual_port = free_port(), free_port()
     of, mutual = "listener.name.sasl_ssl", "listener.name.ssl"
     more = {
         f"{mutual}.ssl.client.auth": "required",
@@ -182,11 +181,16 @@ def secured_broker(home: Path, folder: Path) -> Iterator[Secured]:
         f"{of}.connections.max.reauth.ms": "4000",
     }
     scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
-    listeners = [f"SASL_SSL://127.0.0.1:{port}", f"SSL://127.0.0.1:{mutual_port}"]
-    broker = Broker(home, folder / "kafka", listeners, more, scram)
-    broker.start()
+    ports: list[int] = []
+
+    def made(place: Path) -> Broker:
+        ports[:] = [free_port(), free_port()]
+        listeners = [f"SASL_SSL://127.0.0.1:{ports[0]}", f"SSL://127.0.0.1:{ports[1]}"]
+        return Broker(home, place, listeners, more, scram)
+
+    broker = started(made, folder / "kafka")
     try:
-        yield Secured(broker, port, mutual_port, folder)
+        yield Secured(broker, *ports, folder)
     finally:
         broker.kill()
 
