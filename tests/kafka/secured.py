@@ -190,7 +190,8 @@ def secured_broker(home: Path, folder: Path) -> Iterator[Secured]:
 
     broker = started(made, folder / "kafka")
     try:
-        yield Secured(broker, *ports, folder)
+        port, mutual_port = ports
+        yield Secured(broker, port, mutual_port, folder)
     finally:
         broker.kill()
 

@@ -30,7 +30,7 @@ def topic(bootstrap_servers: str) -> Iterator[str]:
     """Of memories; what they are of is in the topic `events_of` it."""
     name = f"m{uuid.uuid4().hex[:10]}"
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
-        admin.create_topics({events_of(name): {"num_partitions": 1}})
+        admin.create_topics({events_of(name): {"num_partitions": 1}}, wait_for_metadata=True)
         yield name
         admin.delete_topics([name, events_of(name)], raise_errors=False)
 
