@@ -48,20 +48,20 @@ def run_whole(topics: Names, data_dir: Path, events: int) -> list[dict[str, Any]
 def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
     topics: Names, tmp_path: Path
 ) -> None:
-    events = sines(streams=400, events_each=100)
-    for n in range(0, len(events), 997):  # something to tell of all along
+    events = sines(streams=200, events_each=100)
+    for n in range(0, len(events), 397):  # something to tell of all along
         events[n][1]["value"] += 200.0
     arguments = ("serve", "--data-dir", str(tmp_path / "killed"), "--port", "0")
     environment = topics.environment(WAKEFUL_CHECKPOINT__INTERVAL_SECONDS="0.2")
 
-    process = Wakeful(*arguments, environment=environment)
     middle = len(events) // 2
-    produce(topics, events[:middle])
-    process.wait_for(
-        lambda: process.metric("wakeful_checkpoints_total") >= 2, "checkpoints in the middle"
-    )
-    produce(topics, events[middle : middle + 4_000])  # on its way while the process is killed
-    process.kill()
+    with wakeful(*arguments, environment=environment) as process:
+        produce(topics, events[:middle])
+        process.wait_for(
+            lambda: process.metric("wakeful_checkpoints_total") >= 2, "checkpoints in the middle"
+        )
+        produce(topics, events[middle : middle + 4_000])  # on its way while it is killed
+        process.kill()
     produce(topics, events[middle + 4_000 :])
     whole = run_whole(topics, tmp_path / "whole", len(events))
     last = sum(
@@ -79,27 +79,21 @@ def test_a_kill_in_the_middle_changes_no_memory_and_no_anomaly(
         for group in (topics.events, f"{topics.events}-whole")
     ]
     assert memories[0] == memories[1]
-    assert len(memories[0]) == 400
+    assert len(memories[0]) == 200
     on_topic = Counter(
         json.loads(record.value)["id"] for record in read(topics.servers, topics.anomalies)
     )
     assert on_topic == dict.fromkeys((anomaly["id"] for anomaly in whole), 2)  # a run, once each
+    _assert_committed(topics, len(events))
 
 
-def test_the_group_commits_what_the_memories_include(topics: Names, tmp_path: Path) -> None:
-    events = sines(streams=10, events_each=20)
-    produce(topics, events)
-    with wakeful(
-        "serve", "--data-dir", str(tmp_path), "--port", "0", environment=topics.environment()
-    ) as process:
-        wait_scored(process, len(events))
-
-    admin = KafkaAdminClient(bootstrap_servers=topics.servers)
-    group = admin.list_group_offsets(topics.events)
-    admin.close()
+def _assert_committed(topics: Names, events: int) -> None:
+    """The group has committed what the memories include, which is everything."""
+    with closing(KafkaAdminClient(bootstrap_servers=topics.servers)) as admin:
+        group = admin.list_group_offsets(topics.events)
     committed = sum(offset.offset for offset in group[topics.events].values())
     current = positions(topics.servers, topics.events, topics.events, PARTITIONS, topics.memory)
-    assert committed == len(events) == sum(current.values())
+    assert committed == events == sum(current.values())
 
 
 def test_anomalies_link_the_traces_of_their_records(topics: Names, tmp_path: Path) -> None:

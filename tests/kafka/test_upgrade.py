@@ -105,12 +105,12 @@ def test_an_artifact_is_changed_and_changed_back_without_a_gap(
         ends.append({n: len(read(topics.servers, topics.events, n)) for n in range(PARTITIONS)})
         settings = environment(topics, artifacts)
         if artifacts == UPGRADE:
-            process = Wakeful(*arguments, environment=settings)
-            process.wait_for(
-                lambda p=process: p.metric("wakeful_events_scored_total") > 1000,  # type: ignore[misc]
-                "the middle",
-            )
-            process.kill()
+            with wakeful(*arguments, environment=settings) as process:
+                process.wait_for(
+                    lambda p=process: p.metric("wakeful_events_scored_total") > 1000,  # type: ignore[misc]
+                    "the middle",
+                )
+                process.kill()
         with wakeful(*arguments, environment=settings) as process:
             wait_for_event(process, start // STREAMS - 1)
     drop = ["state", "drop", COMPACT, "--data-dir", str(tmp_path)]
