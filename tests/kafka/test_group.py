@@ -30,6 +30,23 @@ def names(bootstrap_servers: str) -> Iterator[Names]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def two(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Two instances that have read everything, and have come to rest."""
+    with made_topics(bootstrap_servers, f"g{uuid.uuid4().hex[:10]}", 4) as made:
+        filled(made)
+        with fleet(made, tmp_path_factory.mktemp("two"), range(2)) as workers:
+            wait_at_rest(workers)
+            yield workers
+
+
+def wait_at_rest(workers: Fleet) -> None:
+    for worker in workers.workers.values():
+        worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
+    workers.wait_scored()
+    workers.workers[0].wait_for(lambda: streams_of(workers) == len(STREAMS), "all memories")
+
+
 def filled(names: Names) -> None:
     """Three events of each stream."""
     with closing(KafkaProducer(bootstrap_servers=names.servers)) as producer:
@@ -58,21 +75,16 @@ def streams_of(workers: Fleet) -> float:
     return sum(worker.metric("wakeful_streams") for worker in workers.workers.values())
 
 
-def test_every_instance_answers_about_every_stream(names: Names, tmp_path: Path) -> None:
-    with fleet(names, tmp_path, range(2)) as workers:
-        for worker in workers.workers.values():
-            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
-        workers.wait_scored()
-        workers.workers[0].wait_for(lambda: streams_of(workers) == len(STREAMS), "all memories")
-        for worker in workers.workers.values():
-            for stream in STREAMS:  # while a partition moves, the answer is to try again
-                worker.wait_for(lambda w=worker, s=stream: events_of(w, s) == 3, stream)  # type: ignore[misc]
-            worker.wait_for(lambda w=worker: about(w, "nobody")["status"] == 404, "nobody")  # type: ignore[misc]
-            for stream in STREAMS[-2:]:
-                gates = worker.get(f"/api/v1/streams/{quote(stream, safe='')}/gates")
-                assert gates["times"] == [1.7e9, 1.7e9 + 60, 1.7e9 + 120]
-            assert worker.get("/api/v1/streams/nobody/gates")["status"] == 404
-            assert listed(worker, 5) == listed(worker, 1000) == sorted(STREAMS)
+def test_every_instance_answers_about_every_stream(two: Fleet) -> None:
+    for worker in two.workers.values():
+        for stream in STREAMS:  # while a partition moves, the answer is to try again
+            worker.wait_for(lambda w=worker, s=stream: events_of(w, s) == 3, stream)  # type: ignore[misc]
+        worker.wait_for(lambda w=worker: about(w, "nobody")["status"] == 404, "nobody")  # type: ignore[misc]
+        for stream in STREAMS[-2:]:
+            gates = worker.get(f"/api/v1/streams/{quote(stream, safe='')}/gates")
+            assert gates["times"] == [1.7e9, 1.7e9 + 60, 1.7e9 + 120]
+        assert worker.get("/api/v1/streams/nobody/gates")["status"] == 404
+        assert listed(worker, 5) == listed(worker, 1000) == sorted(STREAMS)
 
 
 def about(worker: Wakeful, stream: str) -> dict[str, Any]:
@@ -83,49 +95,37 @@ def events_of(worker: Wakeful, stream: str) -> int | None:
     return about(worker, stream).get("events")
 
 
-def test_what_the_instance_that_has_a_stream_refuses_is_what_the_caller_hears(
-    names: Names, tmp_path: Path
-) -> None:
-    with fleet(names, tmp_path, range(2)) as workers:
-        for worker in workers.workers.values():
-            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
-        workers.wait_scored()
-        for worker in workers.workers.values():
-            for stream in STREAMS[:5]:
-                worker.wait_for(lambda w=worker, s=stream: events_of(w, s) == 3, stream)  # type: ignore[misc]
-                path = f"/api/v1/streams/{quote(stream, safe='')}/feedback"
-                with pytest.raises(urllib.error.HTTPError) as refused:
-                    worker.post(path, b'{"kind": "false"}')
-                with refused.value as error:
-                    assert (error.code, json.load(error)["detail"]) == (
-                        400,
-                        "episode: say which one was no anomaly",
-                    )
+def test_what_the_instance_that_has_a_stream_refuses_is_what_the_caller_hears(two: Fleet) -> None:
+    for worker in two.workers.values():
+        for stream in STREAMS[:5]:
+            worker.wait_for(lambda w=worker, s=stream: events_of(w, s) == 3, stream)  # type: ignore[misc]
+            path = f"/api/v1/streams/{quote(stream, safe='')}/feedback"
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                worker.post(path, b'{"kind": "false"}')
+            with refused.value as error:
+                assert (error.code, json.load(error)["detail"]) == (
+                    400,
+                    "episode: say which one was no anomaly",
+                )
 
 
-def test_a_mute_is_every_instances(names: Names, tmp_path: Path) -> None:
-    with fleet(names, tmp_path, range(2)) as workers:
-        one, other = workers.workers.values()
-        for worker in (one, other):
-            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
-        for worker in (one, other):  # each is known to the other
-            worker.wait_for(lambda w=worker: len(listed(w, 100)) == len(STREAMS), "all")  # type: ignore[misc]
-        made = one.post("/api/v1/mutes", b'{"pattern": "s-*"}')
-        assert made.pop("unreachable") == []
-        (known,) = other.get("/api/v1/mutes")["items"]
-        assert {**known, "made": made["made"]} == made
-        removed = other.delete(f"/api/v1/mutes/{made['id']}")
-        assert (removed["id"], removed["unreachable"]) == (made["id"], [])
-        assert one.get("/api/v1/mutes")["items"] == other.get("/api/v1/mutes")["items"] == []
+def test_a_mute_is_every_instances(two: Fleet) -> None:
+    one, other = two.workers.values()
+    for worker in (one, other):  # each is known to the other
+        worker.wait_for(lambda w=worker: len(listed(w, 100)) == len(STREAMS), "all")  # type: ignore[misc]
+    made = one.post("/api/v1/mutes", b'{"pattern": "s-*"}')
+    assert made.pop("unreachable") == []
+    (known,) = other.get("/api/v1/mutes")["items"]
+    assert {**known, "made": made["made"]} == made
+    removed = other.delete(f"/api/v1/mutes/{made['id']}")
+    assert (removed["id"], removed["unreachable"]) == (made["id"], [])
+    assert one.get("/api/v1/mutes")["items"] == other.get("/api/v1/mutes")["items"] == []
 
 
 def test_an_instance_that_is_gone_is_named(names: Names, tmp_path: Path) -> None:
     """As long as its partitions are still its own."""
     with fleet(replace(names, session_seconds=30.0), tmp_path, range(2)) as workers:
-        for worker in workers.workers.values():
-            worker.wait_for(lambda w=worker: w.metric("wakeful_streams") > 0, "partitions")  # type: ignore[misc]
-        workers.wait_scored()
-        workers.workers[0].wait_for(lambda: streams_of(workers) == len(STREAMS), "all memories")
+        wait_at_rest(workers)
         gone = workers.workers[0].address
         workers.kill(0)
         page = workers.workers[1].get("/api/v1/streams")

@@ -1,13 +1,13 @@
 """`wakeful state` where memories are in Kafka."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from service.cli import main
 from tests.faults.fleet import fleet
 from tests.kafka.test_group import filled
 from tests.kafka.topics import Names, made_topics
@@ -21,11 +21,8 @@ def names(bootstrap_servers: str) -> Iterator[Names]:
 
 
 def run(names: Names, *arguments: object, **environment: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "service", "state", *map(str, arguments)],
-        env={**names.environment(), **environment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return ended.stdout + ended.stderr
+    runner = CliRunner(env={**names.environment(), **environment})
+    return runner.invoke(main, ["state", *map(str, arguments)]).output
 
 
 def test_memories_of_a_group_are_moved_to_another(names: Names, tmp_path: Path) -> None:
