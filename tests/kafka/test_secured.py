@@ -146,11 +146,13 @@ def test_the_whole_way_works_with_least_rights(
         watched.feed()
         watched.wait_done()
         assert PASSWORD not in "".join(watched.process.log())
-    with Watched(secured, topics, tmp_path, **secured.options(mechanism)) as watched:
-        watched.process.wait_for(  # the memories come back from their topic
-            lambda: watched.process.get("/api/v1/streams/s-1").get("events") == 101, "memories"
-        )
         anomalies = watched.process.pages("/api/v1/anomalies")
+    if mechanism == "PLAIN":  # what comes back is the same however we prove who we are
+        with Watched(secured, topics, tmp_path, **secured.options(mechanism)) as watched:
+            watched.process.wait_for(  # the memories come back from their topic
+                lambda: watched.process.get("/api/v1/streams/s-1").get("events") == 101, "memories"
+            )
+            assert watched.process.pages("/api/v1/anomalies") == anomalies
     told = whole(secured, topics)
     assert told[topics.anomalies] == len(anomalies) > 0
     assert told[topics.episodes] > 0
@@ -299,7 +301,10 @@ def test_a_password_that_is_changed_is_waited_for(
     assert whole(secured, topics)[topics.dead_letters] == 2
 
 
-def test_a_topic_that_is_not_there_is_named(secured: Secured, topics: Names) -> None:
+def test_a_topic_that_is_not_there_is_named(
+    secured: Secured, topics: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.kafka.transactions.BLOCK_MS", 500)
     absent = f"{topics.events}.absent"
     ours = needed([topics.events], [absent], [], topics.events, f"{topics.events}.x")
     transactions = Transactions([topics.servers], {}, f"{topics.events}.x", lambda: None, ours)
