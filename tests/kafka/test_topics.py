@@ -20,6 +20,7 @@ from tests.kafka.test_source import Positioned
 from tests.kafka.topics import FOR_EVER, TRACE, Names
 from tests.processes import WAIT_SECONDS, Wakeful
 
+HASTY = "tests.kafka.hasty"
 OPTIONS = {"metadata.max.age.ms": 300, "session.timeout.ms": 30_000}
 
 
@@ -162,7 +163,9 @@ class Late(Positioned):
 class Served:
     """A service that reads some of the cluster's topics, as its settings file says."""
 
-    def __init__(self, cluster: Cluster, folder: Path, *topics: str) -> None:
+    def __init__(
+        self, cluster: Cluster, folder: Path, *topics: str, module: str = "service"
+    ) -> None:
         self._names = Names(cluster.servers, cluster.name, 1)
         self._cluster, self._file = cluster, folder / "wakeful.json"
         self._sent: Counter[str] = Counter()
@@ -172,7 +175,9 @@ class Served:
         options = {**json.loads(environment["WAKEFUL_KAFKA__OPTIONS"]), **OPTIONS}
         environment["WAKEFUL_KAFKA__OPTIONS"] = json.dumps(options)
         arguments = ("--config", str(self._file), "--data-dir", str(folder / "data"))
-        self.process = Wakeful("serve", *arguments, "--port", "0", environment=environment)
+        self.process = Wakeful(
+            "serve", *arguments, "--port", "0", environment=environment, module=module
+        )
 
     def set_topics(self, *topics: str) -> None:
         body = {"kafka": {"topics": [*map(self._cluster.full, topics)]}}
@@ -230,7 +235,7 @@ def test_a_pattern_waits_for_its_first_topic_and_goes_on_when_one_is_deleted(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.make("dead-letters", "anomalies", "episodes")
-    with closing(Served(cluster, tmp_path, "^")) as served:
+    with closing(Served(cluster, tmp_path, "^", module=HASTY)) as served:
         served.wait_told("no topic ^", cluster.name)
         cluster.make("x-1", "x-2")
         served.send("x-1", "s", 20)
@@ -246,7 +251,7 @@ def test_a_topic_of_several_that_is_not_there_is_told_while_others_are_read(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.make("a", "dead-letters", "anomalies", "episodes")
-    with closing(Served(cluster, tmp_path, "a", "b")) as served:
+    with closing(Served(cluster, tmp_path, "a", "b", module=HASTY)) as served:
         served.send("a", "s", 5)
         served.wait_told(cluster.full("b"))
         cluster.make("b")
