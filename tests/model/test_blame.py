@@ -30,7 +30,7 @@ def scored(artifact: Artifact, values: F64, muted: int | None = None) -> Scored:
     """One stream with an event a minute; `muted`: a feature that nobody wants to hear of."""
     n, features = values.shape
     scorer = Scorer(artifact, directions_of(tuple("f" * features), {}), 1.0, 300.0)
-    table = RowTable(artifact.layout(features), artifact.fresh_rows(features).copy())
+    table = RowTable.copies(artifact.fresh_rows(features), artifact.layout(features), 1)
     silent = np.zeros(values.shape, np.bool_)
     if muted is not None:
         silent[:, muted] = True

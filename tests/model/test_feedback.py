@@ -109,7 +109,7 @@ def test_within_a_coarse_step_nothing_is_news() -> None:
     values[2000:2048] += 1.2
     values[2300] = 30.0
     artifact = Artifact(BASE)
-    table = RowTable(artifact.layout(1), artifact.fresh_rows(1).copy())
+    table = RowTable.copies(artifact.fresh_rows(1), artifact.layout(1), 1)
     scorer = Scorer(artifact, np.zeros(1, np.int8), 1.0, 604800.0)
     anomalous, repeats = [], []
     for k, value in enumerate(values.tolist()):

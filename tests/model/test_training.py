@@ -314,7 +314,7 @@ def test_an_artifact_tells_what_it_was_trained_on(trained: Artifact, series: lis
 def test_a_cycle_takes_an_lstm(tmp_path: Path) -> None:
     """Nothing else is tried on a single feature with a period."""
     one = periodic(0, 400)
-    wave = [replace(one, values=one.values[:, :1])]
+    wave = [replace(one, values=one.values[:, :1].copy())]
     artifact = train_artifact(wave, ("a",), tmp_path / "made", replace(SETTINGS, updates=4))
     assert artifact.config.cell == "lstm"
     assert set(artifact.description.training["disturbances_found"]) == {"lstm"}
@@ -379,7 +379,8 @@ def test_the_time_scale_follows_the_period() -> None:
 def test_a_single_event_is_not_lost_in_a_long_cycle(tmp_path: Path) -> None:
     """A feature of a long period is read in steps of several events; one event far off is told."""
     waves = [
-        Series(one.name, one.times, one.values[:, :1]) for one in (slow(0, 6000), slow(1, 4000))
+        Series(one.name, one.times, one.values[:, :1].copy())
+        for one in (slow(0, 6000), slow(1, 4000))
     ]
     artifact = train_artifact(waves[:1], ("a",), tmp_path, SETTINGS, hidden=8)
     assert artifact.config.resolutions[0] > 1
@@ -392,7 +393,7 @@ def test_a_single_event_is_not_lost_in_a_long_cycle(tmp_path: Path) -> None:
 def scored(artifact: Artifact, series: Series) -> Scored:
     """What is said of a new stream."""
     n, features = series.values.shape
-    table = RowTable(artifact.layout(features), artifact.fresh_rows(features))
+    table = RowTable.copies(artifact.fresh_rows(features), artifact.layout(features), 1)
     directions = directions_of(artifact.config.features, {})
     return Scorer(artifact, directions, budget_per_week=1.0, skew=np.inf).score(
         table, np.zeros(n, np.int64), np.arange(n), 1, series.times, np.zeros(n, np.bool_),
