@@ -15,7 +15,7 @@ from service.records import RawBatch
 from tests.base import MEMORIES
 from tests.service.parts import events, make_pipeline, raw_batch
 
-SHORT, LONG = 100_000, 1_000_000  # steps
+SHORT, LONG = 50_000, 1_000_000  # steps
 STOPS = 25
 LONGEST_BATCH = 4000
 
@@ -84,4 +84,4 @@ def test_many_steps_end_in_the_same_bits_however_often_they_were_stopped(
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         whole, stopped = pool.map(run, folders, [[], stops], [steps, steps])
     assert stopped == whole
-    assert whole[1] > 20
+    assert whole[1] > 10

@@ -172,13 +172,15 @@ def test_what_was_told_is_not_told_again_after_a_crash(
 ) -> None:
     """Told, and then crashed before the checkpoint: the events are read again."""
     for service, client in notified(tmp_path, hook):
+        monkeypatch.setattr(service.pipeline, "checkpoint", lambda *_: None)  # the crash
         send(client)
         hook.wait(2)
         wait_states(client, ["sent", "sent"])
-        monkeypatch.setattr(service.pipeline, "checkpoint", lambda *_: None)  # the crash
     for service, client in notified(tmp_path, hook):
         wait_for(lambda s=service: s.pipeline.lag_records == 0 and s.pipeline.ready)
         assert client.get("/api/v1/streams/web-1").json()["events"] == 400
+        scored = 'wakeful_events_scored_total{detector="default"} 400.0'
+        assert scored in client.get("/metrics").text, "they are read again"
         send(client, "web-2")
         hook.wait(4)
     assert [stream for _, stream in told(hook.got)] == ["web-1", "web-1", "web-2", "web-2"]
