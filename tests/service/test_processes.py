@@ -9,7 +9,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from service.cli import main
 from service.keys import Keys
 from tests.processes import WAIT_SECONDS, memories, wakeful
 from tests.service.parts import wave
@@ -77,11 +79,11 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_wrong_settings_exit_with_2_and_a_used_data_folder_with_1(tmp_path: Path) -> None:
     config = tmp_path / "wakeful.yaml"
     config.write_text("api: {port: high}\n", encoding="utf-8")
-    refused = run("validate", "--config", str(config))
-    assert refused.returncode == 2
-    assert "api.port" in refused.stderr
+    refused = CliRunner().invoke(main, ["validate", "--config", str(config)])
+    assert refused.exit_code == 2
+    assert "api.port" in refused.output
     config.write_text("api: {port: 0}\n", encoding="utf-8")
-    assert run("validate", "--config", str(config)).returncode == 0
+    assert CliRunner().invoke(main, ["validate", "--config", str(config)]).exit_code == 0
     with wakeful("serve", "--config", str(config), "--data-dir", str(tmp_path / "d")) as process:
         second = run("serve", "--config", str(config), "--data-dir", str(tmp_path / "d"))
         assert second.returncode == 1
