@@ -86,7 +86,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_from_a_real_broker_to_the_score_beside_a_loop_that_counts(bootstrap_servers: str) -> None:
-    result = kafka.end_to_end(bootstrap_servers, base(), 90_000, 1, "figure", readers.POLL)
+    result = kafka.end_to_end(bootstrap_servers, base(), 20_000, 1, "figure", readers.POLL)
     assert (result.name, result.against) == ("figure", readers.POLL.about)
     assert result.value > 0.0
     assert result.ratio
@@ -105,7 +105,7 @@ def test_a_reader_reads_the_same_topic_twice(
     """As it must where measurements are taken by turns."""
     with kafka.filled_topic(bootstrap_servers, base().records(20_000, 100)) as topic:
         for _ in range(2):
-            assert reader.run(bootstrap_servers, topic, 20_000) >= 0.0
+            assert reader.run(bootstrap_servers, topic, 20_000) > 0.0
 
 
 @pytest.mark.usefixtures("short")

@@ -15,7 +15,7 @@ from service.api.app import create_app
 from tests.service.parts import wave
 from tests.service.test_api import NDJSON, running
 
-SHORT, LONG = 12, 100  # examples of each operation, and as many that are not as described
+SHORT, LONG = 6, 100  # examples of each operation, and as many that are not as described
 ENDLESS = "/api/v1/live"  # it goes on until somebody leaves; tested in `test_api`
 LOCAL = {"host": "127.0.0.1"}
 
