@@ -22,6 +22,8 @@ def test_nothing_is_lost_or_doubled_while_sinks_die_and_settings_are_read(tmp_pa
     assert verdict.missing == {}
     assert len(verdict.samples) >= 2
     assert verdict.sent > 1000
+    assert verdict.events_per_second > 0
+    assert any(one.kind == CALM and one.anomalies for one in verdict.waited)
     assert verdict.reloads == 1
     assert verdict.connected >= 2, "the page came back after the reload"
     assert {one.kind for one in verdict.waited} == {CALM, SINKS, SETTINGS, WHOLE}
