@@ -35,7 +35,7 @@ class Size:
     resident: int  # streams that a worker keeps in memory: fewer than it may have
 
 
-SHORT = Size(events=20_000, streams=300, partitions=4, faults=8, seed=1, resident=60)
+SHORT = Size(events=42_000, streams=300, partitions=4, faults=8, seed=1, resident=60)
 LONG = Size(events=1_000_000, streams=10_000, partitions=8, faults=200, seed=2, resident=3000)
 
 

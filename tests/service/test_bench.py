@@ -86,7 +86,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_from_a_real_broker_to_the_score_beside_a_loop_that_counts(bootstrap_servers: str) -> None:
-    result = kafka.end_to_end(bootstrap_servers, base(), 20_000, 1, "figure", readers.POLL)
+    result = kafka.end_to_end(bootstrap_servers, base(), 90_000, 1, "figure", readers.POLL)
     assert (result.name, result.against) == ("figure", readers.POLL.about)
     assert result.value > 0.0
     assert result.ratio
