@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -278,7 +278,9 @@ def test_a_reason_that_no_database_could_hold_is_told(url: sa.URL) -> None:
     pipeline, collected = make_pipeline([raw_batch(wave(400, spikes=[350]))])
     pipeline.run()
     (told,) = (one for one in collected.deliveries if one.episodes)
-    changes = [{**change, "why": f"a\0b {change['why']}"} for change in told.episodes]
+    changes: list[Mapping[str, Any]] = [
+        {**change, "why": f"a\0b {change['why']}"} for change in told.episodes
+    ]
     history = History(url)
     history.deliver(replace(told, episodes=changes))
     (found,), _ = history.episodes(EpisodeFilter(), 10)
