@@ -4,11 +4,12 @@ import queue
 import threading
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from service.detector import Detector
 from service.errors import Unavailable
 from service.kafka.transactions import Transactions
-from service.memory.changelog import Changelog
+from service.memory.changelog import Changelog, Left
 from service.memory.store import memory_name
 from service.records import Partition
 from service.sinks.kafka import KafkaSink
@@ -59,16 +60,10 @@ class Assignment:
         if self._thread is None:
             self._thread = threading.Thread(target=self._restore_all, name="restore", daemon=True)
             self._thread.start()
-        for partition in sorted(partitions):
-            memories = [
-                detector.another(
-                    memory_name(detector.name, detector.artifact.fingerprint_text, partition)
-                )
-                for detector in self.detectors
-                if partition[0] in self.topics[detector.name]
-            ]
-            self._coming[partition] = Restoring(partition, memories)
-            self._asked.put(self._coming[partition])
+        coming = [Restoring(one, self._fresh(one)) for one in sorted(partitions)]
+        for restoring in coming:
+            self._coming[restoring.partition] = restoring
+            self._asked.put(restoring)
 
     def arrived(self) -> dict[Partition, int | None]:
         """Partitions whose memories are here since the last call, and the positions that they are
@@ -118,6 +113,20 @@ class Assignment:
             self._asked.put(None)
             self._thread.join()
 
+    def leave(self) -> dict[str, Left]:
+        """What a service that follows in this process need not read again."""
+        every = chain.from_iterable(self.here.values())
+        return self.changelog.leave({one.memory: one.arena for one in every if one.all_saved})
+
+    def _fresh(self, partition: Partition) -> list[Detector]:
+        """Those that watch a partition, with memories to be read."""
+        fingerprints = ((one, one.artifact.fingerprint_text) for one in self.detectors)
+        return [
+            detector.another(memory_name(detector.name, fingerprint, partition))
+            for detector, fingerprint in fingerprints
+            if partition[0] in self.topics[detector.name]
+        ]
+
     def _share(self) -> None:
         for memories in self.here.values():
             for detector in memories:
@@ -126,6 +135,9 @@ class Assignment:
     def _restore_all(self) -> None:
         while (restoring := self._asked.get()) is not None:
             self._restore(restoring)
+            if self._asked.empty():  # what we are not given at once is somebody else's
+                self.changelog.let_go()
+        self.changelog.let_go()
         self.changelog.stop_reading()
 
     def _restore(self, restoring: Restoring) -> None:
@@ -154,4 +166,4 @@ class Assignment:
         self.changelog.make_topics(partition, names)
         restoring.offset = self.changelog.committed(partition)
         for name in names:
-            restore(restoring.of(name), self.changelog)
+            restore(restoring.of(name), self.changelog, self.changelog.take_left)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, NamedTuple
 
 from model.artifact import Artifact, folder_of
@@ -31,7 +32,7 @@ from service.kafka.owners import Owners
 from service.kafka.rights import Right, needed
 from service.kafka.transactions import Transactions
 from service.keys import Keys
-from service.memory.changelog import Changelog
+from service.memory.changelog import Changelog, Left
 from service.memory.sqlite import SqliteStore
 from service.moving import Moving
 from service.mutes import Mutes
@@ -111,6 +112,11 @@ class Service:
         if self.pipeline.assignment is not None:
             self.pipeline.assignment.transactions.address = self.address
 
+    def leave(self) -> dict[str, Left]:
+        """Once the pipeline has ended, before the end of all: what another service of this process
+        need not read again."""
+        return {} if self.pipeline.assignment is None else self.pipeline.assignment.leave()
+
     def close(self) -> None:
         self.sender.close()
         self.retention.close()
@@ -123,17 +129,18 @@ class Service:
         self._lock.close()
 
 
-def build_service(settings: Settings) -> Service:
-    """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError."""
+def build_service(settings: Settings, left: Mapping[str, Left] = MappingProxyType({})) -> Service:
+    """Make every part; nothing runs yet. Raises SettingsError, ArtifactError or StateError. `left`
+    are memories of a service before this one, with the same settings of Kafka."""
     with ExitStack() as undo:
         held = lock(settings.data_dir)
         undo.callback(held.close)
-        service = _built(settings, held)
+        service = _built(settings, held, left)
         undo.pop_all()
     return service
 
 
-def _built(settings: Settings, held: IO[str]) -> Service:
+def _built(settings: Settings, held: IO[str], left: Mapping[str, Left]) -> Service:
     keys = closed(settings)
     secrets = Secrets.of(settings)
     shared = secrets.history
@@ -154,7 +161,9 @@ def _built(settings: Settings, held: IO[str]) -> Service:
     kafka, log, owners = settings.kafka, None, None
     if kafka.bootstrap_servers:
         told.append(Links())
-        pipeline = _of_kafka(settings, kafka.bootstrap_servers, detectors, told, metrics, mutes)
+        pipeline = _of_kafka(
+            settings, kafka.bootstrap_servers, detectors, told, metrics, mutes, left
+        )
         owners = Owners(kafka.bootstrap_servers, kafka.options, kafka.group_id)
     else:
         database, seconds = settings.data_dir / DATABASE, settings.log.retention_hours * 3600.0
@@ -363,6 +372,7 @@ def _of_kafka(
     sinks: list[Sink],
     metrics: Metrics,
     mutes: Mutes,
+    left: Mapping[str, Left],
 ) -> Pipeline:
     kafka, topics = settings.kafka, _topics(settings)
     check_options(kafka.options)
@@ -375,7 +385,7 @@ def _of_kafka(
     transactions = Transactions(servers, kafka.options, mine, source.member, rights)
     changelog = Changelog(
         servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,
-        settings.data_dir / "idle", told, rights,
+        settings.data_dir / "idle", told, rights, left=left,
     )  # fmt: skip
     changelog.topic_id_of = source.topic_id
     sink = KafkaSink(transactions, *told)

@@ -149,18 +149,22 @@ class Detector:
     def shape(self) -> Shape:
         return Shape(self.artifact.fingerprint_text, self.features)
 
-    def restore(self, store: StateStore) -> None:
-        """Take the stored memories back.
+    def restore(self, store: StateStore, left: Arena | None = None) -> None:
+        """Take the stored memories back; `left` has them as they are stored, where it is known.
 
         Those of idle streams stay in the store until an event asks for them.
         """
         self._store = store
         wanted = self.configured.features
-        for shape, packs in groupby(store.packs(self.memory), itemgetter(0)):
-            self._start_as(shape)
-            self.arena.restore(pack for _, pack in packs)
-        self.arena.require_whole()
+        if left is None:
+            for shape, packs in groupby(store.packs(self.memory), itemgetter(0)):
+                self._start_as(shape)
+                self.arena.restore(pack for _, pack in packs)
+            self.arena.require_whole()
         stored = store.shape(self.memory)
+        if left is not None and stored is not None:
+            self._start_as(stored)
+            self.arena = left
         if stored is None:
             if self.features != wanted:  # of memories that went
                 self._start_as(replace(self.shape, features=wanted))
@@ -292,6 +296,12 @@ class Detector:
         room = self.configured.capacity or max(1, machine_memory() // row_bytes)
         most = min(self.configured.max_resident or int(self.configured.memory_share * room), room)
         return max(1, most // self._parts)
+
+    @property
+    def all_saved(self) -> bool:
+        """Whether the store has all of its memories as they are."""
+        waiting = self._reshaped or self._outdated or self._fetched or self._returned
+        return not waiting and self.arena.all_saved
 
     def changed(self, leaving: I64 = NONE) -> Saving:
         """What the next checkpoint must save, and free of slots; pass it to `saved` after."""

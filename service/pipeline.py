@@ -114,6 +114,8 @@ class Pipeline:
         if self._lag == 0:
             self._pace.idle(time.monotonic() - asked)
         for raw in batches:
+            if self._stopping.is_set():
+                return  # what was not scored is read again
             watchers = self._watchers(raw)
             most = min((detector.most_resident for detector in watchers), default=len(raw))
             for part in raw.cut(most):

@@ -4,7 +4,7 @@ import gc
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from types import FrameType
 
@@ -16,6 +16,7 @@ from service.api.connections import Connection
 from service.bootstrap import Service, build_service
 from service.checks import check_change, check_settings
 from service.errors import SettingsError, WakefulError
+from service.memory.changelog import Left
 from service.reloads import Reloads
 from service.settings.tree import Settings
 from service.telemetry.logging import log
@@ -62,7 +63,8 @@ def run_service(
             if following is None:
                 break
             log.info("going on with the settings as they are now")
-            service = _made(following, running.settings)
+            service = _made(following, running.settings, running.left)
+            running.left.clear()
             running = _Running(
                 service, server_socket, stopping, lambda _: None, before_stop, reloads
             )
@@ -83,6 +85,7 @@ class _Running:
         reloads: Reloads,
     ) -> None:
         self.status = 0
+        self.left: dict[str, Left] = {}
         self.settings = service.settings
         self._service = service
         self._socket = server_socket
@@ -132,6 +135,7 @@ class _Running:
             service.pipeline.stop()
             self._before_stop()
             thread.join()
+            self.left = {} if self._stopping.is_set() else service.leave()
             service.close()
 
     def reload(self) -> None:
@@ -174,7 +178,8 @@ class _Running:
 
     def _run_pipeline(self) -> None:
         try:
-            self._service.pipeline.run(freeze)
+            # Behind another service, what is garbage was collected.
+            self._service.pipeline.run(gc.freeze if self._turn else freeze)
         except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
             self.status = 1
             known = isinstance(error, WakefulError)  # then its message says what to do
@@ -184,17 +189,17 @@ class _Running:
             self._server.should_exit = True
 
 
-def _made(settings: Settings, before: Settings) -> Service:
+def _made(settings: Settings, before: Settings, left: Mapping[str, Left]) -> Service:
     """A service of these settings, or where that cannot be, of those before."""
     forget_apps()
     gc.unfreeze()  # what was before may go
     gc.collect()
     give_back()
     try:
-        return build_service(settings)
+        return build_service(settings, left if settings.kafka == before.kafka else {})
     except WakefulError as error:
         log.error("the settings are not taken, those before stand", error=str(error))
-    return build_service(before)  # here, where what was begun is gone
+    return build_service(before, left)  # here, where what was begun is gone
 
 
 class _Server(uvicorn.Server):

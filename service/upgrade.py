@@ -11,7 +11,7 @@ somebody drops them.
 Where several detectors stand in a row here, one is followed by the one that it replaces.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from service.detector import Detector, Processed
 from service.errors import StateError
+from service.memory.arena import Arena
 from service.memory.store import StateStore, made_by
 from service.records import Delivery
 
@@ -60,11 +61,15 @@ def speaking(known: Iterable[Known]) -> dict[str, Known]:
     return found
 
 
-def restore(detectors: Sequence[Detector], store: StateStore) -> None:
+def restore(
+    detectors: Sequence[Detector],
+    store: StateStore,
+    left: Callable[[str], Arena | None] = lambda _: None,
+) -> None:
     """Take the stored memories back for detectors of one name (and one partition). StateError where
-    there are none, but those of another artifact."""
+    there are none, but those of another artifact. `left` gives those that are here by name."""
     for detector in detectors:
-        detector.restore(store)
+        detector.restore(store, left(detector.memory))
     first, ours = detectors[0], {detector.memory for detector in detectors}
     others = sorted(made_by(name) for name in store.others(first.memory) - ours)
     if others and not any(store.knows(memory) for memory in ours):

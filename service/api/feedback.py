@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from model.feedback import SURELY_EASED, Said, eased, tolerance_of
+from model.feedback import Said, eased, easing_of, tolerance_of
 from service.api.access import Asking
 from service.api.audit import audited
 from service.api.elsewhere import Elsewhere
@@ -151,9 +151,8 @@ def _factor_then(service: Service, name: str, stream: str, episode: dict[str, An
     known = ask_in_thread(service, lambda: memory_of(service, name, stream))
     if peak is None or known is None:
         return 1.0
-    unaided = math.log10(known[1]["threshold"]) / _factor(service, name, stream)
-    then = math.log10(peak["threshold"]) / unaided
-    return then if then < SURELY_EASED else 1.0
+    unaided = known[1]["threshold"] ** (1.0 / _factor(service, name, stream))
+    return eased(easing_of(unaided, peak["threshold"]))
 
 
 def _factor(service: Service, name: str, stream: str, until: float = math.inf) -> float:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import ClusterAuthorizationFailedError, FencedInstanceIdError, KafkaError
@@ -27,7 +27,10 @@ RECONNECT_MS = 2000
 TIMEOUT_MS = 20_000  # after which brokers abort what a dead process left open
 CLOSE_SECONDS = 10.0  # after which a client that is left is ended by force
 GIVE_UP_SECONDS = 30.0  # longer than brokers need: then the client itself is stuck
+MARKER = 1  # record, behind those of a transaction in each partition
 FLUSH_BYTES = 32 * 2**20  # of messages that wait to be sent
+
+T = TypeVar("T")
 
 Header = tuple[str, bytes]
 
@@ -75,7 +78,9 @@ class Transactions:
         self._trouble = Trouble(bootstrap_servers, options, rights)
         self._member = member
         self._producer: Any = None
-        self._ending: Future[None] | None = None
+        self.ends: dict[TopicPartition, int] = {}
+        """Behind what this process wrote last and counts, by partition."""
+        self._ending: Future[dict[TopicPartition, int]] | None = None
         self._unsettled: Unsettled | None = None  # until it is opened anew
         self._past: Past | None = None  # until it has ended: to take our name changes what is known
         self._counted: Callable[[], None] = lambda: None
@@ -190,7 +195,7 @@ class Transactions:
         if self._ending is None:
             return
         try:
-            self._ending.result(ANSWER_SECONDS)
+            self.ends |= self._ending.result(ANSWER_SECONDS)
         except TimeoutError:
             if time.monotonic() < self._given_up:
                 raise Unavailable(
@@ -267,14 +272,20 @@ class Transactions:
             _in_background(partial(_leave, producer))
 
 
-def _commit(producer: Any, sent: list[Any], told: dict[TopicPartition, Any], member: Any) -> None:
-    """End it: in a thread of its own, as the client waits for as long as the broker is away. It
-    knows of nothing else: a client that is stuck would keep a service that was long followed."""
+def _commit(
+    producer: Any, sent: list[Any], told: dict[TopicPartition, Any], member: Any
+) -> dict[TopicPartition, int]:
+    """End it, and say where: in a thread of its own, as the client waits for as long as the broker
+    is away. It knows of nothing else: a client that is stuck would keep a service that was long
+    followed."""
+    ends: dict[TopicPartition, int] = {}
     try:
         producer.flush()
         for promise in sent:  # the client may leave one out and commit the others
             if promise.failed():
                 raise promise.exception
+            written = promise.value
+            ends[written.topic_partition] = written.offset + 1 + MARKER
         if told:
             producer.send_offsets_to_transaction(told, member)
         producer.commit_transaction()
@@ -284,6 +295,7 @@ def _commit(producer: Any, sent: list[Any], told: dict[TopicPartition, Any], mem
         except KafkaError as another:
             raise Unsettled(f"kafka: {error!r}, then {another!r}") from another
         raise
+    return ends
 
 
 def _leave(producer: Any) -> None:
@@ -292,13 +304,13 @@ def _leave(producer: Any) -> None:
     producer.close(CLOSE_SECONDS)
 
 
-def _in_background(call: Callable[[], None]) -> "Future[None]":
+def _in_background(call: Callable[[], T]) -> "Future[T]":
     """Run it in a thread that does not keep the process from ending."""
-    result: Future[None] = Future()
+    result: Future[T] = Future()
 
     def run() -> None:
         try:
-            result.set_result(call())  # type: ignore[func-returns-value]
+            result.set_result(call())
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
             result.set_exception(error)
 

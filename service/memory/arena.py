@@ -129,6 +129,11 @@ class Arena:
         if len(plan.leaving):
             self.names.remove(plan.leaving)
 
+    @property
+    def all_saved(self) -> bool:
+        """Whether no row changed since the last checkpoint."""
+        return not self._changed[: self.names.top].any()
+
     def restore(self, packs: Iterable[Pack]) -> None:
         """Take the memories of stored packs, in the order in which they were written, into an empty
         arena."""

@@ -10,10 +10,11 @@ import hashlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from service.kafka.options import client_options
 from service.kafka.rights import TOPIC, Right
 from service.kafka.transactions import RECONNECT_MS, Message, Transactions
 from service.kafka.trouble import Trouble
+from service.memory.arena import Arena
 from service.memory.entries import (
     HEAD,
     IDLE,
@@ -117,9 +119,20 @@ class Kept:
             shutil.rmtree(self.folder)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Memories of one name, all of which is saved, as a service leaves them to the one that follows
+    it in this process; `end`: of their partition of the topic, behind the last checkpoint."""
+
+    kept: Kept
+    end: int
+    arena: Arena
+
+
 class Changelog:
     """Memories in Kafka; `topic_of` is the topic of a detector's, `beside` are those that the same
-    transactions write to. `owned`: nobody else writes memories that are read here.
+    transactions write to. `owned`: nobody else writes memories that are read here. `left`: by
+    name of memories, what a service before this one had.
 
     `make_topics` and `committed` belong to the thread that restores, what is saved to the
     pipeline's. What is `Kept` of a memory's name both use, one after the other.
@@ -136,6 +149,7 @@ class Changelog:
         beside: Sequence[str] = (),
         rights: Sequence[Right] = (),
         owned: bool = True,
+        left: Mapping[str, Left] = MappingProxyType({}),
     ) -> None:
         self._trouble = Trouble(bootstrap_servers, options, rights)
         self._servers, self._options = bootstrap_servers, options
@@ -153,7 +167,10 @@ class Changelog:
         """The id of a source, where it is known."""
         self._kept: dict[str, Kept] = {}
         self._partitions: dict[str, int] = {}  # of topics that are there
-        shutil.rmtree(folder, ignore_errors=True)
+        self._left = dict(left)
+        used = {one.kept.folder for one in left.values()}
+        for old in set(folder.glob("*")) - used:
+            shutil.rmtree(old, ignore_errors=True)
 
     def save(self, checkpoint: Checkpoint) -> None:
         self._transactions.commit(
@@ -246,6 +263,36 @@ class Changelog:
     def idle_after(self, detector: str, after: str, prefix: str, limit: int) -> list[Idle]:
         idle = self._of(detector).idle
         return idle.idle_after(ALL, after, prefix, limit) if idle else []
+
+    def leave(self, saved: Mapping[str, Arena]) -> dict[str, Left]:
+        """What can be left of memories, all of which is saved, to who follows in this process."""
+        ends = {} if self._transactions.busy else self._transactions.ends
+        return {
+            memory: Left(self._kept.pop(memory), ends[place], arena)
+            for memory, arena in saved.items()
+            if (place := self._kept[memory].place) in ends
+        }
+
+    def take_left(self, memory: str) -> Arena | None:
+        """The rows that were left here, where nobody has written to their partition of the topic
+        since: there is nothing else to read then."""
+        if memory not in self._left:
+            return None
+        with self._telling():
+            end = self._end_of(self._left[memory].kept.place)
+        left = self._left.pop(memory)
+        if end != left.end:
+            left.kept.close()
+            return None
+        self._kept[memory] = left.kept
+        self._check_same(left.kept)
+        return left.arena
+
+    def let_go(self) -> None:
+        """What was left and not taken is not wanted."""
+        for left in self._left.values():
+            left.kept.close()
+        self._left.clear()
 
     def forget(self, memory: str) -> None:
         """It belongs to somebody else now."""

@@ -185,9 +185,9 @@ def test_what_waits_and_what_is_late_are_written_once(
     sink.deliver(_delivery([letter(3)], topic))
     told = threading.Event()
 
-    def late(*given: Any, end: Callable[..., None] = module._commit) -> None:
+    def late(*given: Any, end: Callable[..., Any] = module._commit) -> Any:
         told.wait(WAIT_SECONDS)
-        end(*given)
+        return end(*given)
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "ANSWER_SECONDS", 0.0)

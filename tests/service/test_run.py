@@ -220,7 +220,7 @@ def test_where_a_service_cannot_be_made_the_one_before_goes_on(
         return no_span
 
     monkeypatch.setattr("service.bootstrap.spans", spans)
-    service = _made(settings, settings)
+    service = _made(settings, settings, {})
     assert service.settings is settings
     service.close()
 
