@@ -24,6 +24,7 @@ from service.telemetry.logging import log
 ANSWER_SECONDS = 5.0  # for which the end of a transaction is waited for at once
 BLOCK_MS = 5000  # for which sending waits for the broker or a topic
 RECONNECT_MS = 2000
+RETRY_MS = 20  # a first transaction waits for it many times; by itself the client takes 100
 TIMEOUT_MS = 20_000  # after which brokers abort what a dead process left open
 CLOSE_SECONDS = 10.0  # after which a client that is left is ended by force
 GIVE_UP_SECONDS = 30.0  # longer than brokers need: then the client itself is stuck
@@ -67,6 +68,7 @@ class Transactions:
             "linger_ms": 5,
             "max_block_ms": BLOCK_MS,
             "reconnect_backoff_max_ms": RECONNECT_MS,
+            "retry_backoff_ms": RETRY_MS,
             "transaction_timeout_ms": TIMEOUT_MS,
             **client_options(options, KafkaProducer.DEFAULT_CONFIG),
             "acks": "all",
