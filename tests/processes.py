@@ -9,32 +9,31 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.forks import Forked
 
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.05
 
 
 class Wakeful:
-    """A running `wakeful serve` or `wakeful demo`."""
+    """A running `wakeful serve` or `wakeful demo`; not `forked`, all that it has in memory
+    is its own, as for its users."""
 
     def __init__(
         self,
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         module: str = "service",
+        forked: bool = True,
     ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("WAKEFUL_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
-        )
+        start = Forked if forked else _started
+        self.process = start(module, arguments, {**inherited, **(environment or {})})
         self._errors: list[str] = []
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
@@ -144,6 +143,18 @@ class Wakeful:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self._errors.append(line)
+
+
+def _started(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+    )
 
 
 def _holds(condition: Callable[[], bool]) -> bool:

@@ -53,7 +53,7 @@ def soak(home: Path, folder: Path, length: Length) -> Verdict:
     ):
         settings = _Settings(folder / "wakeful.json", names, hook, database)
         arguments = ("serve", "--data-dir", str(folder / "data"), "--port", "0")
-        service = Wakeful(*arguments, "--config", str(settings.write(0)))
+        service = Wakeful(*arguments, "--config", str(settings.write(0)), forked=False)
         try:
             stage = Stage(service, broker, hook, load, database, settings.write)
             stage.settle()
