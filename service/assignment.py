@@ -9,7 +9,8 @@ from itertools import chain
 from service.detector import Detector
 from service.errors import Unavailable
 from service.kafka.transactions import Transactions
-from service.memory.changelog import Changelog, Left
+from service.memory.changelog import Changelog
+from service.memory.kept import Left
 from service.memory.store import memory_name
 from service.records import Partition
 from service.sinks.kafka import KafkaSink

@@ -32,7 +32,8 @@ from service.kafka.owners import Owners
 from service.kafka.rights import Right, needed
 from service.kafka.transactions import Transactions
 from service.keys import Keys
-from service.memory.changelog import Changelog, Left
+from service.memory.changelog import Changelog
+from service.memory.kept import Left
 from service.memory.sqlite import SqliteStore
 from service.moving import Moving
 from service.mutes import Mutes

@@ -16,7 +16,7 @@ from service.api.connections import Connection
 from service.bootstrap import Service, build_service
 from service.checks import check_change, check_settings
 from service.errors import SettingsError, WakefulError
-from service.memory.changelog import Left
+from service.memory.kept import Left
 from service.reloads import Reloads
 from service.settings.tree import Settings
 from service.telemetry.logging import log

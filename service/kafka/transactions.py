@@ -80,9 +80,9 @@ class Transactions:
         self._trouble = Trouble(bootstrap_servers, options, rights)
         self._member = member
         self._producer: Any = None
-        self.ends: dict[TopicPartition, int] = {}
+        self.ends: dict[Partition, int] = {}
         """Behind what this process wrote last and counts, by partition."""
-        self._ending: Future[dict[TopicPartition, int]] | None = None
+        self._ending: Future[dict[Partition, int]] | None = None
         self._unsettled: Unsettled | None = None  # until it is opened anew
         self._past: Past | None = None  # until it has ended: to take our name changes what is known
         self._counted: Callable[[], None] = lambda: None
@@ -276,18 +276,18 @@ class Transactions:
 
 def _commit(
     producer: Any, sent: list[Any], told: dict[TopicPartition, Any], member: Any
-) -> dict[TopicPartition, int]:
+) -> dict[Partition, int]:
     """End it, and say where: in a thread of its own, as the client waits for as long as the broker
     is away. It knows of nothing else: a client that is stuck would keep a service that was long
     followed."""
-    ends: dict[TopicPartition, int] = {}
+    ends: dict[Partition, int] = {}
     try:
         producer.flush()
         for promise in sent:  # the client may leave one out and commit the others
             if promise.failed():
                 raise promise.exception
             written = promise.value
-            ends[written.topic_partition] = written.offset + 1 + MARKER
+            ends[written.topic, written.partition] = written.offset + 1 + MARKER
         if told:
             producer.send_offsets_to_transaction(told, member)
         producer.commit_transaction()

@@ -8,16 +8,14 @@ owner that the group has left behind can write nothing. What a record is: see `e
 
 import hashlib
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import (
@@ -39,22 +37,17 @@ from service.memory.arena import Arena
 from service.memory.entries import (
     HEAD,
     IDLE,
-    NOTHING,
     PACK,
     Head,
     Keys,
-    gone,
     head_of,
     head_value,
-    idle_of,
     idle_value,
-    pack_of,
     pack_value,
 )
+from service.memory.kept import ALL, Kept, Left, file_idle, note_idle, note_other, note_pack, void
 from service.memory.packs import Pack
-from service.memory.sqlite import SqliteStore
 from service.memory.store import (
-    Changed,
     Checkpoint,
     Idle,
     Positions,
@@ -81,52 +74,7 @@ ANSWER_MS = 5000
 CLOSE_MS = 1000
 LOOK_SECONDS = 10.0  # of silence, after which transactions that are over are looked for
 HANGING_SECONDS = 60.0  # that a transaction may take to end: twice what brokers need
-DATABASE = "idle.db"
-ALL = "idle"  # what a folder calls its memories, which are of one name
 TOGETHER = 10_000  # idle memories that are filed at once
-
-
-@dataclass(slots=True)
-class Kept:
-    """What is known of the memories of one detector's streams in one partition."""
-
-    place: TopicPartition
-    keys: Keys
-    source: Partition
-    folder: Path
-    position: int | None = None
-    topic_id: str | None = None  # of the source, when the position was noted
-    shape: Shape | None = None
-    numbers: set[int] = field(default_factory=set)  # of the packs that are there
-    idle: SqliteStore | None = None
-    others: set[str] = field(default_factory=set)
-    """Artifacts that made other memories of the same streams."""
-
-    def idle_store(self) -> SqliteStore:
-        """Idle memories, to be found by name; in Kafka they are as well, and that counts."""
-        if self.idle is None:
-            shutil.rmtree(self.folder, ignore_errors=True)  # what an earlier try left
-            try:
-                self.folder.mkdir(parents=True)
-                self.idle = SqliteStore(self.folder / DATABASE)
-            except (sqlite3.Error, StateError, OSError) as error:
-                raise Unavailable(f"{self.folder}: {error}; idle memories need room") from error
-        return self.idle
-
-    def close(self) -> None:
-        if self.idle is not None:
-            self.idle.close()
-            shutil.rmtree(self.folder)
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Memories of one name, all of which is saved, as a service leaves them to the one that follows
-    it in this process; `end`: of their partition of the topic, behind the last checkpoint."""
-
-    kept: Kept
-    end: int
-    arena: Arena
 
 
 class Changelog:
@@ -228,19 +176,19 @@ class Changelog:
             with _readable(key, where):
                 fingerprint, kind, name = kept.keys.read(key)
                 if fingerprint != kept.keys.fingerprint:
-                    _note_other(kept, fingerprint, kind, value)
+                    note_other(kept, fingerprint, kind, value)
                 elif kind == HEAD and value is not None:
                     head = head_of(value)
                     kept.position, kept.topic_id = head.position, head.topic_id
                 elif kind == HEAD:
-                    yield from _void(kept, idle)
+                    yield from void(kept, idle)
                 elif kind == IDLE:
-                    _note_idle(kept, idle, str(name), value)
+                    note_idle(kept, idle, str(name), value)
                     if len(idle) == TOGETHER:
-                        _file_idle(kept, idle)
+                        file_idle(kept, idle)
                 elif kind == PACK:
-                    yield from _note_pack(kept, int(name), value)
-        _file_idle(kept, idle)
+                    yield from note_pack(kept, int(name), value)
+        file_idle(kept, idle)
         self._check_same(kept)
 
     def _check_same(self, kept: Kept) -> None:
@@ -398,13 +346,14 @@ class Changelog:
 
     def _new(self, memory: str) -> Kept:
         detector, fingerprint, (topic, number) = owner_of(memory)
-        place = TopicPartition(self._topic_of(detector), number)
+        place = self._topic_of(detector), number
         keys = Keys(self._group, detector, topic, fingerprint)
         folder = self._folder / hashlib.sha256(memory.encode()).hexdigest()  # short enough
         return Kept(place, keys, (topic, number), folder)
 
-    def _records(self, place: TopicPartition) -> Iterator[tuple[bytes, bytes | None, str]]:
+    def _records(self, of: Partition) -> Iterator[tuple[bytes, bytes | None, str]]:
         """Key, value and place of what a partition of ours holds, as far as it counts already."""
+        place = TopicPartition(*of)
         reader = self._read()
         with self._telling():
             reader.assign([place])
@@ -441,9 +390,10 @@ class Changelog:
                 )
         raise Unavailable("kafka: memories are not read to their end: nobody wants them")
 
-    def _end_of(self, place: TopicPartition) -> int:
+    def _end_of(self, place: Partition) -> int:
         """Behind the last record, whether it counts already or not."""
-        (end,) = self._admin_client().list_partition_offsets({place: LATEST}).values()
+        wanted = {TopicPartition(*place): LATEST}
+        (end,) = self._admin_client().list_partition_offsets(wanted).values()
         return int(end.offset)
 
     def _end_hanging(self) -> None:
@@ -507,62 +457,9 @@ def _readable(key: bytes, where: str) -> Iterator[None]:
         ) from error
 
 
-def _note_other(kept: Kept, fingerprint: str, kind: str, value: bytes | None) -> None:
-    """Another artifact's memories, or what is none of this detector's; see `drop`."""
-    if value is not None and fingerprint and kind != HEAD:
-        kept.others.add(fingerprint)
-    elif value is None and kind == HEAD:
-        kept.others.discard(fingerprint)
-
-
-def _void(kept: Kept, idle: dict[str, Idle | None]) -> Iterator[tuple[Shape, Pack]]:
-    """All that was read so far was dropped."""
-    if kept.shape is not None:
-        yield kept.shape, NOTHING
-    kept.close()
-    kept.position, kept.shape, kept.idle = None, None, None
-    kept.numbers.clear()
-    idle.clear()
-
-
-def _note_pack(kept: Kept, number: int, value: bytes | None) -> Iterator[tuple[Shape, Pack]]:
-    if value is not None:
-        kept.shape, pack = pack_of(number, value)
-        kept.numbers.add(number)
-        yield kept.shape, pack
-    elif kept.shape is not None:
-        kept.numbers.discard(number)
-        yield kept.shape, gone(number)
-
-
-def _note_idle(kept: Kept, idle: dict[str, Idle | None], stream: str, value: bytes | None) -> None:
-    idle[stream] = None
-    if value is not None:
-        shape, idle[stream] = idle_of(stream, value)
-        kept.shape = kept.shape or shape
-
-
-def _file_idle(kept: Kept, found: dict[str, Idle | None]) -> None:
-    """Put idle memories where they are found by name, and take away those that are no longer."""
-    if kept.shape is None or not found:  # without the first there are none
-        return
-    store = kept.idle_store()
-    known = [one.stream for one in store.idle(ALL, list(found))]
-    store.save(Checkpoint({}, {ALL: Changed(kept.shape, 0, returned=known)}))
-    by_features: dict[tuple[str, ...], list[Idle]] = {}
-    for one in found.values():
-        if one is not None:
-            by_features.setdefault(one.features, []).append(one)
-    for features, some in by_features.items():
-        rows = np.stack([np.frombuffer(one.row, np.uint8) for one in some])
-        left = [one.stream for one in some]
-        changed = Changed(kept.shape, 0, left=left, left_rows=rows, left_features=features)
-        store.save(Checkpoint({}, {ALL: changed}))
-    found.clear()
-
-
 def _message(kept: Kept, key: bytes, value: bytes | None) -> Message:
-    return Message(kept.place.topic, key, value, partition=kept.place.partition)
+    topic, number = kept.place
+    return Message(topic, key, value, partition=number)
 
 
 def _sizes(admin: Any, topics: Sequence[str]) -> dict[str, int]:

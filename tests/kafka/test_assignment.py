@@ -13,7 +13,8 @@ import pytest
 from service.assignment import Assignment
 from service.bootstrap import build_detectors
 from service.kafka.transactions import Transactions
-from service.memory.changelog import Changelog, Left
+from service.memory.changelog import Changelog
+from service.memory.kept import Left
 from service.memory.store import owner_of
 from service.pipeline import Pipeline
 from service.records import RawBatch
