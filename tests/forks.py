@@ -3,6 +3,7 @@
 They are forked from one that has imported what a service needs, and has done nothing else.
 """
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -72,4 +73,7 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()  # as every process of its own does, such as to send what waits

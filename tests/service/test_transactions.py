@@ -48,7 +48,8 @@ class Client:
         if key not in self.refused:
             self.pending.append(key)
         error = KafkaError("left out") if key in self.refused else None
-        return SimpleNamespace(failed=lambda: error is not None, exception=error)
+        written = SimpleNamespace(topic="t", partition=0, offset=7)
+        return SimpleNamespace(failed=lambda: error is not None, exception=error, value=written)
 
     def flush(self, timeout: float = 0.0) -> None:
         pass
