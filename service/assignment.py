@@ -121,11 +121,10 @@ class Assignment:
 
     def _fresh(self, partition: Partition) -> list[Detector]:
         """Those that watch a partition, with memories to be read."""
-        fingerprints = ((one, one.artifact.fingerprint_text) for one in self.detectors)
         return [
-            detector.another(memory_name(detector.name, fingerprint, partition))
-            for detector, fingerprint in fingerprints
-            if partition[0] in self.topics[detector.name]
+            one.another(memory_name(one.name, one.artifact.fingerprint_text, partition))
+            for one in self.detectors
+            if partition[0] in self.topics[one.name]
         ]
 
     def _share(self) -> None:

@@ -89,10 +89,7 @@ def test_a_partition_that_comes_says_nothing_of_what_was_read_of_another(names: 
     known = {(names.events, 0): 3, (names.events, 1): 2}
     first = [batch(names, 0, 0, "abc"), batch(names, 1, 0, "de")]
     with worker(names, first, ["x", "y"]) as (pipeline, assignment):
-        take(names, pipeline, assignment, 0, 1)
-        pipeline.run_once()
-        pipeline.run_once()
-        pipeline.checkpoint()
+        save_both(names, pipeline, assignment)
     with worker(names, [batch(names, 0, 3, "c")], ["x"]) as (pipeline, assignment):
         take(names, pipeline, assignment, 0)
         pipeline.checkpoint()
@@ -120,14 +117,19 @@ def unread(*_: object) -> None:
     raise AssertionError("the topic of memories is read")
 
 
+def save_both(names: Names, pipeline: Pipeline, assignment: Assignment) -> None:
+    """Take both partitions, score a batch of each, and save."""
+    take(names, pipeline, assignment, 0, 1)
+    pipeline.run_once()
+    pipeline.run_once()
+    pipeline.checkpoint()
+
+
 def test_what_is_left_need_not_be_read_again(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [batch(names, 0, 0, "abc"), batch(names, 1, 0, "de")]
     then = [batch(names, 0, 3, "abca"), batch(names, 1, 2, "ed")]
     with worker(names, first, ["x", "y"]) as (pipeline, assignment):
-        take(names, pipeline, assignment, 0, 1)
-        pipeline.run_once()
-        pipeline.run_once()
-        pipeline.checkpoint()
+        save_both(names, pipeline, assignment)
         before, left = streams(pipeline), assignment.leave()
         assert sorted(left) == sorted(before)
         with monkeypatch.context() as patched, worker(names, then, ["x", "y"], left) as given:
@@ -148,10 +150,7 @@ def test_what_is_left_need_not_be_read_again(names: Names, monkeypatch: pytest.M
 def test_what_others_have_written_since_is_read(names: Names) -> None:
     first = [batch(names, 0, 0, "ab"), batch(names, 1, 0, "de")]
     with worker(names, first, ["x"]) as (pipeline, assignment):
-        take(names, pipeline, assignment, 0, 1)
-        pipeline.run_once()
-        pipeline.run_once()
-        pipeline.checkpoint()
+        save_both(names, pipeline, assignment)
         left = assignment.leave()
         with worker(names, [batch(names, 0, 2, "a")], ["x"]) as (following, taken):
             take(names, following, taken, 0, 1)
@@ -167,10 +166,7 @@ def test_what_others_have_written_since_is_read(names: Names) -> None:
 def test_memories_that_are_not_saved_are_not_left(names: Names) -> None:
     first = [batch(names, 0, 0, "ab"), batch(names, 1, 0, "de"), batch(names, 1, 2, "e")]
     with worker(names, first, ["x"]) as (pipeline, assignment):
-        take(names, pipeline, assignment, 0, 1)
-        pipeline.run_once()
-        pipeline.run_once()
-        pipeline.checkpoint()
+        save_both(names, pipeline, assignment)
         pipeline.run_once()
         assert [owner_of(memory)[2] for memory in assignment.leave()] == [(names.events, 0)]
 
@@ -178,10 +174,7 @@ def test_memories_that_are_not_saved_are_not_left(names: Names) -> None:
 def test_what_is_left_of_a_partition_that_is_another_ones_now_is_let_go(names: Names) -> None:
     first = [batch(names, 0, 0, "abc"), batch(names, 1, 0, "def")]
     with worker(names, first, ["x"]) as (pipeline, assignment):
-        take(names, pipeline, assignment, 0, 1)
-        pipeline.run_once()
-        pipeline.run_once()
-        pipeline.checkpoint()
+        save_both(names, pipeline, assignment)
         left = assignment.leave()
         folders = {one.kept.source[1]: one.kept.folder for one in left.values()}
         assert all(folder.is_dir() for folder in folders.values())  # of idle memories
