@@ -110,7 +110,9 @@ class Assignment:
 
     def close(self) -> None:
         self._closing.set()
-        if self._thread is not None:
+        if self._thread is None:
+            self.changelog.let_go()
+        else:
             self._asked.put(None)
             self._thread.join()
 
@@ -135,7 +137,7 @@ class Assignment:
     def _restore_all(self) -> None:
         while (restoring := self._asked.get()) is not None:
             self._restore(restoring)
-            if self._asked.empty():  # what we are not given at once is somebody else's
+            if self._asked.empty():  # what we are given later was somebody else's
                 self.changelog.let_go()
         self.changelog.let_go()
         self.changelog.stop_reading()

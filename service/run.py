@@ -57,17 +57,21 @@ def run_service(
     reloads = Reloads(read)
     with tidy(), listen(settings.api.host, settings.api.port) as server_socket:
         running = _Running(service, server_socket, stopping, announce, before_stop, reloads)
+        del service
         running.serve()
         while running.status == 0 and not stopping.is_set():
             following = reloads.take()
             if following is None:
                 break
             log.info("going on with the settings as they are now")
-            service = _made(following, running.settings, running.left)
-            running.left.clear()
+            before, left = running.settings, running.left
+            del running  # nothing else may hold its memories: those that are not left would stay
+            service = _made(following, before, left)
+            left.clear()
             running = _Running(
                 service, server_socket, stopping, lambda _: None, before_stop, reloads
             )
+            del service
             running.serve()
     return running.status
 
@@ -129,9 +133,7 @@ class _Running:
         try:
             self._server.run(sockets=[self._socket.dup()])  # it closes what it is given
         finally:
-            for signal_number in (signal.SIGINT, signal.SIGTERM):
-                # The last checkpoint is not cut short; what is asked for comes after it.
-                signal.signal(signal_number, lambda *_: self._stopping.set())
+            _only_note_signals(self._stopping, self._reloads)
             service.pipeline.stop()
             self._before_stop()
             thread.join()
@@ -178,7 +180,7 @@ class _Running:
 
     def _run_pipeline(self) -> None:
         try:
-            # Behind another service, what is garbage was collected.
+            # Behind another service, what that one left was collected.
             self._service.pipeline.run(gc.freeze if self._turn else freeze)
         except BaseException as error:  # noqa: BLE001 - a broken invariant: stop the process, say why
             self.status = 1
@@ -187,6 +189,17 @@ class _Running:
         finally:
             self._service.replies.close()
             self._server.should_exit = True
+
+
+def _only_note_signals(stopping: threading.Event, reloads: Reloads) -> None:
+    """So that the last checkpoint is not cut short; what is asked for comes after it.
+
+    The handlers outlive the service that sets them, and are not to keep it alive.
+    """
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stopping.set())
+    if reloads.read is not None:
+        signal.signal(signal.SIGHUP, lambda *_: reloads.ask())
 
 
 def _made(settings: Settings, before: Settings, left: Mapping[str, Left]) -> Service:

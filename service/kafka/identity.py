@@ -1,7 +1,6 @@
 """Whether a topic is the one that was read: one that is made again has the same name, and offsets
 that begin anew."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -18,11 +17,16 @@ class Identity:
         self._ids: dict[str, str] = {}
         self._next: dict[Partition, int] = {}
 
-    def look(self, cluster: Any, topics: Iterable[str]) -> None:
+    def of(self, cluster: Any, topic: str) -> str | None:
+        """The id that it was first heard to have: what is read counts as that one's, whatever is
+        heard later. None where none was heard. From any thread."""
+        heard = id_of(cluster, topic)
+        return self._ids.get(topic) if heard is None else self._ids.setdefault(topic, heard)
+
+    def look(self, cluster: Any) -> None:
         """StateError where one is not the one any more that it was at first, as last heard."""
-        for topic in topics:
-            present = id_of(cluster, topic)
-            if present is not None and self._ids.setdefault(topic, present) != present:
+        for topic, known in list(self._ids.items()):
+            if id_of(cluster, topic) not in (None, known):
                 raise made_again(topic, "has another id than it had")
 
     def begin(self, partition: Partition, position: int) -> None:
@@ -50,7 +54,7 @@ def id_of(cluster: Any, topic: str) -> str | None:
 def made_again(where: str, why: str) -> StateError:
     """For what is read no longer as what it was."""
     return StateError(
-        f"{where} {why}: the topic was made again; set kafka.group_id, data_dir and, where it is "
-        "set, history.url to others: memories are made anew from what is retained, and a history "
-        "that has an event of the same offset would keep none of it"
+        f"{where} {why}: the topic was made again, or its leader lost records; set kafka.group_id, "
+        "data_dir and, where it is set, history.url to others: memories are made anew from what is "
+        "retained, and a history that has an event of the same offset would keep none of it"
     )

@@ -81,7 +81,7 @@ class Transactions:
         self._member = member
         self._producer: Any = None
         self.ends: dict[Partition, int] = {}
-        """Behind what this process wrote last and counts, by partition."""
+        """Behind what was written here last and counts, by partition of any topic."""
         self._ending: Future[dict[Partition, int]] | None = None
         self._unsettled: Unsettled | None = None  # until it is opened anew
         self._past: Past | None = None  # until it has ended: to take our name changes what is known

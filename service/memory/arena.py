@@ -4,6 +4,7 @@ import mmap
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +190,10 @@ class Arena:
         return None if slot is None else RowTable(self.layout, self.table.bytes[[slot]])
 
 
+@cache
 def machine_memory() -> int:
-    """Bytes of memory that this machine has, or this container is allowed."""
+    """Bytes of memory that this machine has, or this container is allowed; as it was when it was
+    first asked for, as arenas are made for it."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     allowed = CONTAINER_LIMIT.read_text("ascii").strip() if CONTAINER_LIMIT.exists() else "max"
     return min(physical, int(allowed)) if allowed.isdigit() else physical

@@ -83,7 +83,8 @@ class Changelog:
     name of memories, what a service before this one had.
 
     `make_topics` and `committed` belong to the thread that restores, what is saved to the
-    pipeline's. What is `Kept` of a memory's name both use, one after the other.
+    pipeline's. What is `Kept` of a memory's name both use, one after the other. `leave` comes when
+    the pipeline's has ended.
     """
 
     def __init__(
@@ -189,16 +190,18 @@ class Changelog:
                 elif kind == PACK:
                     yield from note_pack(kept, int(name), value)
         file_idle(kept, idle)
-        self._check_same(kept)
+        self._topic_id(kept)
 
-    def _check_same(self, kept: Kept) -> None:
-        """StateError where memories are of another topic than the one that has its name now."""
+    def _topic_id(self, kept: Kept) -> str | None:
+        """Of what is read into these memories; StateError where they are of another topic that had
+        its name."""
         topic, number = kept.source
         present = self.topic_id_of(topic)
         if None not in (present, kept.topic_id) and present != kept.topic_id:
             raise made_again(
                 f"{topic}-{number}", "has another id than the one that memories are of"
             )
+        return present or kept.topic_id
 
     def idle_count(self, detector: str) -> int:
         idle = self._of(detector).idle
@@ -233,14 +236,15 @@ class Changelog:
             left.kept.close()
             return None
         self._kept[memory] = left.kept
-        self._check_same(left.kept)
+        self._transactions.ends[left.kept.place] = end
+        self._topic_id(left.kept)
         return left.arena
 
     def let_go(self) -> None:
         """What was left and not taken is not wanted."""
-        for left in self._left.values():
+        unwanted, self._left = self._left, {}
+        for left in unwanted.values():
             left.kept.close()
-        self._left.clear()
 
     def forget(self, memory: str) -> None:
         """It belongs to somebody else now."""
@@ -324,7 +328,7 @@ class Changelog:
         for kept in list(self._kept.values()):
             position = checkpoint.positions.get(kept.source)
             if position is not None and position != kept.position:
-                head = Head(position, self.topic_id_of(kept.source[0]))
+                head = Head(position, self._topic_id(kept))
                 yield _message(kept, kept.keys.head, head_value(head))
 
     def _counted(self, checkpoint: Checkpoint) -> Callable[[], None]:
@@ -333,7 +337,9 @@ class Changelog:
 
         def counted() -> None:
             for memory, kept in kept_now.items():
-                kept.position = checkpoint.positions.get(kept.source, kept.position)
+                if kept.source in checkpoint.positions:
+                    kept.position = checkpoint.positions[kept.source]
+                    kept.topic_id = self._topic_id(kept)
                 changed = checkpoint.changed.get(memory)
                 if changed is not None:
                     kept.shape = changed.shape

@@ -1,4 +1,4 @@
-"""What is known of the memories of one name while their partition of the topic is read."""
+"""What is known of the memories of one name, beside their rows."""
 
 import shutil
 import sqlite3
@@ -50,13 +50,13 @@ class Kept:
     def close(self) -> None:
         if self.idle is not None:
             self.idle.close()
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)  # a start clears what is left
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
     """Memories of one name, all of which is saved, as a service leaves them to the one that follows
-    it in this process; `end`: of their partition of the topic, behind the last checkpoint."""
+    it in this process; `end`: of their partition of the topic, behind what was written last."""
 
     kept: Kept
     end: int

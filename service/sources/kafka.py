@@ -7,12 +7,17 @@ from typing import Any, Protocol
 
 import numpy as np
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.structs import ConsumerGroupMetadata
 
 from service.errors import Unavailable
 from service.kafka.assignor import Assignor
-from service.kafka.identity import Identity, id_of, made_again
+from service.kafka.identity import Identity, made_again
 from service.kafka.meetings import Meetings
 from service.kafka.options import client_options
 from service.kafka.rights import Right
@@ -29,6 +34,7 @@ DEFAULT_PORT = "9092"
 HEARTBEAT_MS = 500  # a meeting of the group takes as long; the client's own are 3 seconds
 CLOSE_MS = 10_000  # to leave the group, at most, for a member that is not a static one
 RECONNECT_MS = 2000  # at most between attempts: a broker that is back is found soon
+METADATA_MS = 10_000  # what we hear of topics is no older; a topic that is made again is found soon
 
 
 class Keeper(Protocol):
@@ -90,10 +96,12 @@ class KafkaSource:
         self._config: dict[str, Any] = {
             "reconnect_backoff_max_ms": RECONNECT_MS,
             "heartbeat_interval_ms": HEARTBEAT_MS,
+            # Of a pattern it is about every topic that there is, and may be much.
+            **({} if topics.expression else {"metadata_max_age_ms": METADATA_MS}),
             **ours,
             "bootstrap_servers": bootstrap_servers,
             "group_id": group_id,
-            "auto_offset_reset": "earliest",  # where retention overtakes us, no more is skipped
+            "auto_offset_reset": "none",  # where retention overtakes us, we see to it, and say so
             "enable_auto_commit": False,
             "partition_assignment_strategy": [Assignor(self._member_id)],
             "isolation_level": "read_committed",
@@ -122,11 +130,15 @@ class KafkaSource:
         try:
             consumer = self._connected()
             self._place()
-            records = self._records(consumer, timeout_seconds)
+            try:
+                records = self._records(consumer, timeout_seconds)
+            except (OffsetOutOfRangeError, LogTruncationError) as error:
+                self._go_on(error)
+                records = {}
             self._check_alive(bool(records))
         except KafkaError as error:
             raise self._trouble.of(error, self._consumer) from error
-        self._identity.look(self._consumer._cluster, {partition.topic for partition in records})
+        self._identity.look(consumer._cluster)
         return self._identity.follow(self._batches(records))
 
     def _batches(self, records: dict[TopicPartition, list[Any]]) -> list[RawBatch]:
@@ -211,8 +223,8 @@ class KafkaSource:
         return total
 
     def topic_id(self, topic: str) -> str | None:
-        """As last heard; from any thread."""
-        return None if self._consumer is None else id_of(self._consumer._cluster, topic)
+        """Of what is read by that name; from any thread."""
+        return None if self._consumer is None else self._identity.of(self._consumer._cluster, topic)
 
     @property
     def finished(self) -> bool:
@@ -317,23 +329,40 @@ class KafkaSource:
         for name, known in list(self._arrived.items()):
             partition = TopicPartition(*name)
             try:
-                (first,) = _asked(self._consumer.beginning_offsets, [partition])
-                (end,) = _asked(self._consumer.end_offsets, [partition])
+                position = self._seek(partition, known)
             except KafkaError:
                 if self._is_there(partition):
                     raise
                 continue  # its topic was deleted: the group takes it away, others need not wait
-            self._identity.look(self._consumer._cluster, [partition.topic])
-            unknown = end if self._from_end else first
-            position = unknown if known is None else known
-            _check_position(partition, position, first, end)
-            self._consumer.seek(partition, max(position, first))
-            self._identity.begin(name, max(position, first))
+            self.topic_id(partition.topic)  # from now on it must be that one
             self._consumer.resume(partition)
             self._unplaced.discard(partition)
             del self._arrived[name]
-            self.keeper.begin(name, max(position, first))
+            self.keeper.begin(name, position)
             log.info("partition assigned", topic=name[0], partition=name[1], position=position)
+
+    def _seek(self, partition: TopicPartition, known: int | None) -> int:
+        """Go to a position, or to what is retained behind it; to the start, or the end, where none
+        is known."""
+        (first,) = _asked(self._consumer.beginning_offsets, [partition])
+        (end,) = _asked(self._consumer.end_offsets, [partition])
+        unknown = end if self._from_end else first
+        wanted = unknown if known is None else known
+        _check_position(partition, wanted, first, end)
+        position = max(wanted, first)
+        self._consumer.seek(partition, position)
+        self._identity.begin(_named(partition), position)
+        return position
+
+    def _go_on(self, error: OffsetOutOfRangeError | LogTruncationError) -> None:
+        """Where a position is one that the broker does not have."""
+        if isinstance(error, LogTruncationError):
+            where = ", ".join(f"{one.topic}-{one.partition}" for one in error.divergent_offsets)
+            raise made_again(where, "has not all that was read of it")
+        (positions,) = error.args
+        for partition, position in positions.items():
+            if partition in self._consumer.assignment() - self._unplaced:
+                self._seek(partition, position)
 
     def _is_there(self, partition: TopicPartition) -> bool:
         """As last heard; to ask for offsets in vain is to hear it anew."""
@@ -371,8 +400,6 @@ class KafkaSource:
         if missing and missing != self.missing_topics:
             log.warning("topics are not there", error=no_topic(missing))
         self.missing_topics = missing
-        ours = {partition.topic for partition in self._consumer.assignment()}
-        self._identity.look(self._consumer._cluster, ours)
 
 
 def _asked(ask: Callable[..., dict[TopicPartition, int]], of: list[TopicPartition]) -> list[int]:

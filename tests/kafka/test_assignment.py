@@ -147,6 +147,18 @@ def test_what_is_left_need_not_be_read_again(names: Names, monkeypatch: pytest.M
         assert streams(pipeline) == after != before
 
 
+def test_what_was_left_and_had_no_events_can_be_left_again(names: Names) -> None:
+    first = [batch(names, 0, 0, "abc"), batch(names, 1, 0, "de")]
+    with worker(names, first, ["x"]) as (pipeline, assignment):
+        save_both(names, pipeline, assignment)
+        left = assignment.leave()
+        with worker(names, [], ["x"], left) as (following, taken):
+            take(names, following, taken, 0, 1)
+            assert {m: one.end for m, one in taken.leave().items()} == {
+                m: one.end for m, one in left.items()
+            }
+
+
 def test_what_others_have_written_since_is_read(names: Names) -> None:
     first = [batch(names, 0, 0, "ab"), batch(names, 1, 0, "de")]
     with worker(names, first, ["x"]) as (pipeline, assignment):
@@ -181,3 +193,13 @@ def test_what_is_left_of_a_partition_that_is_another_ones_now_is_let_go(names: N
         with worker(names, [], ["x"], left) as (following, taken):
             take(names, following, taken, 1)
             assert [folders[0].exists(), folders[1].exists()] == [False, True]
+
+
+def test_what_is_left_to_who_is_given_nothing_is_let_go(names: Names) -> None:
+    first = [batch(names, 0, 0, "abc"), batch(names, 1, 0, "def")]
+    with worker(names, first, ["x"]) as (pipeline, assignment):
+        save_both(names, pipeline, assignment)
+        left = assignment.leave()
+        with worker(names, [], ["x"], left):
+            """The group has others."""
+        assert not any(one.kept.folder.exists() for one in left.values())

@@ -320,6 +320,17 @@ def test_memories_of_a_topic_that_was_made_again_are_not_those_of_its_streams(
             memories(store, store.name)
 
 
+def test_memories_that_were_made_here_are_of_one_topic_too(
+    bootstrap_servers: str, topic: str
+) -> None:
+    with opened(bootstrap_servers, topic) as store:
+        store.topic_id_of = lambda _: "first"
+        store.put(7, Changed(SHAPE, 1, [pack(1, {"s": b"one"})]))
+        store.topic_id_of = lambda _: "second"
+        with pytest.raises(StateError, match="made again"):
+            store.put(8, Changed(SHAPE, 1, [pack(1, {"s": b"two"})]))
+
+
 def test_what_was_written_and_not_committed_does_not_count(
     bootstrap_servers: str, topic: str
 ) -> None:

@@ -11,9 +11,11 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnsupportedCodecError
 from kafka.structs import OffsetAndMetadata
+from structlog.testing import capture_logs
 
 from service.bench.broker import running_broker
 from service.errors import StateError, Unavailable
+from service.kafka.identity import id_of
 from service.memory.store import Positions
 from service.records import Partition, RawBatch
 from service.sources.kafka import KafkaSource
@@ -168,7 +170,7 @@ def test_a_topic_that_ends_before_the_memories_was_made_again(
     positions: Positions = {(topic, 0): 9, (topic, 1): 0}
     with (
         reading(bootstrap_servers, topic, positions) as source,
-        pytest.raises(StateError, match=r"made again; set kafka.group_id.*history.url to others"),
+        pytest.raises(StateError, match=r"made again, .*set kafka.group_id.*history.url to others"),
     ):
         read(source, 1, positions)
 
@@ -190,6 +192,47 @@ def test_a_topic_that_is_made_again_while_it_is_read_is_not_read_on(
         produce(bootstrap_servers, topic, range(records))
         with pytest.raises(StateError, match="made again"):
             read_on(source, positions)
+
+
+def test_what_was_read_counts_as_of_the_topic_that_it_was_read_from(
+    bootstrap_servers: str, topic: str
+) -> None:
+    """Whatever is heard before anything is saved: else memories of the one would pass for
+    memories of the other."""
+    produce(bootstrap_servers, topic, range(3))
+    positions: Positions = {(topic, 0): 0, (topic, 1): 0}
+    with reading(bootstrap_servers, topic, positions) as source:
+        read(source, 3, positions)
+        first = source.topic_id(topic)
+        with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+            admin.delete_topics([topic])
+            made(admin, topic)
+        produce(bootstrap_servers, topic, range(3))
+        source._consumer.topics()  # as it asks by itself now and then
+        assert first == source.topic_id(topic) != id_of(source._consumer._cluster, topic)
+        with pytest.raises(StateError, match="made again"):
+            read_on(source, positions)
+
+
+def test_records_that_are_deleted_before_they_are_read_are_told_of(
+    bootstrap_servers: str, topic: str
+) -> None:
+    """Retention that overtakes a reader takes events that nobody scores."""
+    for value in range(10):
+        produce(bootstrap_servers, topic, range(value, value + 1))  # a batch each
+    positions: Positions = {(topic, 0): 0, (topic, 1): 0}
+    one_batch = {"max.partition.fetch.bytes": 1}
+    with reading(bootstrap_servers, topic, positions, one_batch) as source, capture_logs() as logs:
+        known = read(source, 1, positions)
+        with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin:
+            admin.delete_records({TopicPartition(topic, 0): 8})
+        while known[-1] != 9:
+            known += read(source, 1, positions)
+    missed = set(range(8)) - set(known)
+    assert missed
+    assert known == sorted({*range(10)} - missed)
+    told = [one for one in logs if one["event"] == "records were deleted before they were read"]
+    assert [one["skipped"] for one in told] == [len(missed)]
 
 
 def read_on(source: KafkaSource, positions: Positions) -> None:

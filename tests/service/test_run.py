@@ -6,20 +6,23 @@ import socket
 import threading
 import urllib.error
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app, forget_apps
 from service.bench.broker import free_port
-from service.bootstrap import build_service
+from service.bootstrap import Service, build_service
 from service.checks import check_change
 from service.errors import SettingsError
-from service.run import _made, listen
+from service.pipeline import Pipeline
+from service.run import _made, listen, run_service
 from service.settings.loading import load_settings
 from service.telemetry.tracing import no_span
 from tests.processes import Wakeful, wakeful
@@ -223,6 +226,45 @@ def test_where_a_service_cannot_be_made_the_one_before_goes_on(
     service = _made(settings, settings, {})
     assert service.settings is settings
     service.close()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Of signals, as they were."""
+    those = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in those}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_nothing_holds_a_service_that_another_follows(tmp_path: Path) -> None:
+    """Whose memories would take as much room again."""
+    settings = load_settings(None, {"data_dir": tmp_path, "api": {"port": 0}})
+    made: list[weakref.ref[Pipeline]] = []
+
+    def built() -> Service:
+        service = build_service(settings)
+        made.append(weakref.ref(service.pipeline))
+        return service
+
+    def reload_and_stop(address: str) -> None:
+        try:
+            httpx2.post(f"{address}/api/v1/reload").raise_for_status()
+            httpx2.get(f"{address}/livez").raise_for_status()  # of the one that follows
+            followed.append(made[0]() is None)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+
+    followed: list[bool] = []
+    with ThreadPoolExecutor() as beside:
+
+        def announce(address: str) -> None:
+            beside.submit(reload_and_stop, address)
+
+        status = run_service(built(), announce, read=lambda: settings)
+    assert (status, followed) == (0, [True])
 
 
 def test_a_service_that_has_ended_leaves_nothing_behind(tmp_path: Path) -> None:
