@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import threading
+import time
 import urllib.error
 import weakref
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from service.pipeline import Pipeline
 from service.run import _made, listen, run_service
 from service.settings.loading import load_settings
 from service.telemetry.tracing import no_span
-from tests.processes import Wakeful, wakeful
+from tests.processes import WAIT_SECONDS, Wakeful, wakeful
 from tests.service.parts import wave
 from tests.service.test_api import NDJSON as KIND
 from tests.service.test_api import running
@@ -252,7 +253,10 @@ def test_nothing_holds_a_service_that_another_follows(tmp_path: Path) -> None:
     def reload_and_stop(address: str) -> None:
         try:
             httpx2.post(f"{address}/api/v1/reload").raise_for_status()
-            httpx2.get(f"{address}/livez").raise_for_status()  # of the one that follows
+            deadline = time.monotonic() + WAIT_SECONDS
+            while made[0]() is not None and time.monotonic() < deadline:
+                with suppress(httpx2.HTTPError):  # of the former one, or of the one that follows
+                    httpx2.get(f"{address}/livez")
             followed.append(made[0]() is None)
         finally:
             signal.raise_signal(signal.SIGTERM)
