@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -64,7 +65,7 @@ def reading(
     servers: str,
     topic: str,
     positions: Positions,
-    options: dict[str, str] | None = None,
+    options: dict[str, Any] | None = None,
     save: Callable[[], None] = lambda: None,
 ) -> Iterator[KafkaSource]:
     source = KafkaSource([servers], Subscription.of([topic]), topic, options or {}, 1000)
