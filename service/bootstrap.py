@@ -381,8 +381,9 @@ def _of_kafka(
     options, rights = {**kafka.options, "group.instance.id": name}, rights_of(settings, mine)
     watched, told = settings.subscription(), _told(kafka)
     source = KafkaSource(
-        servers, watched, kafka.group_id, options, settings.limits.batch_events, rights
-    )
+        servers, watched, kafka.group_id, options, settings.limits.batch_events, rights,
+        metrics.deleted_unread.inc,
+    )  # fmt: skip
     transactions = Transactions(servers, kafka.options, mine, source.member, rights)
     changelog = Changelog(
         servers, kafka.options, kafka.group_id, kafka.memory_topic_of, transactions,

@@ -76,6 +76,8 @@ class KafkaSource:
     A static member that comes back is let in without a meeting. Its topics may be others by now,
     and if it led the group, nobody looks for partitions that are added; so who has just come, and
     does not lead, has the group meet.
+
+    `unread` is told how many records were deleted before they were read.
     """
 
     keeper: Keeper
@@ -88,6 +90,7 @@ class KafkaSource:
         options: dict[str, Any],
         max_batch_events: int,
         rights: Sequence[Right] = (),
+        unread: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._trouble = Trouble(bootstrap_servers, options, rights)
         ours = client_options(options, KafkaConsumer.DEFAULT_CONFIG)
@@ -107,6 +110,7 @@ class KafkaSource:
             "isolation_level": "read_committed",
         }
         self._max_batch_events = max_batch_events
+        self._unread = unread
         self._whole = False
         self._consumer: Any = None
         self._meetings: Meetings
@@ -348,11 +352,24 @@ class KafkaSource:
         (end,) = _asked(self._consumer.end_offsets, [partition])
         unknown = end if self._from_end else first
         wanted = unknown if known is None else known
-        _check_position(partition, wanted, first, end)
+        if wanted > end:
+            where = f"{partition.topic}-{partition.partition}"
+            raise made_again(where, f"ends at {end}, the memories are current to {wanted}")
+        if wanted < first:
+            self._say_unread(partition, first - wanted)
         position = max(wanted, first)
         self._consumer.seek(partition, position)
         self._identity.begin(_named(partition), position)
         return position
+
+    def _say_unread(self, partition: TopicPartition, records: int) -> None:
+        log.warning(
+            "records were deleted before they were read",
+            topic=partition.topic,
+            partition=partition.partition,
+            skipped=records,
+        )
+        self._unread(records)
 
     def _go_on(self, error: OffsetOutOfRangeError | LogTruncationError) -> None:
         """Where a position is one that the broker does not have."""
@@ -408,20 +425,6 @@ def _asked(ask: Callable[..., dict[TopicPartition, int]], of: list[TopicPartitio
         return list(ask(of, timeout_ms=int(ANSWER_SECONDS * 1000)).values())
     except KeyError as error:
         raise UnknownTopicOrPartitionError({place.topic for place in error.args}) from error
-
-
-def _check_position(partition: TopicPartition, position: int, first: int, end: int) -> None:
-    """StateError where the topic is not the one that was read; a warning where it lost records."""
-    if position > end:
-        where = f"{partition.topic}-{partition.partition}"
-        raise made_again(where, f"ends at {end}, the memories are current to {position}")
-    if position < first:
-        log.warning(
-            "records were deleted before they were read",
-            topic=partition.topic,
-            partition=partition.partition,
-            skipped=first - position,
-        )
 
 
 def _named(partition: TopicPartition) -> Partition:

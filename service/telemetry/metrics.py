@@ -45,6 +45,11 @@ class Metrics:
             ["detector"],
             registry=r,
         )
+        self.deleted_unread = Counter(
+            "wakeful_records_deleted_unread_total",
+            "Records that Kafka deleted before they were read: nobody scored them.",
+            registry=r,
+        )
         self.scored = Counter(
             "wakeful_events_scored_total", "Events scored.", ["detector"], registry=r
         )
