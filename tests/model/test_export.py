@@ -1,9 +1,24 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from model.artifact import WEIGHTS, Artifact
-from tests.model.conftest import F32, MEMORYLESS, Exported
+from model.config import ModelConfig
+from model.export import write_artifact
+from model.linear import AVERAGES, Mean
+from tests.model.conftest import (
+    F32,
+    JOINT,
+    MEMORYLESS,
+    Exported,
+    description_of,
+    predictor_of,
+    small,
+)
 
 SIZES = (1, 2, 3, 5, 8, 13, 64, 257)
 
@@ -29,6 +44,30 @@ def test_the_exported_step_is_the_networks_step(exported: Exported) -> None:
         expected, trained = network.step(torch.from_numpy(inputs), trained)
         np.testing.assert_allclose(outputs, expected.numpy(), rtol=0, atol=1e-5)
         np.testing.assert_allclose(served, trained.numpy(), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(small(JOINT, "lstm"), categories=("where", "what")),
+        replace(small(JOINT, "mean"), unit="values"),
+        replace(small(JOINT, "mean"), unit="increments"),
+    ],
+    ids=["categories", "mean of values", "mean of increments"],
+)
+def test_so_it_is_with_all_that_a_network_may_read(config: ModelConfig, tmp_path: Path) -> None:
+    network = predictor_of(config)
+    if isinstance(network, Mean):
+        network.shares[:] = AVERAGES[[1, 3, 6]]
+        network.log_spreads[:] = torch.arange(3.0)[:, None]
+    artifact = write_artifact(network, description_of(config), tmp_path)
+    inputs, memory = readings(artifact, 16)
+    inputs[:, config.category_places] = np.arange(16)[:, None]
+    outputs, after = artifact.step(inputs, memory)
+    expected, trained = network.step(torch.from_numpy(inputs), torch.from_numpy(memory))
+    np.testing.assert_allclose(outputs, expected.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(after, trained.numpy(), rtol=0, atol=1e-5)
 
 
 def assert_same_bits_in_any_company(artifact: Artifact) -> None:
