@@ -106,6 +106,8 @@ def _cut(part: Described, start: int, length: int) -> Described:
     at = slice(start, start + length)
     arrays = part.inputs[at], part.targets[at], part.weights[at]
     missing = length - len(arrays[0])
+    if not missing:
+        return Described(*arrays)
     return Described(*(np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in arrays))
 
 
@@ -231,12 +233,12 @@ def hide(inputs: Tensor, width: int, chance: float, generator: torch.Generator) 
     inputs (T, B, D) -> the same shape.
     """
     T, B, _ = inputs.shape
-    hidden = torch.zeros(T, B, width, dtype=torch.bool)
-    starts = torch.rand(T, B, width, generator=generator) < chance
-    for t, b, f in starts.nonzero().tolist():
-        length = int(torch.randint(1, 9, (), generator=generator))
+    hidden = np.zeros((T, B, width), np.bool_)  # single values are set faster than in a Tensor
+    starts = (torch.rand(T, B, width, generator=generator) < chance).nonzero()
+    lengths = torch.randint(1, 9, (len(starts),), generator=generator)
+    for (t, b, f), length in zip(starts.tolist(), lengths.tolist(), strict=True):
         hidden[t : t + length, b, f] = True
     result = inputs.clone()
-    channels = hidden.repeat_interleave(VALUE_CHANNELS, dim=2)
+    channels = torch.from_numpy(hidden).repeat_interleave(VALUE_CHANNELS, dim=2)
     result[:, :, : width * VALUE_CHANNELS].masked_fill_(channels, 0.0)
     return result
