@@ -60,6 +60,7 @@ PROCESS = {  # prometheus_client's own; it has them on Linux alone
 LEFT_OUT = {
     "wakeful_records_total": "what became of them is shown: scored, rejected or replayed",
     "wakeful_stage_seconds_count": "batches in a second say little; their times are shown",
+    "wakeful_records_deleted_unread_total": "WakefulRecordsDeletedUnread tells of the first",
     "process_start_time_seconds": "WakefulRestarting tells of starts that come too often",
     "process_virtual_memory_bytes": "address space that nobody uses",
 }

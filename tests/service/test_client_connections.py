@@ -30,12 +30,12 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def served() -> Iterator[int]:
+def served(keep_alive_seconds: int = 1) -> Iterator[int]:
     """The port of a server of ours with that application."""
     app = RequestLimits(answer, 1000.0, 1000)
     config = uvicorn.Config(
         app, http=Connection, limit_concurrency=MOST, lifespan="off", log_config=None,
-        timeout_keep_alive=1,
+        timeout_keep_alive=keep_alive_seconds,
     )  # fmt: skip
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -100,7 +100,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 def test_one_address_leaves_places_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for our own machine, where it may be a proxy's."""
     monkeypatch.setattr(connections, "LOOPBACK", frozenset())
-    with served() as port, ExitStack() as stack:
+    with served(keep_alive_seconds=60) as port, ExitStack() as stack:
         clients = [stack.enter_context(connected(port)) for _ in range(MOST)]
         answers = [is_answered(one, ASKED) for one in clients]
     assert answers == [True] * (MOST // 2) + [False] * (MOST // 2)

@@ -170,12 +170,18 @@ class Stage:
 
 def measured(stage: Stage, seconds: float) -> float:
     """Events a second that it takes, while they are sent as fast as they can be."""
+
+    def taken() -> float:
+        return stage.service.metric("wakeful_records_total")
+
+    before = taken()
     stage.load.pace(1e6)
+    stage.service.wait_for(lambda: taken() > before, "taken")
     time.sleep(seconds)
-    first, started = stage.service.metric("wakeful_records_total"), time.monotonic()
+    first, started = taken(), time.monotonic()
     time.sleep(seconds)
-    count = stage.service.metric("wakeful_records_total") - first
-    rate = count / (time.monotonic() - started)
+    stage.service.wait_for(lambda: taken() > first, "taken")  # however busy the machine is
+    rate = (taken() - first) / (time.monotonic() - started)
     stage.load.pace(0.0)
     stage.settle()
     return rate
