@@ -84,8 +84,9 @@ def waves(stream: str, n: int, broken: int = 0, start: float = START) -> list[di
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Closed after its file: while it is open, no other event loop can run on this thread."""
     if CHROMIUM is None:
         pytest.skip("no chromium on the path")
     with playwright.sync_playwright() as started:
